@@ -1,0 +1,126 @@
+"""Strict readers of environment variables. A value that is not understood stops the program with a sentence."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+class BadSetting(ValueError):
+    """A setting has a value that the program does not accept; the text names the variable and the remedy."""
+
+
+VARIABLES = {
+    "MACHNUOC_DATA_DIR": "folder of the embedded database, files and the secret (default: ./data)",
+    "MACHNUOC_DATABASE_URL": "empty for the embedded SQLite, or postgresql://user:password@host:port/name",
+    "MACHNUOC_SECRET_KEY": "secret of at least 32 characters (default: made on first run, kept in the data folder)",
+    "MACHNUOC_DEBUG": "1 shows error details; never on a server that others reach (default: 0)",
+    "MACHNUOC_HOST": "address to listen on (default: 127.0.0.1)",
+    "MACHNUOC_PORT": "port to listen on (default: 8000)",
+    "MACHNUOC_ALLOWED_HOSTS": "names under which the site is reached, separated by commas (default: localhost)",
+    "MACHNUOC_HTTPS": "1 when a front server gives HTTPS: cookies become Secure and HSTS is sent (default: 0)",
+    "MACHNUOC_BEHIND_PROXY": "1 when a front server sets X-Forwarded-Proto and X-Forwarded-For (default: 0)",
+    "MACHNUOC_UPLOAD_MAX_MB": "largest file that may be uploaded, in MB (default: 20)",
+    "MACHNUOC_WEB_THREADS": "threads that answer requests (default: 4)",
+    "MACHNUOC_RETENTION_SESSIONS_H": "hours after which a signed-in session ends (default: 12)",
+}
+
+
+def read_text(name: str, default: str = "", *, environ: Mapping[str, str] | None = None) -> str:
+    return (os.environ if environ is None else environ).get(name, default).strip()
+
+
+def read_flag(name: str, default: bool = False, *, environ: Mapping[str, str] | None = None) -> bool:
+    """Return True for 1/true/yes/on and False for 0/false/no/off. Raises BadSetting for anything else."""
+    text = read_text(name, "1" if default else "0", environ=environ).lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"0", "false", "no", "off", ""}:
+        return False
+    raise BadSetting(f"{name}={text!r}: chỉ nhận 1 hoặc 0.")
+
+
+def read_int(name: str, default: int, *, minimum: int, maximum: int, environ: Mapping[str, str] | None = None) -> int:
+    text = read_text(name, str(default), environ=environ)
+    try:
+        number = int(text)
+    except ValueError:
+        raise BadSetting(f"{name}={text!r}: cần một số nguyên.") from None
+    if not minimum <= number <= maximum:
+        raise BadSetting(f"{name}={number}: phải nằm trong khoảng {minimum}–{maximum}.")
+    return number
+
+
+def read_names(name: str, default: str, *, environ: Mapping[str, str] | None = None) -> list[str]:
+    names = [part.strip() for part in read_text(name, default, environ=environ).split(",") if part.strip()]
+    if not names:
+        raise BadSetting(f"{name}: cần ít nhất một tên.")
+    return names
+
+
+def read_database(data_dir: Path, *, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return Django's settings of the main database: SQLite in data_dir, or the PostgreSQL that the URL names."""
+    url = read_text("MACHNUOC_DATABASE_URL", environ=environ)
+    if not url:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": data_dir / "machnuoc.sqlite3",
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 30,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;",
+            },
+            "CONN_MAX_AGE": None,
+        }
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise BadSetting("MACHNUOC_DATABASE_URL: chỉ nhận postgresql://… hoặc để trống để dùng SQLite nhúng.")
+    name = unquote(parts.path.lstrip("/"))
+    if not name:
+        raise BadSetting("MACHNUOC_DATABASE_URL: thiếu tên cơ sở dữ liệu sau dấu / cuối cùng.")
+    try:
+        port = parts.port
+    except ValueError:
+        raise BadSetting("MACHNUOC_DATABASE_URL: cổng không phải là số.") from None
+    options = dict(parse_qsl(parts.query))
+    unknown = set(options) - {"sslmode", "sslrootcert", "host"}
+    if unknown:
+        raise BadSetting(f"MACHNUOC_DATABASE_URL: không hiểu tham số {', '.join(sorted(unknown))}.")
+    host = options.pop("host", "") or (parts.hostname or "")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(port or ""),
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def read_secret(data_dir: Path, *, environ: Mapping[str, str] | None = None) -> str:
+    """Return the secret of the environment or of data_dir/secret.key, which is made on first use with mode 600."""
+    text = read_text("MACHNUOC_SECRET_KEY", environ=environ)
+    if text:
+        if len(text) < 32:
+            raise BadSetting("MACHNUOC_SECRET_KEY: cần ít nhất 32 ký tự.")
+        return text
+    path = data_dir / "secret.key"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        text = path.read_text(encoding="ascii").strip()
+        if len(text) < 32:
+            raise BadSetting(
+                f"{path}: khóa bí mật hỏng. Xóa tệp này để tạo khóa mới (mọi người phải đăng nhập lại)."
+            ) from None
+        return text
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        text = secrets.token_urlsafe(48)
+        file.write(text)
+    return text

@@ -1,0 +1,60 @@
+"""What rooms show on pages that are not theirs, discovered at start-up as Django discovers admin.py.
+
+A room's `panels.py` may define
+    navigation(person) -> list[NavigationItem]    entries of the side bar
+    overview(person) -> list[Panel]               what it adds to «Tổng quan»
+    for_subject(person, subject) -> list[Panel]   what it adds to the page of a work, place or organisation
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from django.apps import apps
+
+
+@dataclass(frozen=True)
+class NavigationItem:
+    title: str
+    url: str
+    icon: str  # a Tabler icon name of the vendored sprite
+    order: int
+    group: str = ""  # heading above it, e.g. «Quản trị»
+    badge: int = 0  # how many things wait there
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    template: str
+    context: dict[str, Any] = field(default_factory=dict)
+    order: int = 50
+    region: str = "standing"  # overview: "now" (cần làm), "standing" (đang ở đâu), "changes" (vừa thay đổi)
+
+
+@cache
+def _modules() -> tuple[ModuleType, ...]:
+    names = [f"{config.name}.panels" for config in apps.get_app_configs() if config.name.startswith("machnuoc.")]
+    return tuple(import_module(name) for name in names if name != __name__ and find_spec(name))
+
+
+def _collect(function: str, *arguments: object) -> Iterable[Any]:
+    for module in _modules():
+        if hasattr(module, function):
+            yield from getattr(module, function)(*arguments)
+
+
+def list_navigation(person: object) -> list[NavigationItem]:
+    return sorted(_collect("navigation", person), key=lambda item: item.order)
+
+
+def list_overview(person: object) -> list[Panel]:
+    return sorted(_collect("overview", person), key=lambda panel: panel.order)
+
+
+def list_for_subject(person: object, subject: object) -> list[Panel]:
+    return sorted(_collect("for_subject", person, subject), key=lambda panel: panel.order)
