@@ -7,342 +7,844 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('core', '0001_initial'),
-        ('places', '0001_initial'),
+        ("core", "0001_initial"),
+        ("places", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BandScheme',
+            name="BandScheme",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, verbose_name='tên')),
-                ('valid_from', models.DateField(blank=True, null=True)),
-                ('valid_to', models.DateField(blank=True, null=True)),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('scope', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='places.subject')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, verbose_name="tên")),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_to", models.DateField(blank=True, null=True)),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "scope",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="places.subject",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Band',
+            name="Band",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('order', models.PositiveSmallIntegerField()),
-                ('code', models.CharField(max_length=20)),
-                ('label', models.CharField(max_length=60)),
-                ('severity', models.CharField(choices=[('good', 'tốt'), ('info', 'bình thường'), ('warning', 'cần chú ý'), ('danger', 'cần xử lý')], max_length=8)),
-                ('lower', models.DecimalField(blank=True, decimal_places=4, max_digits=14, null=True)),
-                ('lower_inclusive', models.BooleanField(default=True)),
-                ('upper', models.DecimalField(blank=True, decimal_places=4, max_digits=14, null=True)),
-                ('upper_inclusive', models.BooleanField(default=False)),
-                ('scheme', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bands', to='indicators.bandscheme')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("order", models.PositiveSmallIntegerField()),
+                ("code", models.CharField(max_length=20)),
+                ("label", models.CharField(max_length=60)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("good", "tốt"),
+                            ("info", "bình thường"),
+                            ("warning", "cần chú ý"),
+                            ("danger", "cần xử lý"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("lower", models.DecimalField(blank=True, decimal_places=4, max_digits=14, null=True)),
+                ("lower_inclusive", models.BooleanField(default=True)),
+                ("upper", models.DecimalField(blank=True, decimal_places=4, max_digits=14, null=True)),
+                ("upper_inclusive", models.BooleanField(default=False)),
+                (
+                    "scheme",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="bands", to="indicators.bandscheme"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['scheme_id', 'order'],
+                "ordering": ["scheme_id", "order"],
             },
         ),
         migrations.CreateModel(
-            name='EntryForm',
+            name="EntryForm",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=200, verbose_name='tên biểu')),
-                ('period_kind', models.CharField(choices=[('Y', 'Năm'), ('H', '6 tháng'), ('Q', 'Quý'), ('M', 'Tháng'), ('W', 'Tuần'), ('D', 'Ngày')], max_length=1)),
-                ('subject_kind', models.CharField(choices=[('COUNTRY', 'Cả nước'), ('UNIT', 'Đơn vị hành chính'), ('VILLAGE', 'Thôn, bản, tổ'), ('URBAN_AREA', 'Khu vực đô thị'), ('ORGANISATION', 'Tổ chức'), ('WORK', 'Công trình')], max_length=12)),
-                ('field', models.CharField(default='ALL', max_length=10)),
-                ('due_day', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='hạn nộp: ngày')),
-                ('lock_after_days', models.PositiveSmallIntegerField(default=45, verbose_name='khóa sau (ngày)')),
-                ('organisations', models.ManyToManyField(related_name='entry_forms', to='places.organisation')),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=200, verbose_name="tên biểu")),
+                (
+                    "period_kind",
+                    models.CharField(
+                        choices=[
+                            ("Y", "Năm"),
+                            ("H", "6 tháng"),
+                            ("Q", "Quý"),
+                            ("M", "Tháng"),
+                            ("W", "Tuần"),
+                            ("D", "Ngày"),
+                        ],
+                        max_length=1,
+                    ),
+                ),
+                (
+                    "subject_kind",
+                    models.CharField(
+                        choices=[
+                            ("COUNTRY", "Cả nước"),
+                            ("UNIT", "Đơn vị hành chính"),
+                            ("VILLAGE", "Thôn, bản, tổ"),
+                            ("URBAN_AREA", "Khu vực đô thị"),
+                            ("ORGANISATION", "Tổ chức"),
+                            ("WORK", "Công trình"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("field", models.CharField(default="ALL", max_length=10)),
+                ("due_day", models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="hạn nộp: ngày")),
+                ("lock_after_days", models.PositiveSmallIntegerField(default=45, verbose_name="khóa sau (ngày)")),
+                ("organisations", models.ManyToManyField(related_name="entry_forms", to="places.organisation")),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LateException',
+            name="LateException",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period_start', models.DateField()),
-                ('until_date', models.DateField(verbose_name='mở đến hết ngày')),
-                ('reason', models.CharField(max_length=300, verbose_name='lý do')),
-                ('granted_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('form', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='late_exceptions', to='indicators.entryform')),
-                ('granted_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='places.organisation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("period_start", models.DateField()),
+                ("until_date", models.DateField(verbose_name="mở đến hết ngày")),
+                ("reason", models.CharField(max_length=300, verbose_name="lý do")),
+                ("granted_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "form",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="late_exceptions",
+                        to="indicators.entryform",
+                    ),
+                ),
+                (
+                    "granted_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="places.organisation"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Metric',
+            name="Metric",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=60, unique=True, verbose_name='khóa')),
-                ('kind', models.CharField(choices=[('MEASURE', 'Đại lượng'), ('INDICATOR', 'Chỉ tiêu')], max_length=10)),
-                ('name', models.CharField(max_length=200, verbose_name='tên')),
-                ('short_name', models.CharField(max_length=60, verbose_name='tên ngắn')),
-                ('definition', models.TextField(blank=True, verbose_name='định nghĩa')),
-                ('unit', models.CharField(max_length=12, verbose_name='đơn vị')),
-                ('decimals', models.PositiveSmallIntegerField(default=0, verbose_name='số lẻ')),
-                ('subject_kind', models.CharField(choices=[('COUNTRY', 'Cả nước'), ('UNIT', 'Đơn vị hành chính'), ('VILLAGE', 'Thôn, bản, tổ'), ('URBAN_AREA', 'Khu vực đô thị'), ('ORGANISATION', 'Tổ chức'), ('WORK', 'Công trình')], max_length=12, verbose_name='tính cho')),
-                ('period_kinds', models.CharField(default='Y', max_length=6, verbose_name='kỳ')),
-                ('source', models.CharField(choices=[('ENTERED', 'nhập, nhập tệp hoặc theo văn bản'), ('PROVIDED', 'hệ thống tự lấy từ hồ sơ'), ('COMPUTED', 'tính theo công thức'), ('STATED', 'chỉ có trong văn bản')], max_length=10)),
-                ('time_how', models.CharField(choices=[('SUM', 'cộng'), ('LAST', 'lấy cuối kỳ'), ('MEAN', 'bình quân'), ('NONE', 'không gộp')], default='SUM', max_length=4, verbose_name='gộp theo thời gian')),
-                ('parts_how', models.CharField(choices=[('SUM', 'cộng'), ('COUNT', 'đếm'), ('MIN', 'nhỏ nhất'), ('MAX', 'lớn nhất'), ('NONE', 'không gộp')], default='SUM', max_length=5, verbose_name='gộp theo nơi')),
-                ('direction', models.CharField(choices=[('HIGHER', 'càng cao càng tốt'), ('LOWER', 'càng thấp càng tốt'), ('NEUTRAL', 'không phân tốt xấu')], default='NEUTRAL', max_length=7, verbose_name='chiều')),
-                ('minimum', models.DecimalField(blank=True, decimal_places=4, max_digits=18, null=True)),
-                ('maximum', models.DecimalField(blank=True, decimal_places=4, max_digits=18, null=True)),
-                ('max_change_pct', models.PositiveIntegerField(blank=True, null=True)),
-                ('field', models.CharField(default='ALL', max_length=10)),
-                ('order', models.PositiveIntegerField(default=0)),
-                ('confidence', models.CharField(default='verified', max_length=10)),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=60, unique=True, verbose_name="khóa")),
+                (
+                    "kind",
+                    models.CharField(choices=[("MEASURE", "Đại lượng"), ("INDICATOR", "Chỉ tiêu")], max_length=10),
+                ),
+                ("name", models.CharField(max_length=200, verbose_name="tên")),
+                ("short_name", models.CharField(max_length=60, verbose_name="tên ngắn")),
+                ("definition", models.TextField(blank=True, verbose_name="định nghĩa")),
+                ("unit", models.CharField(max_length=12, verbose_name="đơn vị")),
+                ("decimals", models.PositiveSmallIntegerField(default=0, verbose_name="số lẻ")),
+                (
+                    "subject_kind",
+                    models.CharField(
+                        choices=[
+                            ("COUNTRY", "Cả nước"),
+                            ("UNIT", "Đơn vị hành chính"),
+                            ("VILLAGE", "Thôn, bản, tổ"),
+                            ("URBAN_AREA", "Khu vực đô thị"),
+                            ("ORGANISATION", "Tổ chức"),
+                            ("WORK", "Công trình"),
+                        ],
+                        max_length=12,
+                        verbose_name="tính cho",
+                    ),
+                ),
+                ("period_kinds", models.CharField(default="Y", max_length=6, verbose_name="kỳ")),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("ENTERED", "nhập, nhập tệp hoặc theo văn bản"),
+                            ("PROVIDED", "hệ thống tự lấy từ hồ sơ"),
+                            ("COMPUTED", "tính theo công thức"),
+                            ("STATED", "chỉ có trong văn bản"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "time_how",
+                    models.CharField(
+                        choices=[
+                            ("SUM", "cộng"),
+                            ("LAST", "lấy cuối kỳ"),
+                            ("MEAN", "bình quân"),
+                            ("NONE", "không gộp"),
+                        ],
+                        default="SUM",
+                        max_length=4,
+                        verbose_name="gộp theo thời gian",
+                    ),
+                ),
+                (
+                    "parts_how",
+                    models.CharField(
+                        choices=[
+                            ("SUM", "cộng"),
+                            ("COUNT", "đếm"),
+                            ("MIN", "nhỏ nhất"),
+                            ("MAX", "lớn nhất"),
+                            ("NONE", "không gộp"),
+                        ],
+                        default="SUM",
+                        max_length=5,
+                        verbose_name="gộp theo nơi",
+                    ),
+                ),
+                (
+                    "direction",
+                    models.CharField(
+                        choices=[
+                            ("HIGHER", "càng cao càng tốt"),
+                            ("LOWER", "càng thấp càng tốt"),
+                            ("NEUTRAL", "không phân tốt xấu"),
+                        ],
+                        default="NEUTRAL",
+                        max_length=7,
+                        verbose_name="chiều",
+                    ),
+                ),
+                ("minimum", models.DecimalField(blank=True, decimal_places=4, max_digits=18, null=True)),
+                ("maximum", models.DecimalField(blank=True, decimal_places=4, max_digits=18, null=True)),
+                ("max_change_pct", models.PositiveIntegerField(blank=True, null=True)),
+                ("field", models.CharField(default="ALL", max_length=10)),
+                ("order", models.PositiveIntegerField(default=0)),
+                ("confidence", models.CharField(default="verified", max_length=10)),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'chỉ tiêu',
-                'ordering': ['order', 'key'],
+                "verbose_name": "chỉ tiêu",
+                "ordering": ["order", "key"],
             },
         ),
         migrations.CreateModel(
-            name='FormulaVersion',
+            name="FormulaVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.PositiveSmallIntegerField(default=1)),
-                ('numerator', models.CharField(max_length=2000, verbose_name='tử số')),
-                ('denominator', models.CharField(blank=True, max_length=2000, verbose_name='mẫu số')),
-                ('factor', models.PositiveIntegerField(default=1, verbose_name='hệ số')),
-                ('numerator_decimals', models.PositiveSmallIntegerField(default=0)),
-                ('denominator_decimals', models.PositiveSmallIntegerField(default=0)),
-                ('valid_from', models.DateField(blank=True, null=True)),
-                ('valid_to', models.DateField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('metric', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='formulas', to='indicators.metric')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("version", models.PositiveSmallIntegerField(default=1)),
+                ("numerator", models.CharField(max_length=2000, verbose_name="tử số")),
+                ("denominator", models.CharField(blank=True, max_length=2000, verbose_name="mẫu số")),
+                ("factor", models.PositiveIntegerField(default=1, verbose_name="hệ số")),
+                ("numerator_decimals", models.PositiveSmallIntegerField(default=0)),
+                ("denominator_decimals", models.PositiveSmallIntegerField(default=0)),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_to", models.DateField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="formulas", to="indicators.metric"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['metric_id', '-version'],
+                "ordering": ["metric_id", "-version"],
             },
         ),
         migrations.CreateModel(
-            name='EntryFormLine',
+            name="EntryFormLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('order', models.PositiveSmallIntegerField(default=0)),
-                ('is_required', models.BooleanField(default=True)),
-                ('form', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='indicators.entryform')),
-                ('metric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.metric')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("order", models.PositiveSmallIntegerField(default=0)),
+                ("is_required", models.BooleanField(default=True)),
+                (
+                    "form",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="indicators.entryform"
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="indicators.metric"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['form_id', 'order'],
+                "ordering": ["form_id", "order"],
             },
         ),
         migrations.AddField(
-            model_name='entryform',
-            name='metrics',
-            field=models.ManyToManyField(through='indicators.EntryFormLine', to='indicators.metric'),
+            model_name="entryform",
+            name="metrics",
+            field=models.ManyToManyField(through="indicators.EntryFormLine", to="indicators.metric"),
         ),
         migrations.CreateModel(
-            name='DirtyRange',
+            name="DirtyRange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period_kind', models.CharField(choices=[('Y', 'Năm'), ('H', '6 tháng'), ('Q', 'Quý'), ('M', 'Tháng'), ('W', 'Tuần'), ('D', 'Ngày')], max_length=1)),
-                ('from_date', models.DateField()),
-                ('to_date', models.DateField()),
-                ('reason', models.CharField(max_length=200)),
-                ('marked_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('subject', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='places.subject')),
-                ('metric', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='indicators.metric')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "period_kind",
+                    models.CharField(
+                        choices=[
+                            ("Y", "Năm"),
+                            ("H", "6 tháng"),
+                            ("Q", "Quý"),
+                            ("M", "Tháng"),
+                            ("W", "Tuần"),
+                            ("D", "Ngày"),
+                        ],
+                        max_length=1,
+                    ),
+                ),
+                ("from_date", models.DateField()),
+                ("to_date", models.DateField()),
+                ("reason", models.CharField(max_length=200)),
+                ("marked_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "subject",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="places.subject"
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="indicators.metric"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='bandscheme',
-            name='metric',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='band_schemes', to='indicators.metric'),
+            model_name="bandscheme",
+            name="metric",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="band_schemes", to="indicators.metric"
+            ),
         ),
         migrations.CreateModel(
-            name='Submission',
+            name="Submission",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period_start', models.DateField()),
-                ('status', models.CharField(choices=[('DRAFT', 'Đang nhập'), ('SUBMITTED', 'Chờ duyệt'), ('RETURNED', 'Bị trả lại'), ('APPROVED', 'Đã duyệt')], default='DRAFT', max_length=10)),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('is_late', models.BooleanField(default=False)),
-                ('is_simulated', models.BooleanField(default=False, verbose_name='mô phỏng')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('submitted_at', models.DateTimeField(null=True)),
-                ('decided_at', models.DateTimeField(null=True)),
-                ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('form', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='submissions', to='indicators.entryform')),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='submissions', to='places.organisation')),
-                ('submitted_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("period_start", models.DateField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("DRAFT", "Đang nhập"),
+                            ("SUBMITTED", "Chờ duyệt"),
+                            ("RETURNED", "Bị trả lại"),
+                            ("APPROVED", "Đã duyệt"),
+                        ],
+                        default="DRAFT",
+                        max_length=10,
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("is_late", models.BooleanField(default=False)),
+                ("is_simulated", models.BooleanField(default=False, verbose_name="mô phỏng")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("submitted_at", models.DateTimeField(null=True)),
+                ("decided_at", models.DateTimeField(null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "form",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="submissions",
+                        to="indicators.entryform",
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="submissions",
+                        to="places.organisation",
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-period_start', 'organisation_id'],
+                "ordering": ["-period_start", "organisation_id"],
             },
         ),
         migrations.CreateModel(
-            name='Fact',
+            name="Fact",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period_kind', models.CharField(choices=[('Y', 'Năm'), ('H', '6 tháng'), ('Q', 'Quý'), ('M', 'Tháng'), ('W', 'Tuần'), ('D', 'Ngày')], max_length=1)),
-                ('period_start', models.DateField()),
-                ('scenario', models.CharField(choices=[('A', 'Thực hiện'), ('P', 'Kế hoạch')], default='A', max_length=1)),
-                ('number', models.BigIntegerField(null=True)),
-                ('low', models.BigIntegerField(null=True)),
-                ('low_open', models.BooleanField(default=False)),
-                ('high', models.BigIntegerField(null=True)),
-                ('high_open', models.BooleanField(default=False)),
-                ('state', models.PositiveSmallIntegerField(choices=[(1, 'Đo được'), (2, 'Đã duyệt'), (3, 'Theo văn bản'), (4, 'Đã nhập, chưa duyệt'), (5, 'Ước tính'), (6, 'Mô phỏng')])),
-                ('qualifier', models.CharField(blank=True, max_length=60)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('import_cell', models.CharField(blank=True, max_length=40)),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('superseded_at', models.DateTimeField(null=True)),
-                ('import_file', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.storedfile')),
-                ('passage', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('recorded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('stated_band', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.band')),
-                ('subject', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='facts', to='places.subject')),
-                ('superseded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='supersedes', to='indicators.fact')),
-                ('metric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='facts', to='indicators.metric')),
-                ('submission', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='facts', to='indicators.submission')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "period_kind",
+                    models.CharField(
+                        choices=[
+                            ("Y", "Năm"),
+                            ("H", "6 tháng"),
+                            ("Q", "Quý"),
+                            ("M", "Tháng"),
+                            ("W", "Tuần"),
+                            ("D", "Ngày"),
+                        ],
+                        max_length=1,
+                    ),
+                ),
+                ("period_start", models.DateField()),
+                (
+                    "scenario",
+                    models.CharField(choices=[("A", "Thực hiện"), ("P", "Kế hoạch")], default="A", max_length=1),
+                ),
+                ("number", models.BigIntegerField(null=True)),
+                ("low", models.BigIntegerField(null=True)),
+                ("low_open", models.BooleanField(default=False)),
+                ("high", models.BigIntegerField(null=True)),
+                ("high_open", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (0, "Đo được"),
+                            (1, "Đã duyệt"),
+                            (2, "Theo văn bản"),
+                            (3, "Đã nhập, chưa duyệt"),
+                            (4, "Ước tính"),
+                            (5, "Mô phỏng"),
+                        ]
+                    ),
+                ),
+                ("qualifier", models.CharField(blank=True, max_length=60)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("import_cell", models.CharField(blank=True, max_length=40)),
+                ("recorded_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("superseded_at", models.DateTimeField(null=True)),
+                (
+                    "import_file",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="core.storedfile"
+                    ),
+                ),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="core.passage"
+                    ),
+                ),
+                (
+                    "recorded_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "stated_band",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="indicators.band"
+                    ),
+                ),
+                (
+                    "subject",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="facts", to="places.subject"
+                    ),
+                ),
+                (
+                    "superseded_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="supersedes",
+                        to="indicators.fact",
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="facts", to="indicators.metric"
+                    ),
+                ),
+                (
+                    "submission",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="facts",
+                        to="indicators.submission",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SubmissionEvent',
+            name="SubmissionEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('what', models.CharField(max_length=20)),
-                ('text', models.CharField(blank=True, max_length=500)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('submission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='indicators.submission')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("what", models.CharField(max_length=20)),
+                ("text", models.CharField(blank=True, max_length=500)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "submission",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="events", to="indicators.submission"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='SubmissionLine',
+            name="SubmissionLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.BigIntegerField(blank=True, null=True)),
-                ('is_estimated', models.BooleanField(default=False, verbose_name='ước tính')),
-                ('is_confirmed', models.BooleanField(default=False, verbose_name='đã xem lại cảnh báo')),
-                ('note', models.CharField(blank=True, max_length=300, verbose_name='ghi chú')),
-                ('metric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.metric')),
-                ('subject', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='places.subject')),
-                ('submission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='indicators.submission')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.BigIntegerField(blank=True, null=True)),
+                ("is_estimated", models.BooleanField(default=False, verbose_name="ước tính")),
+                ("is_confirmed", models.BooleanField(default=False, verbose_name="đã xem lại cảnh báo")),
+                ("note", models.CharField(blank=True, max_length=300, verbose_name="ghi chú")),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="indicators.metric"
+                    ),
+                ),
+                (
+                    "subject",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="places.subject"
+                    ),
+                ),
+                (
+                    "submission",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="indicators.submission"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Value',
+            name="Value",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period_kind', models.CharField(choices=[('Y', 'Năm'), ('H', '6 tháng'), ('Q', 'Quý'), ('M', 'Tháng'), ('W', 'Tuần'), ('D', 'Ngày')], max_length=1)),
-                ('period_start', models.DateField()),
-                ('scenario', models.CharField(choices=[('A', 'Thực hiện'), ('P', 'Kế hoạch')], default='A', max_length=1)),
-                ('number', models.BigIntegerField(null=True)),
-                ('low', models.BigIntegerField(null=True)),
-                ('low_open', models.BooleanField(default=False)),
-                ('high', models.BigIntegerField(null=True)),
-                ('high_open', models.BooleanField(default=False)),
-                ('state', models.PositiveSmallIntegerField(choices=[(1, 'Đo được'), (2, 'Đã duyệt'), (3, 'Theo văn bản'), (4, 'Đã nhập, chưa duyệt'), (5, 'Ước tính'), (6, 'Mô phỏng')])),
-                ('numerator', models.BigIntegerField(null=True)),
-                ('denominator', models.BigIntegerField(null=True)),
-                ('parts_present', models.PositiveIntegerField(default=1)),
-                ('parts_total', models.PositiveIntegerField(default=1)),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('computed_at', models.DateTimeField()),
-                ('band', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.band')),
-                ('fact', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='values', to='indicators.fact')),
-                ('formula', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.formulaversion')),
-                ('metric', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='values', to='indicators.metric')),
-                ('subject', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='values', to='places.subject')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "period_kind",
+                    models.CharField(
+                        choices=[
+                            ("Y", "Năm"),
+                            ("H", "6 tháng"),
+                            ("Q", "Quý"),
+                            ("M", "Tháng"),
+                            ("W", "Tuần"),
+                            ("D", "Ngày"),
+                        ],
+                        max_length=1,
+                    ),
+                ),
+                ("period_start", models.DateField()),
+                (
+                    "scenario",
+                    models.CharField(choices=[("A", "Thực hiện"), ("P", "Kế hoạch")], default="A", max_length=1),
+                ),
+                ("number", models.BigIntegerField(null=True)),
+                ("low", models.BigIntegerField(null=True)),
+                ("low_open", models.BooleanField(default=False)),
+                ("high", models.BigIntegerField(null=True)),
+                ("high_open", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (0, "Đo được"),
+                            (1, "Đã duyệt"),
+                            (2, "Theo văn bản"),
+                            (3, "Đã nhập, chưa duyệt"),
+                            (4, "Ước tính"),
+                            (5, "Mô phỏng"),
+                        ]
+                    ),
+                ),
+                ("numerator", models.BigIntegerField(null=True)),
+                ("denominator", models.BigIntegerField(null=True)),
+                ("parts_present", models.PositiveIntegerField(default=1)),
+                ("parts_total", models.PositiveIntegerField(default=1)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("computed_at", models.DateTimeField()),
+                (
+                    "band",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="indicators.band",
+                    ),
+                ),
+                (
+                    "fact",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="values",
+                        to="indicators.fact",
+                    ),
+                ),
+                (
+                    "formula",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="indicators.formulaversion",
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="values",
+                        to="indicators.metric",
+                    ),
+                ),
+                (
+                    "subject",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="values",
+                        to="places.subject",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ValueChange',
+            name="ValueChange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.PositiveIntegerField()),
-                ('number', models.BigIntegerField(null=True)),
-                ('low', models.BigIntegerField(null=True)),
-                ('high', models.BigIntegerField(null=True)),
-                ('state', models.PositiveSmallIntegerField(choices=[(1, 'Đo được'), (2, 'Đã duyệt'), (3, 'Theo văn bản'), (4, 'Đã nhập, chưa duyệt'), (5, 'Ước tính'), (6, 'Mô phỏng')])),
-                ('numerator', models.BigIntegerField(null=True)),
-                ('denominator', models.BigIntegerField(null=True)),
-                ('parts_present', models.PositiveIntegerField(default=1)),
-                ('parts_total', models.PositiveIntegerField(default=1)),
-                ('computed_at', models.DateTimeField()),
-                ('replaced_at', models.DateTimeField()),
-                ('reason', models.CharField(max_length=200)),
-                ('band', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.band')),
-                ('fact', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.fact')),
-                ('formula', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.formulaversion')),
-                ('value', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='indicators.value')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("version", models.PositiveIntegerField()),
+                ("number", models.BigIntegerField(null=True)),
+                ("low", models.BigIntegerField(null=True)),
+                ("high", models.BigIntegerField(null=True)),
+                (
+                    "state",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (0, "Đo được"),
+                            (1, "Đã duyệt"),
+                            (2, "Theo văn bản"),
+                            (3, "Đã nhập, chưa duyệt"),
+                            (4, "Ước tính"),
+                            (5, "Mô phỏng"),
+                        ]
+                    ),
+                ),
+                ("numerator", models.BigIntegerField(null=True)),
+                ("denominator", models.BigIntegerField(null=True)),
+                ("parts_present", models.PositiveIntegerField(default=1)),
+                ("parts_total", models.PositiveIntegerField(default=1)),
+                ("computed_at", models.DateTimeField()),
+                ("replaced_at", models.DateTimeField()),
+                ("reason", models.CharField(max_length=200)),
+                (
+                    "band",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="indicators.band"
+                    ),
+                ),
+                (
+                    "fact",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="indicators.fact"
+                    ),
+                ),
+                (
+                    "formula",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="indicators.formulaversion",
+                    ),
+                ),
+                (
+                    "value",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="changes", to="indicators.value"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['value_id', '-version'],
+                "ordering": ["value_id", "-version"],
             },
         ),
         migrations.AddConstraint(
-            model_name='band',
-            constraint=models.UniqueConstraint(fields=('scheme', 'code'), name='band_code_in_scheme'),
+            model_name="band",
+            constraint=models.UniqueConstraint(fields=("scheme", "code"), name="band_code_in_scheme"),
         ),
         migrations.AddConstraint(
-            model_name='formulaversion',
-            constraint=models.UniqueConstraint(fields=('metric', 'version'), name='formula_version_once'),
+            model_name="formulaversion",
+            constraint=models.UniqueConstraint(fields=("metric", "version"), name="formula_version_once"),
         ),
         migrations.AddConstraint(
-            model_name='formulaversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_to__isnull', True)), fields=('metric',), name='one_live_formula'),
+            model_name="formulaversion",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_to__isnull", True)), fields=("metric",), name="one_live_formula"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entryformline',
-            constraint=models.UniqueConstraint(fields=('form', 'metric'), name='metric_once_in_form'),
+            model_name="entryformline",
+            constraint=models.UniqueConstraint(fields=("form", "metric"), name="metric_once_in_form"),
         ),
         migrations.AddConstraint(
-            model_name='bandscheme',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_to__isnull', True)), fields=('metric', 'scope'), name='one_live_band_scheme', nulls_distinct=False),
+            model_name="bandscheme",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_to__isnull", True)),
+                fields=("metric", "scope"),
+                name="one_live_band_scheme",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='submission',
-            constraint=models.UniqueConstraint(fields=('form', 'organisation', 'period_start'), name='one_submission_a_period'),
+            model_name="submission",
+            constraint=models.UniqueConstraint(
+                fields=("form", "organisation", "period_start"), name="one_submission_a_period"
+            ),
         ),
         migrations.AddIndex(
-            model_name='fact',
-            index=models.Index(fields=['subject', 'metric'], name='fact_by_subject'),
+            model_name="fact",
+            index=models.Index(fields=["subject", "metric"], name="fact_by_subject"),
         ),
         migrations.AddConstraint(
-            model_name='fact',
-            constraint=models.UniqueConstraint(condition=models.Q(('superseded_at__isnull', True)), fields=('metric', 'subject', 'period_kind', 'period_start', 'scenario'), name='one_live_fact'),
+            model_name="fact",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("superseded_at__isnull", True)),
+                fields=("metric", "subject", "period_kind", "period_start", "scenario"),
+                name="one_live_fact",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fact',
-            constraint=models.CheckConstraint(condition=models.Q(('number__isnull', False), ('low__isnull', False), ('high__isnull', False), ('stated_band__isnull', False), _connector='OR'), name='a_fact_says_something'),
+            model_name="fact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("number__isnull", False),
+                    ("low__isnull", False),
+                    ("high__isnull", False),
+                    ("stated_band__isnull", False),
+                    _connector="OR",
+                ),
+                name="a_fact_says_something",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fact',
-            constraint=models.CheckConstraint(condition=models.Q(('low__isnull', True), ('high__isnull', True), ('low__lte', models.F('high')), _connector='OR'), name='fact_bounds_ordered'),
+            model_name="fact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("low__isnull", True), ("high__isnull", True), ("low__lte", models.F("high")), _connector="OR"
+                ),
+                name="fact_bounds_ordered",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='submissionline',
-            constraint=models.UniqueConstraint(fields=('submission', 'metric', 'subject'), name='cell_once'),
+            model_name="submissionline",
+            constraint=models.UniqueConstraint(fields=("submission", "metric", "subject"), name="cell_once"),
         ),
         migrations.AddIndex(
-            model_name='value',
-            index=models.Index(fields=['subject', 'metric', 'period_kind', 'period_start'], name='value_by_subject'),
+            model_name="value",
+            index=models.Index(fields=["subject", "metric", "period_kind", "period_start"], name="value_by_subject"),
         ),
         migrations.AddConstraint(
-            model_name='value',
-            constraint=models.UniqueConstraint(fields=('metric', 'period_kind', 'period_start', 'scenario', 'subject'), name='one_value'),
+            model_name="value",
+            constraint=models.UniqueConstraint(
+                fields=("metric", "period_kind", "period_start", "scenario", "subject"), name="one_value"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='valuechange',
-            constraint=models.UniqueConstraint(fields=('value', 'version'), name='value_version_once'),
+            model_name="valuechange",
+            constraint=models.UniqueConstraint(fields=("value", "version"), name="value_version_once"),
         ),
     ]

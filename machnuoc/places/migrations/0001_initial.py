@@ -7,264 +7,473 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('core', '0001_initial'),
+        ("core", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Subject',
+            name="Subject",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('COUNTRY', 'Cả nước'), ('UNIT', 'Đơn vị hành chính'), ('VILLAGE', 'Thôn, bản, tổ'), ('URBAN_AREA', 'Khu vực đô thị'), ('ORGANISATION', 'Tổ chức'), ('WORK', 'Công trình')], max_length=12)),
-                ('key', models.SlugField(max_length=120, unique=True)),
-                ('name', models.CharField(max_length=200, verbose_name='tên')),
-                ('valid_from', models.DateField(blank=True, null=True, verbose_name='hiệu lực từ')),
-                ('valid_to', models.DateField(blank=True, null=True, verbose_name='hết hiệu lực')),
-                ('latitude', models.FloatField(blank=True, null=True, verbose_name='vĩ độ')),
-                ('longitude', models.FloatField(blank=True, null=True, verbose_name='kinh độ')),
-                ('version', models.PositiveIntegerField(default=1)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("COUNTRY", "Cả nước"),
+                            ("UNIT", "Đơn vị hành chính"),
+                            ("VILLAGE", "Thôn, bản, tổ"),
+                            ("URBAN_AREA", "Khu vực đô thị"),
+                            ("ORGANISATION", "Tổ chức"),
+                            ("WORK", "Công trình"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("key", models.SlugField(max_length=120, unique=True)),
+                ("name", models.CharField(max_length=200, verbose_name="tên")),
+                ("valid_from", models.DateField(blank=True, null=True, verbose_name="hiệu lực từ")),
+                ("valid_to", models.DateField(blank=True, null=True, verbose_name="hết hiệu lực")),
+                ("latitude", models.FloatField(blank=True, null=True, verbose_name="vĩ độ")),
+                ("longitude", models.FloatField(blank=True, null=True, verbose_name="kinh độ")),
+                ("version", models.PositiveIntegerField(default=1)),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Containment',
+            name="Containment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
             ],
         ),
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('ADMIN', 'Quản trị hệ thống'), ('LEADER', 'Lãnh đạo'), ('DEPARTMENT', 'Phòng chuyên môn'), ('STATION', 'Trạm cấp nước'), ('COMMUNE', 'Cán bộ xã'), ('AGENCY', 'Sở, ngành'), ('PARTNER', 'Đối tác API')], max_length=12, verbose_name='vai trò')),
-                ('field', models.CharField(choices=[('ALL', 'Mọi lĩnh vực'), ('RURAL', 'Cấp nước nông thôn'), ('URBAN', 'Cấp nước đô thị'), ('QUALITY', 'Chất lượng nước')], default='ALL', max_length=10, verbose_name='lĩnh vực')),
-                ('valid_from', models.DateField(default=django.utils.timezone.localdate, verbose_name='từ ngày')),
-                ('valid_to', models.DateField(blank=True, null=True, verbose_name='đến trước ngày')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("ADMIN", "Quản trị hệ thống"),
+                            ("LEADER", "Lãnh đạo"),
+                            ("DEPARTMENT", "Phòng chuyên môn"),
+                            ("STATION", "Trạm cấp nước"),
+                            ("COMMUNE", "Cán bộ xã"),
+                            ("AGENCY", "Sở, ngành"),
+                            ("PARTNER", "Đối tác API"),
+                        ],
+                        max_length=12,
+                        verbose_name="vai trò",
+                    ),
+                ),
+                (
+                    "field",
+                    models.CharField(
+                        choices=[
+                            ("ALL", "Mọi lĩnh vực"),
+                            ("RURAL", "Cấp nước nông thôn"),
+                            ("URBAN", "Cấp nước đô thị"),
+                            ("QUALITY", "Chất lượng nước"),
+                        ],
+                        default="ALL",
+                        max_length=10,
+                        verbose_name="lĩnh vực",
+                    ),
+                ),
+                ("valid_from", models.DateField(default=django.utils.timezone.localdate, verbose_name="từ ngày")),
+                ("valid_to", models.DateField(blank=True, null=True, verbose_name="đến trước ngày")),
             ],
             options={
-                'ordering': ['person_id', 'id'],
+                "ordering": ["person_id", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ParentLink',
+            name="ParentLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reason', models.CharField(choices=[('TERRITORY', 'thuộc địa bàn'), ('SUBORDINATE', 'trực thuộc'), ('OPERATED_BY', 'do … vận hành'), ('PART_OF', 'là phần của')], max_length=12)),
-                ('valid_from', models.DateField(blank=True, null=True)),
-                ('valid_to', models.DateField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("TERRITORY", "thuộc địa bàn"),
+                            ("SUBORDINATE", "trực thuộc"),
+                            ("OPERATED_BY", "do … vận hành"),
+                            ("PART_OF", "là phần của"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_to", models.DateField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='PrintedName',
+            name="PrintedName",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('text', models.CharField(max_length=300, verbose_name='tên như in')),
-                ('certainty', models.CharField(choices=[('stated', 'văn bản nói rõ'), ('apparent', 'có vẻ là một'), ('uncertain', 'chưa chắc')], default='stated', max_length=10)),
-                ('note', models.CharField(blank=True, max_length=500, verbose_name='ghi chú')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text", models.CharField(max_length=300, verbose_name="tên như in")),
+                (
+                    "certainty",
+                    models.CharField(
+                        choices=[
+                            ("stated", "văn bản nói rõ"),
+                            ("apparent", "có vẻ là một"),
+                            ("uncertain", "chưa chắc"),
+                        ],
+                        default="stated",
+                        max_length=10,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=500, verbose_name="ghi chú")),
             ],
         ),
         migrations.CreateModel(
-            name='Succession',
+            name="Succession",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('relation', models.CharField(choices=[('whole', 'nhập toàn bộ'), ('partial', 'nhập một phần'), ('unchanged', 'giữ nguyên'), ('type_changed', 'đổi loại'), ('district_to_special_zone', 'huyện thành đặc khu')], max_length=24)),
-                ('on_date', models.DateField()),
-                ('note_as_printed', models.CharField(blank=True, max_length=500)),
-                ('remark', models.CharField(blank=True, max_length=300)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "relation",
+                    models.CharField(
+                        choices=[
+                            ("whole", "nhập toàn bộ"),
+                            ("partial", "nhập một phần"),
+                            ("unchanged", "giữ nguyên"),
+                            ("type_changed", "đổi loại"),
+                            ("district_to_special_zone", "huyện thành đặc khu"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("on_date", models.DateField()),
+                ("note_as_printed", models.CharField(blank=True, max_length=500)),
+                ("remark", models.CharField(blank=True, max_length=300)),
             ],
         ),
         migrations.CreateModel(
-            name='AdministrativeUnit',
+            name="AdministrativeUnit",
             fields=[
-                ('subject', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='unit', serialize=False, to='places.subject')),
-                ('level', models.CharField(choices=[('PROVINCE', 'Cấp tỉnh'), ('DISTRICT', 'Cấp huyện'), ('COMMUNE', 'Cấp xã')], max_length=10)),
-                ('unit_type', models.CharField(max_length=40, verbose_name='loại')),
-                ('code', models.CharField(max_length=5, verbose_name='mã')),
-                ('full_name', models.CharField(max_length=200, verbose_name='tên đầy đủ')),
-                ('name_en', models.CharField(blank=True, max_length=200)),
-                ('is_in_force', models.BooleanField(default=True)),
+                (
+                    "subject",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="unit",
+                        serialize=False,
+                        to="places.subject",
+                    ),
+                ),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("PROVINCE", "Cấp tỉnh"), ("DISTRICT", "Cấp huyện"), ("COMMUNE", "Cấp xã")],
+                        max_length=10,
+                    ),
+                ),
+                ("unit_type", models.CharField(max_length=40, verbose_name="loại")),
+                ("code", models.CharField(max_length=5, verbose_name="mã")),
+                ("full_name", models.CharField(max_length=200, verbose_name="tên đầy đủ")),
+                ("name_en", models.CharField(blank=True, max_length=200)),
+                ("is_in_force", models.BooleanField(default=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Organisation',
+            name="Organisation",
             fields=[
-                ('subject', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='organisation', serialize=False, to='places.subject')),
-                ('kind', models.CharField(choices=[('AUTHORITY', 'Ủy ban nhân dân'), ('AGENCY', 'Sở, ngành'), ('CENTRE', 'Trung tâm, ban quản lý'), ('OPERATOR', 'Đơn vị cấp nước'), ('DEPARTMENT', 'Phòng chuyên môn'), ('STATION', 'Trạm cấp nước'), ('LABORATORY', 'Phòng thử nghiệm')], max_length=12, verbose_name='loại')),
-                ('address', models.CharField(blank=True, max_length=300, verbose_name='địa chỉ')),
-                ('phone', models.CharField(blank=True, max_length=40, verbose_name='điện thoại')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='thư điện tử')),
-                ('website', models.URLField(blank=True, verbose_name='trang thông tin')),
-                ('note', models.CharField(blank=True, max_length=500)),
+                (
+                    "subject",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="organisation",
+                        serialize=False,
+                        to="places.subject",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("AUTHORITY", "Ủy ban nhân dân"),
+                            ("AGENCY", "Sở, ngành"),
+                            ("CENTRE", "Trung tâm, ban quản lý"),
+                            ("OPERATOR", "Đơn vị cấp nước"),
+                            ("DEPARTMENT", "Phòng chuyên môn"),
+                            ("STATION", "Trạm cấp nước"),
+                            ("LABORATORY", "Phòng thử nghiệm"),
+                        ],
+                        max_length=12,
+                        verbose_name="loại",
+                    ),
+                ),
+                ("address", models.CharField(blank=True, max_length=300, verbose_name="địa chỉ")),
+                ("phone", models.CharField(blank=True, max_length=40, verbose_name="điện thoại")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="thư điện tử")),
+                ("website", models.URLField(blank=True, verbose_name="trang thông tin")),
+                ("note", models.CharField(blank=True, max_length=500)),
             ],
         ),
         migrations.CreateModel(
-            name='UrbanArea',
+            name="UrbanArea",
             fields=[
-                ('subject', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='urban_area', serialize=False, to='places.subject')),
-                ('note', models.CharField(blank=True, max_length=500)),
+                (
+                    "subject",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="urban_area",
+                        serialize=False,
+                        to="places.subject",
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=500)),
             ],
         ),
         migrations.AddIndex(
-            model_name='subject',
-            index=models.Index(fields=['kind', 'name'], name='subject_by_kind'),
+            model_name="subject",
+            index=models.Index(fields=["kind", "name"], name="subject_by_kind"),
         ),
         migrations.AddConstraint(
-            model_name='subject',
-            constraint=models.UniqueConstraint(fields=('id', 'kind'), name='subject_kind_is_referable'),
+            model_name="subject",
+            constraint=models.UniqueConstraint(fields=("id", "kind"), name="subject_kind_is_referable"),
         ),
         migrations.AddConstraint(
-            model_name='subject',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_to__isnull', True), ('valid_from__isnull', True), ('valid_from__lt', models.F('valid_to')), _connector='OR'), name='subject_validity_runs_forward'),
+            model_name="subject",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("valid_to__isnull", True),
+                    ("valid_from__isnull", True),
+                    ("valid_from__lt", models.F("valid_to")),
+                    _connector="OR",
+                ),
+                name="subject_validity_runs_forward",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subject',
-            constraint=models.CheckConstraint(condition=models.Q(('latitude__isnull', True), ('latitude__range', (-90, 90)), _connector='OR'), name='subject_latitude_on_earth'),
+            model_name="subject",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("latitude__isnull", True), ("latitude__range", (-90, 90)), _connector="OR"),
+                name="subject_latitude_on_earth",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subject',
-            constraint=models.CheckConstraint(condition=models.Q(('longitude__isnull', True), ('longitude__range', (-180, 180)), _connector='OR'), name='subject_longitude_on_earth'),
+            model_name="subject",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("longitude__isnull", True), ("longitude__range", (-180, 180)), _connector="OR"),
+                name="subject_longitude_on_earth",
+            ),
         ),
         migrations.AddField(
-            model_name='containment',
-            name='ancestor',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contains', to='places.subject'),
+            model_name="containment",
+            name="ancestor",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="contains", to="places.subject"
+            ),
         ),
         migrations.AddField(
-            model_name='containment',
-            name='descendant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contained_in', to='places.subject'),
+            model_name="containment",
+            name="descendant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="contained_in", to="places.subject"
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='granted_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="grant",
+            name="granted_by",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='lent_from',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='loans', to='places.grant'),
+            model_name="grant",
+            name="lent_from",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="loans",
+                to="places.grant",
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='person',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to=settings.AUTH_USER_MODEL),
+            model_name="grant",
+            name="person",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="grants", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='scope',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='places.subject'),
+            model_name="grant",
+            name="scope",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="grants", to="places.subject"
+            ),
         ),
         migrations.AddField(
-            model_name='parentlink',
-            name='child',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parent_links', to='places.subject'),
+            model_name="parentlink",
+            name="child",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="parent_links", to="places.subject"
+            ),
         ),
         migrations.AddField(
-            model_name='parentlink',
-            name='parent',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='child_links', to='places.subject'),
+            model_name="parentlink",
+            name="parent",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="child_links", to="places.subject"
+            ),
         ),
         migrations.AddField(
-            model_name='parentlink',
-            name='passage',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage'),
+            model_name="parentlink",
+            name="passage",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="core.passage"
+            ),
         ),
         migrations.AddField(
-            model_name='printedname',
-            name='passage',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage'),
+            model_name="printedname",
+            name="passage",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="core.passage"
+            ),
         ),
         migrations.AddField(
-            model_name='printedname',
-            name='subject',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='printed_names', to='places.subject'),
+            model_name="printedname",
+            name="subject",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="printed_names", to="places.subject"
+            ),
         ),
         migrations.AddField(
-            model_name='succession',
-            name='predecessor',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='successors', to='places.administrativeunit'),
+            model_name="succession",
+            name="predecessor",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="successors", to="places.administrativeunit"
+            ),
         ),
         migrations.AddField(
-            model_name='succession',
-            name='successor',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='predecessors', to='places.administrativeunit'),
+            model_name="succession",
+            name="successor",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="predecessors", to="places.administrativeunit"
+            ),
         ),
         migrations.AddField(
-            model_name='administrativeunit',
-            name='parent',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='places.administrativeunit'),
+            model_name="administrativeunit",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="children",
+                to="places.administrativeunit",
+            ),
         ),
         migrations.AddField(
-            model_name='organisation',
-            name='parent',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='places.organisation'),
+            model_name="organisation",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="children",
+                to="places.organisation",
+            ),
         ),
         migrations.AddField(
-            model_name='organisation',
-            name='passage',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage'),
+            model_name="organisation",
+            name="passage",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="core.passage"
+            ),
         ),
         migrations.AddField(
-            model_name='organisation',
-            name='territory',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='organisations', to='places.administrativeunit'),
+            model_name="organisation",
+            name="territory",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="organisations",
+                to="places.administrativeunit",
+            ),
         ),
         migrations.AddField(
-            model_name='urbanarea',
-            name='commune',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='urban_areas', to='places.administrativeunit'),
+            model_name="urbanarea",
+            name="commune",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="urban_areas", to="places.administrativeunit"
+            ),
         ),
         migrations.AddField(
-            model_name='urbanarea',
-            name='former_unit',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='places.administrativeunit'),
+            model_name="urbanarea",
+            name="former_unit",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="places.administrativeunit",
+            ),
         ),
         migrations.AddField(
-            model_name='urbanarea',
-            name='passage',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage'),
+            model_name="urbanarea",
+            name="passage",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="core.passage"
+            ),
         ),
         migrations.AddIndex(
-            model_name='containment',
-            index=models.Index(fields=['descendant', 'ancestor'], name='containment_upwards'),
+            model_name="containment",
+            index=models.Index(fields=["descendant", "ancestor"], name="containment_upwards"),
         ),
         migrations.AddConstraint(
-            model_name='containment',
-            constraint=models.UniqueConstraint(fields=('ancestor', 'descendant'), name='containment_once'),
+            model_name="containment",
+            constraint=models.UniqueConstraint(fields=("ancestor", "descendant"), name="containment_once"),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_to__isnull', True), ('valid_from__lt', models.F('valid_to')), _connector='OR'), name='grant_runs_forward'),
+            model_name="grant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("valid_to__isnull", True), ("valid_from__lt", models.F("valid_to")), _connector="OR"
+                ),
+                name="grant_runs_forward",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='parentlink',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_to__isnull', True)), fields=('child', 'parent', 'reason'), name='one_live_link'),
+            model_name="parentlink",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_to__isnull", True)),
+                fields=("child", "parent", "reason"),
+                name="one_live_link",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='parentlink',
-            constraint=models.CheckConstraint(condition=models.Q(('child', models.F('parent')), _negated=True), name='nothing_lies_in_itself'),
+            model_name="parentlink",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("child", models.F("parent")), _negated=True), name="nothing_lies_in_itself"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='printedname',
-            constraint=models.UniqueConstraint(fields=('subject', 'text', 'passage'), name='printed_name_once'),
+            model_name="printedname",
+            constraint=models.UniqueConstraint(fields=("subject", "text", "passage"), name="printed_name_once"),
         ),
         migrations.AddConstraint(
-            model_name='succession',
-            constraint=models.UniqueConstraint(fields=('predecessor', 'successor', 'on_date'), name='succession_once'),
+            model_name="succession",
+            constraint=models.UniqueConstraint(fields=("predecessor", "successor", "on_date"), name="succession_once"),
         ),
         migrations.AddIndex(
-            model_name='administrativeunit',
-            index=models.Index(fields=['level', 'parent'], name='unit_by_parent'),
+            model_name="administrativeunit",
+            index=models.Index(fields=["level", "parent"], name="unit_by_parent"),
         ),
         migrations.AddConstraint(
-            model_name='administrativeunit',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_in_force', True)), fields=('level', 'code'), name='code_names_one_unit_in_force'),
+            model_name="administrativeunit",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_in_force", True)), fields=("level", "code"), name="code_names_one_unit_in_force"
+            ),
         ),
     ]
