@@ -29,12 +29,12 @@ class Scenario(models.TextChoices):
 class State(models.IntegerChoices):
     """How sure a number is; the state of a sum is the weakest (highest) of its parts."""
 
-    MEASURED = 1, "Đo được"
-    APPROVED = 2, "Đã duyệt"
-    STATED = 3, "Theo văn bản"
-    ENTERED = 4, "Đã nhập, chưa duyệt"
-    ESTIMATED = 5, "Ước tính"
-    SIMULATED = 6, "Mô phỏng"
+    MEASURED = 0, "Đo được"
+    APPROVED = 1, "Đã duyệt"
+    STATED = 2, "Theo văn bản"
+    ENTERED = 3, "Đã nhập, chưa duyệt"
+    ESTIMATED = 4, "Ước tính"
+    SIMULATED = 5, "Mô phỏng"
 
 
 class Metric(models.Model):

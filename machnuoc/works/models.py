@@ -56,6 +56,9 @@ class Work(models.Model):
     operator = models.ForeignKey(  # who runs it today; the history is in WorkOperator
         Organisation, models.PROTECT, null=True, blank=True, related_name="works"
     )
+    team = models.ForeignKey(  # the unit of the operator that runs it day by day, e.g. the station team
+        Organisation, models.PROTECT, null=True, blank=True, related_name="run_works"
+    )
     status = models.CharField("tình trạng", max_length=8, choices=Status, default=Status.UNKNOWN)
     source_kind = models.CharField("nguồn nước", max_length=12, choices=TreatmentTrain.Source, blank=True)
     treatment = models.ForeignKey(TreatmentTrain, models.PROTECT, null=True, blank=True, related_name="works")
