@@ -44,13 +44,13 @@ def fold(text: str) -> str:
 def sort_key(text: str) -> str:
     """Return an ASCII key by which names sort in the order of the Vietnamese alphabet.
 
-    Letters come first, a ă â b c d đ e ê … o ô ơ … u ư … y, with f, j, w, z in their Latin places; words before longer
-    words that begin with them; digits before letters. Where letters are equal, tones decide: ngang, huyền, hỏi, ngã,
-    sắc, nặng. A tone counts for its whole word, so Hoà and Hòa sort together. Case and punctuation do not count.
+    Letters decide first: a ă â b c d đ e ê … o ô ơ … u ư … y, with f, j, w, z in their Latin places; digits come before
+    letters, a word before longer words that begin with it. Where letters are equal, tones decide: ngang, huyền, hỏi,
+    ngã, sắc, nặng. A tone counts for its whole word, so Hoà and Hòa sort together. Case and punctuation do not count.
     The key has lower-case letters and digits alone: every database collation orders it alike.
 
-    >>> sorted(["Đà", "Dương", "Ấm", "Ăn", "An", "Ân"], key=sort_key)
-    ['An', 'Ăn', 'Ân', 'Ấm', 'Dương', 'Đà']
+    >>> sorted(["Đà", "Dương", "Ấn", "Ăn", "An", "Ân"], key=sort_key)
+    ['An', 'Ăn', 'Ân', 'Ấn', 'Dương', 'Đà']
     >>> sorted(["mạ", "mã", "ma", "má", "mả", "mà"], key=sort_key)
     ['ma', 'mà', 'mả', 'mã', 'má', 'mạ']
     """

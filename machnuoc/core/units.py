@@ -117,7 +117,7 @@ def _build_units() -> Mapping[str, Unit]:
     units = {}
     for key, (label_vi, expression) in _UNITS.items():
         one = registry.Quantity(Fraction(1), expression).to_base_units()
-        powers = sorted((name.strip("[]"), int(power)) for name, power in one.dimensionality.items())
+        powers = sorted((name.strip("[]"), int(str(power))) for name, power in one.dimensionality.items())
         units[key] = Unit(key, label_vi, Dimension(tuple(powers), Fraction(one.magnitude)))
     return MappingProxyType(units)
 
