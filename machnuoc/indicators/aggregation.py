@@ -12,8 +12,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from machnuoc.core.periods import Period
-from machnuoc.indicators.columns import INT64_LIMIT, Column, Flags, Integers, as_objects, compact, largest, multiply, ratio
+from machnuoc.core.periods import Period, PeriodKind
+from machnuoc.indicators.columns import (
+    INT64_LIMIT,
+    Column,
+    Flags,
+    Integers,
+    as_objects,
+    compact,
+    largest,
+    multiply,
+    ratio,
+)
 
 Counts = NDArray[np.int64]
 Groups = NDArray[np.integer]
@@ -90,9 +100,7 @@ def sum_over_sum(num: Column, den: Column, group: Groups, group_count: int) -> G
     )
 
 
-def aggregate(
-    column: Column, group: Groups, group_count: int, how: Literal["sum", "count", "min", "max"]
-) -> Grouped:
+def aggregate(column: Column, group: Groups, group_count: int, how: Literal["sum", "count", "min", "max"]) -> Grouped:
     """Return one figure for each group: the sum, smallest or largest of its parts, or how many are present.
 
     column: shape (n,); group: shape (n,), integers in 0 to group_count - 1. Missing parts are left out; a group with no
@@ -157,22 +165,22 @@ def over_time(
     return Grouped(result, parts_present, np.asarray(parts_expected, np.int64))
 
 
-def group_periods(periods: Sequence[Period], kind: str) -> PeriodGroups:
+def group_periods(periods: Sequence[Period], kind: PeriodKind) -> PeriodGroups:
     """Return the coarser periods of a kind ("Y", "Q", …) that the finer ones lie in.
 
     periods: all of one kind that divides the coarser kind exactly. Raises BadPeriod where it does not (weeks in a
     month).
     """
-    coarse = [Period.containing(period.start_date, kind) for period in periods]
-    ordered = tuple(sorted(set(coarse)))
-    index = {period: number for number, period in enumerate(ordered)}
     fine_kinds = {period.kind for period in periods}
     if len(fine_kinds) > 1:
         raise ValueError(f"periods of several kinds: {sorted(fine_kinds)}")
+    coarse = [Period.containing(period.start_date, kind) for period in periods]
+    ordered = tuple(sorted(set(coarse)))
+    index = {period: number for number, period in enumerate(ordered)}
     return PeriodGroups(
         periods=ordered,
         group=np.array([index[period] for period in coarse], np.int64),
-        parts_expected=np.array([len(period.split(kind)) for period in ordered for kind in fine_kinds], np.int64),
+        parts_expected=np.array([len(period.split(periods[0].kind)) for period in ordered], np.int64),
     )
 
 
@@ -226,18 +234,18 @@ def _sum(column: Column, counted: Flags, group: Groups, parts: Counts) -> Column
 
 def _extreme(column: Column, group: Groups, parts: Counts, how: Literal["min", "max"]) -> Column:
     values, groups = column.values[column.present], group[column.present]
-    # After a stable sort by group and value, the first row of a group is its smallest and the last its largest.
-    order = np.lexsort((values, groups)) if column.is_fast else _object_order(values, groups)
-    ends = np.cumsum(parts)
-    at = (ends - parts if how == "min" else ends - 1)[parts > 0]
-    result = np.zeros(len(parts), np.int64) if column.is_fast else np.array([0] * len(parts), object)
-    result[parts > 0] = values[order][at]
-    return Column(compact(result), parts > 0, column.decimals)
-
-
-def _object_order(values: Integers, groups: Groups) -> NDArray[np.int64]:
-    pairs = list(zip(groups.tolist(), values.tolist(), strict=True))
-    return np.array(sorted(range(len(pairs)), key=pairs.__getitem__), np.int64)
+    present = parts > 0
+    if column.is_fast:
+        start, take = (INT64_LIMIT, np.minimum) if how == "min" else (-INT64_LIMIT - 1, np.maximum)
+        result = np.full(len(parts), start, np.int64)
+        take.at(result, groups, values)
+        return Column(np.where(present, result, np.int64(0)), present, column.decimals)
+    pick = min if how == "min" else max
+    best: dict[int, int] = {}
+    for number, value in zip(groups.tolist(), values.tolist(), strict=True):
+        best[number] = pick(value, best.get(number, value))
+    exact = np.array([best.get(number, 0) for number in range(len(parts))], object)
+    return Column(compact(exact), present, column.decimals)
 
 
 def _last(column: Column, group: Groups, group_count: int, start: NDArray[np.int64]) -> Column:

@@ -177,4 +177,4 @@ def _edge(number: Decimal, unit_vi: str) -> str:
 
 
 def _number(number: Decimal) -> str:
-    return vietnamese.format_number(number.normalize() + 0)
+    return vietnamese.format_number(number)

@@ -22,8 +22,6 @@ Flags = NDArray[np.bool_]
 
 INT64_LIMIT = 2**63 - 1
 """The largest absolute value of the fast path."""
-QUOTIENT_DECIMALS = 9
-"""Decimals of a division inside a formula; a ratio of an indicator is divided once, at the end, by `ratio`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -123,8 +121,11 @@ def multiply(left: Column, right: Column) -> Column:
 
 
 def divide(left: Column, right: Column) -> Column:
-    """Return left / right rounded half up to nine decimals; missing where either is missing or right is 0."""
-    return ratio(left, right, factor=1, decimals=QUOTIENT_DECIMALS)
+    """Return left / right rounded half up to nine decimals; missing where either is missing or right is 0.
+
+    This is the division inside a formula; that of an indicator's numerator by its denominator is `ratio`.
+    """
+    return ratio(left, right, factor=1, decimals=formula.QUOTIENT_DECIMALS)
 
 
 def ratio(num: Column, den: Column, factor: int | Decimal, decimals: int) -> Column:
@@ -396,12 +397,13 @@ def _scaled(number: Decimal | int | str, decimals: int) -> int:
     sign, digits, exponent = Decimal(number).as_tuple()
     if not isinstance(exponent, int):
         raise ValueError(f"{number} is not a number")
-    magnitude = int("".join(map(str, digits)) or "0")
+    magnitude = int("".join(map(str, digits)))
     shift = exponent + decimals
+    power = int(10 ** abs(shift))
     if shift >= 0:
-        magnitude *= 10**shift
+        magnitude *= power
     else:
-        magnitude, rest = divmod(magnitude, 10**-shift)
+        magnitude, rest = divmod(magnitude, power)
         if rest:
             raise ValueError(f"{number} has more than {decimals} decimals")
     return -magnitude if sign else magnitude
