@@ -107,7 +107,7 @@ class Document(models.Model):
         VERIFIED = "verified", "đã đối chiếu văn bản"
         RECALLED = "recalled", "chưa đối chiếu văn bản"
 
-    key = models.SlugField(max_length=80, unique=True)
+    key = models.CharField(max_length=80, unique=True)
     number = models.CharField("số, ký hiệu", max_length=60, blank=True)
     title = models.CharField("trích yếu", max_length=400)
     issuer = models.CharField("cơ quan ban hành", max_length=200)

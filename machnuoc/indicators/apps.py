@@ -5,3 +5,8 @@ class IndicatorsConfig(AppConfig):
     name = "machnuoc.indicators"
     label = "indicators"
     verbose_name = "Chỉ tiêu"
+
+    def ready(self) -> None:
+        from machnuoc.indicators import providers
+
+        providers.discover()

@@ -178,7 +178,7 @@ class Band(models.Model):
 class EntryForm(models.Model):
     """A sheet that organisations fill in every period: its lines are measures, its rows the subjects they hold."""
 
-    key = models.SlugField(max_length=60, unique=True)
+    key = models.CharField(max_length=60, unique=True)
     name = models.CharField("tên biểu", max_length=200)
     period_kind = models.CharField(max_length=1, choices=PeriodKind)
     subject_kind = models.CharField(max_length=12, choices=Subject.Kind)

@@ -5,3 +5,9 @@ class PlacesConfig(AppConfig):
     name = "machnuoc.places"
     label = "places"
     verbose_name = "Địa bàn và tổ chức"
+
+    def ready(self) -> None:
+        from machnuoc.core import permissions
+        from machnuoc.places import access
+
+        permissions.set_judge(access.may)  # core asks, places knows the grants

@@ -19,7 +19,7 @@ class Subject(models.Model):
         WORK = "WORK", "Công trình"
 
     kind = models.CharField(max_length=12, choices=Kind)
-    key = models.SlugField(max_length=120, unique=True)
+    key = models.CharField(max_length=120, unique=True)
     name = models.CharField("tên", max_length=200)
     valid_from = models.DateField("hiệu lực từ", null=True, blank=True)  # empty = not known
     valid_to = models.DateField("hết hiệu lực", null=True, blank=True)  # exclusive; empty = in force
@@ -246,4 +246,4 @@ class Grant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.person_id} {self.role} @{self.scope_id}"
+        return f"{self.get_role_display()} của {self.person} tại {self.scope}"

@@ -16,7 +16,7 @@ class TreatmentTrain(models.Model):
         SPRING = "SPRING", "Mạch lộ, tự chảy"
         PURCHASED = "PURCHASED", "Mua lại"
 
-    key = models.SlugField(max_length=60, unique=True)
+    key = models.CharField(max_length=60, unique=True)
     name = models.CharField("tên", max_length=200)
     source_kind = models.CharField("nguồn nước", max_length=12, choices=Source)
     steps = models.JSONField("các bước", default=list)

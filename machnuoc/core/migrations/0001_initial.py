@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
             name="Document",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("key", models.SlugField(max_length=80, unique=True)),
+                ("key", models.CharField(max_length=80, unique=True)),
                 ("number", models.CharField(blank=True, max_length=60, verbose_name="số, ký hiệu")),
                 ("title", models.CharField(max_length=400, verbose_name="trích yếu")),
                 ("issuer", models.CharField(max_length=200, verbose_name="cơ quan ban hành")),

@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
             name="EntryForm",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("key", models.SlugField(max_length=60, unique=True)),
+                ("key", models.CharField(max_length=60, unique=True)),
                 ("name", models.CharField(max_length=200, verbose_name="tên biểu")),
                 (
                     "period_kind",

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                         max_length=12,
                     ),
                 ),
-                ("key", models.SlugField(max_length=120, unique=True)),
+                ("key", models.CharField(max_length=120, unique=True)),
                 ("name", models.CharField(max_length=200, verbose_name="tên")),
                 ("valid_from", models.DateField(blank=True, null=True, verbose_name="hiệu lực từ")),
                 ("valid_to", models.DateField(blank=True, null=True, verbose_name="hết hiệu lực")),

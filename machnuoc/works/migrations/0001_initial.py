@@ -6,128 +6,374 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('core', '0002_trigram_and_audit_triggers'),
-        ('places', '0002_subject_kind_triggers'),
+        ("core", "0002_trigram_and_audit_triggers"),
+        ("places", "0002_subject_kind_triggers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='TreatmentTrain',
+            name="TreatmentTrain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=200, verbose_name='tên')),
-                ('source_kind', models.CharField(choices=[('GROUNDWATER', 'Nước dưới đất'), ('SURFACE', 'Nước mặt'), ('SPRING', 'Mạch lộ, tự chảy'), ('PURCHASED', 'Mua lại')], max_length=12, verbose_name='nguồn nước')),
-                ('steps', models.JSONField(default=list, verbose_name='các bước')),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=200, verbose_name="tên")),
+                (
+                    "source_kind",
+                    models.CharField(
+                        choices=[
+                            ("GROUNDWATER", "Nước dưới đất"),
+                            ("SURFACE", "Nước mặt"),
+                            ("SPRING", "Mạch lộ, tự chảy"),
+                            ("PURCHASED", "Mua lại"),
+                        ],
+                        max_length=12,
+                        verbose_name="nguồn nước",
+                    ),
+                ),
+                ("steps", models.JSONField(default=list, verbose_name="các bước")),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Work',
+            name="Work",
             fields=[
-                ('subject', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='work', serialize=False, to='places.subject')),
-                ('kind', models.CharField(choices=[('PLANT', 'Nhà máy nước'), ('STATION', 'Trạm cấp nước'), ('SCHEME', 'Công trình cấp nước'), ('SUBSCHEME', 'Phân hệ')], max_length=10, verbose_name='loại')),
-                ('sector', models.CharField(choices=[('RURAL', 'Nông thôn'), ('URBAN', 'Đô thị')], max_length=6, verbose_name='khu vực')),
-                ('status', models.CharField(choices=[('RUNNING', 'Đang vận hành'), ('STOPPED', 'Dừng cấp nước'), ('BUILDING', 'Đang xây dựng'), ('HANDOVER', 'Đang bàn giao'), ('UNKNOWN', 'Chưa rõ')], default='UNKNOWN', max_length=8, verbose_name='tình trạng')),
-                ('source_kind', models.CharField(blank=True, choices=[('GROUNDWATER', 'Nước dưới đất'), ('SURFACE', 'Nước mặt'), ('SPRING', 'Mạch lộ, tự chảy'), ('PURCHASED', 'Mua lại')], max_length=12, verbose_name='nguồn nước')),
-                ('contact_name', models.CharField(blank=True, max_length=120, verbose_name='người liên hệ')),
-                ('contact_phone', models.CharField(blank=True, max_length=40, verbose_name='điện thoại')),
-                ('note', models.TextField(blank=True, verbose_name='ghi chú')),
-                ('operator', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='works', to='places.organisation')),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='parts', to='works.work')),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('team', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='run_works', to='places.organisation')),
-                ('treatment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='works', to='works.treatmenttrain')),
+                (
+                    "subject",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="work",
+                        serialize=False,
+                        to="places.subject",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("PLANT", "Nhà máy nước"),
+                            ("STATION", "Trạm cấp nước"),
+                            ("SCHEME", "Công trình cấp nước"),
+                            ("SUBSCHEME", "Phân hệ"),
+                        ],
+                        max_length=10,
+                        verbose_name="loại",
+                    ),
+                ),
+                (
+                    "sector",
+                    models.CharField(
+                        choices=[("RURAL", "Nông thôn"), ("URBAN", "Đô thị")], max_length=6, verbose_name="khu vực"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("RUNNING", "Đang vận hành"),
+                            ("STOPPED", "Dừng cấp nước"),
+                            ("BUILDING", "Đang xây dựng"),
+                            ("HANDOVER", "Đang bàn giao"),
+                            ("UNKNOWN", "Chưa rõ"),
+                        ],
+                        default="UNKNOWN",
+                        max_length=8,
+                        verbose_name="tình trạng",
+                    ),
+                ),
+                (
+                    "source_kind",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("GROUNDWATER", "Nước dưới đất"),
+                            ("SURFACE", "Nước mặt"),
+                            ("SPRING", "Mạch lộ, tự chảy"),
+                            ("PURCHASED", "Mua lại"),
+                        ],
+                        max_length=12,
+                        verbose_name="nguồn nước",
+                    ),
+                ),
+                ("contact_name", models.CharField(blank=True, max_length=120, verbose_name="người liên hệ")),
+                ("contact_phone", models.CharField(blank=True, max_length=40, verbose_name="điện thoại")),
+                ("note", models.TextField(blank=True, verbose_name="ghi chú")),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="works",
+                        to="places.organisation",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="parts",
+                        to="works.work",
+                    ),
+                ),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="run_works",
+                        to="places.organisation",
+                    ),
+                ),
+                (
+                    "treatment",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="works",
+                        to="works.treatmenttrain",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ServiceArea',
+            name="ServiceArea",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_planned', models.BooleanField(default=False, verbose_name='dự kiến')),
-                ('as_printed', models.CharField(blank=True, max_length=200)),
-                ('valid_from', models.DateField(blank=True, null=True)),
-                ('valid_to', models.DateField(blank=True, null=True)),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('place', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='served_by', to='places.subject')),
-                ('work', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='service_areas', to='works.work')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("is_planned", models.BooleanField(default=False, verbose_name="dự kiến")),
+                ("as_printed", models.CharField(blank=True, max_length=200)),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_to", models.DateField(blank=True, null=True)),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "place",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="served_by", to="places.subject"
+                    ),
+                ),
+                (
+                    "work",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="service_areas", to="works.work"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Capacity',
+            name="Capacity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('DESIGN', 'Thiết kế'), ('LICENSED', 'Theo giấy phép'), ('EFFECTIVE', 'Thực tế khai thác được')], max_length=10, verbose_name='loại công suất')),
-                ('basis', models.CharField(choices=[('HOUSEHOLDS', 'hộ'), ('M3D', 'm³/ngày')], max_length=10, verbose_name='đơn vị')),
-                ('amount', models.DecimalField(decimal_places=2, max_digits=12, verbose_name='công suất')),
-                ('valid_from', models.DateField(blank=True, null=True, verbose_name='từ ngày')),
-                ('valid_to', models.DateField(blank=True, null=True, verbose_name='đến trước ngày')),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('recorded_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('work', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='capacities', to='works.work')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("DESIGN", "Thiết kế"),
+                            ("LICENSED", "Theo giấy phép"),
+                            ("EFFECTIVE", "Thực tế khai thác được"),
+                        ],
+                        max_length=10,
+                        verbose_name="loại công suất",
+                    ),
+                ),
+                (
+                    "basis",
+                    models.CharField(
+                        choices=[("HOUSEHOLDS", "hộ"), ("M3D", "m³/ngày")], max_length=10, verbose_name="đơn vị"
+                    ),
+                ),
+                ("amount", models.DecimalField(decimal_places=2, max_digits=12, verbose_name="công suất")),
+                ("valid_from", models.DateField(blank=True, null=True, verbose_name="từ ngày")),
+                ("valid_to", models.DateField(blank=True, null=True, verbose_name="đến trước ngày")),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "recorded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "work",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="capacities", to="works.work"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['kind', 'basis', '-valid_from', '-id'],
+                "ordering": ["kind", "basis", "-valid_from", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='WorkOperator',
+            name="WorkOperator",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('valid_from', models.DateField(blank=True, null=True, verbose_name='từ ngày')),
-                ('valid_to', models.DateField(blank=True, null=True, verbose_name='đến trước ngày')),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='operated', to='places.organisation')),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('work', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='operators', to='works.work')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("valid_from", models.DateField(blank=True, null=True, verbose_name="từ ngày")),
+                ("valid_to", models.DateField(blank=True, null=True, verbose_name="đến trước ngày")),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="operated", to="places.organisation"
+                    ),
+                ),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "work",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="operators", to="works.work"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-valid_from', '-id'],
+                "ordering": ["-valid_from", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='WorkStatus',
+            name="WorkStatus",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('RUNNING', 'Đang vận hành'), ('STOPPED', 'Dừng cấp nước'), ('BUILDING', 'Đang xây dựng'), ('HANDOVER', 'Đang bàn giao'), ('UNKNOWN', 'Chưa rõ')], max_length=8)),
-                ('from_date', models.DateField(blank=True, null=True, verbose_name='từ ngày')),
-                ('reason', models.CharField(blank=True, max_length=300, verbose_name='lý do')),
-                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.passage')),
-                ('work', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='statuses', to='works.work')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("RUNNING", "Đang vận hành"),
+                            ("STOPPED", "Dừng cấp nước"),
+                            ("BUILDING", "Đang xây dựng"),
+                            ("HANDOVER", "Đang bàn giao"),
+                            ("UNKNOWN", "Chưa rõ"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("from_date", models.DateField(blank=True, null=True, verbose_name="từ ngày")),
+                ("reason", models.CharField(blank=True, max_length=300, verbose_name="lý do")),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.passage",
+                    ),
+                ),
+                (
+                    "work",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="statuses", to="works.work"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='work',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'SUBSCHEME'), ('parent__isnull', False)), models.Q(('kind', 'SUBSCHEME'), _negated=True), _connector='OR'), name='subscheme_has_a_parent'),
+            model_name="work",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "SUBSCHEME"), ("parent__isnull", False)),
+                    models.Q(("kind", "SUBSCHEME"), _negated=True),
+                    _connector="OR",
+                ),
+                name="subscheme_has_a_parent",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='servicearea',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_to__isnull', True)), fields=('work', 'place', 'is_planned'), name='served_once'),
+            model_name="servicearea",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_to__isnull", True)),
+                fields=("work", "place", "is_planned"),
+                name="served_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='capacity',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gte', 0)), name='capacity_not_negative'),
+            model_name="capacity",
+            constraint=models.CheckConstraint(condition=models.Q(("amount__gte", 0)), name="capacity_not_negative"),
         ),
         migrations.AddConstraint(
-            model_name='capacity',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_to__isnull', True), ('valid_from__isnull', True), ('valid_from__lt', models.F('valid_to')), _connector='OR'), name='capacity_runs_forward'),
+            model_name="capacity",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("valid_to__isnull", True),
+                    ("valid_from__isnull", True),
+                    ("valid_from__lt", models.F("valid_to")),
+                    _connector="OR",
+                ),
+                name="capacity_runs_forward",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='capacity',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_to__isnull', True)), fields=('work', 'kind', 'basis'), name='one_live_capacity'),
+            model_name="capacity",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_to__isnull", True)),
+                fields=("work", "kind", "basis"),
+                name="one_live_capacity",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workoperator',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_to__isnull', True)), fields=('work',), name='one_operator_at_a_time'),
+            model_name="workoperator",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_to__isnull", True)), fields=("work",), name="one_operator_at_a_time"
+            ),
         ),
     ]

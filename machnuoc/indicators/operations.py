@@ -1,0 +1,476 @@
+"""What writes metrics, formulas, bands, facts and values."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.db import transaction
+
+from machnuoc.core import audit, search, units
+from machnuoc.core.models import Passage, Person, StoredFile
+from machnuoc.core.periods import Period
+from machnuoc.indicators import bands, computing, formula
+from machnuoc.indicators.models import (
+    Band,
+    BandScheme,
+    DirtyRange,
+    Fact,
+    FormulaVersion,
+    Metric,
+    Scenario,
+    State,
+    Submission,
+    Value,
+)
+from machnuoc.places.models import Subject
+
+
+class IndicatorsError(ValueError):
+    """An act on metrics or figures that cannot be done; the text says why and what to do."""
+
+
+# --- metrics, formulas, bands -----------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def put_metric(*, key: str, by: Person | None = None, **fields: object) -> Metric:
+    """Create the metric of this key or bring it to what is said here. Idempotent.
+
+    Raises UnknownUnit for a unit that the program does not keep, IndicatorsError where stored numbers would change
+    their meaning (another unit, number of decimals or kind of subject).
+    """
+    units.get_unit(str(fields["unit"]))
+    metric = Metric.objects.filter(key=key).first()
+    if metric is None:
+        metric = Metric.objects.create(key=key, **fields)
+        audit.record("indicators.metric.saved", actor=by, target=metric, created=True)
+        _index(metric)
+        return metric
+    changed = {name: value for name, value in fields.items() if getattr(metric, name) != value}
+    if not changed:
+        return metric
+    for name in {"unit", "decimals", "subject_kind"} & changed.keys():
+        if Fact.objects.filter(metric=metric).exists() or Value.objects.filter(metric=metric).exists():
+            raise IndicatorsError(
+                f"Không đổi được {Metric._meta.get_field(name).verbose_name} của «{metric.name}»: đã có số liệu. "
+                "Tạo chỉ tiêu mới với khóa khác."
+            )
+    for name, value in changed.items():
+        setattr(metric, name, value)
+    metric.save()
+    audit.record("indicators.metric.saved", actor=by, target=metric, created=False)
+    _index(metric)
+    return metric
+
+
+def _index(metric: Metric) -> None:
+    from django.urls import reverse
+
+    search.put(
+        "metric", metric.pk, title=metric.name, subtitle=metric.get_kind_display(),
+        url=reverse("indicators:detail", args=[metric.key]), text=f"{metric.name} {metric.short_name} {metric.key}",
+        weight=28 if metric.kind == Metric.Kind.INDICATOR else 12,
+    )  # fmt: skip
+
+
+def _types() -> dict[str, formula.MeasureType]:
+    return {
+        key: formula.MeasureType(unit, decimals)
+        for key, unit, decimals in Metric.objects.values_list("key", "unit", "decimals")
+    }
+
+
+@transaction.atomic
+def put_formula(
+    metric: Metric,
+    *,
+    numerator: str,
+    denominator: str = "",
+    factor: int = 1,
+    from_date: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+    now: datetime,
+) -> FormulaVersion:
+    """Give the indicator this formula, from a day on; the version before it ends there. Idempotent.
+
+    Raises formula.FormulaError (syntax, unknown measure, units, circle) and marks what must be computed anew.
+    """
+    types = _types()
+    num = formula.parse(numerator)
+    num_type = formula.check(num, types)
+    references = formula.references(num)
+    dimension = num_type.dimension
+    den_decimals = 0
+    if denominator:
+        den = formula.parse(denominator)
+        den_type = formula.check(den, types)
+        references |= formula.references(den)
+        dimension = units.divide(num_type.dimension, den_type.dimension)
+        den_decimals = den_type.decimals
+    _check_result_unit(metric, dimension, factor)
+    _check_circle(metric, references)
+    kinds = set(Metric.objects.filter(key__in={ref.key for ref in references}).values_list("subject_kind", flat=True))
+    if kinds - {metric.subject_kind}:
+        raise formula.FormulaError(
+            f"Công thức của «{metric.name}» dùng đại lượng tính cho đối tượng khác loại "
+            f"({', '.join(sorted(Subject.Kind(kind).label for kind in kinds))}). Dùng đại lượng cùng loại đối tượng."
+        )
+    live = FormulaVersion.objects.select_for_update().filter(metric=metric, valid_to__isnull=True).first()
+    same = live is not None and (live.numerator, live.denominator, live.factor) == (numerator, denominator, factor)
+    if live is not None and same:
+        return live
+    if live is not None:
+        if from_date is None or (live.valid_from is not None and from_date <= live.valid_from):
+            raise IndicatorsError(
+                f"Công thức mới của «{metric.name}» cần ngày bắt đầu áp dụng, sau ngày bắt đầu của công thức hiện hành."
+            )
+        live.valid_to = from_date
+        live.save(update_fields=["valid_to"])
+    version = FormulaVersion.objects.create(
+        metric=metric, version=(live.version + 1 if live else 1), numerator=numerator, denominator=denominator,
+        factor=factor, numerator_decimals=num_type.decimals, denominator_decimals=den_decimals, valid_from=from_date,
+        passage=passage, created_by=by, created_at=now,
+    )  # fmt: skip
+    audit.record("indicators.formula.saved", actor=by, target=version, metric=metric.key, version=version.version)
+    mark_dirty(
+        metric, from_date=from_date or date.min, to_date=date.max, reason=f"công thức {metric.key} v{version.version}"
+    )
+    return version
+
+
+def _check_result_unit(metric: Metric, dimension: object, factor: int) -> None:
+    """Raise UnitMismatch unless factor × dimension is the metric's unit (a share times 100 is a percentage)."""
+    wanted = units.get_dimension(metric.unit)
+    found = units.find_unit(dimension)  # type: ignore[arg-type]
+    if metric.unit == "pct":
+        if units.is_dimensionless(dimension) and factor == 100:  # type: ignore[arg-type]
+            return
+    elif dimension == wanted:
+        return
+    has = found.label_vi if found else str(dimension)
+    raise formula.UnitMismatch(
+        f"Công thức của «{metric.name}» cho đơn vị «{has or 'không có đơn vị'}» (hệ số {factor}), "
+        f"nhưng chỉ tiêu khai báo «{units.label(metric.unit)}». Sửa công thức, hệ số hoặc đơn vị."
+    )
+
+
+def _check_circle(metric: Metric, references: Iterable[formula.Reference]) -> None:
+    graph = {key: keys for key, keys in _graph().items() if key != metric.key}
+    graph[metric.key] = frozenset(ref.key for ref in references)
+    formula.order(graph)
+
+
+def _graph() -> dict[str, frozenset[str]]:
+    """Return which metrics each indicator's live formula refers to."""
+    graph = {}
+    for version in FormulaVersion.objects.filter(valid_to__isnull=True).select_related("metric"):
+        graph[version.metric.key] = frozenset(reference.key for reference in _references(version))
+    return graph
+
+
+def _references(version: FormulaVersion) -> frozenset[formula.Reference]:
+    found = formula.references(formula.parse(version.numerator))
+    if version.denominator:
+        found |= formula.references(formula.parse(version.denominator))
+    return found
+
+
+@transaction.atomic
+def put_band_scheme(
+    metric: Metric,
+    *,
+    name: str,
+    levels: Sequence[bands.Band],
+    scope: Subject | None = None,
+    valid_from: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> BandScheme:
+    """Give the metric these bands in the scope. Idempotent; raises bands.BandError for a gap or an overlap."""
+    bands.validate(levels)
+    scheme, created = BandScheme.objects.get_or_create(
+        metric=metric, scope=scope, valid_to=None, defaults={"name": name, "valid_from": valid_from, "passage": passage}
+    )
+    if not created:
+        if [computing.as_pure_band(row) for row in scheme.bands.all()] == list(levels):
+            return scheme
+        raise IndicatorsError(
+            f"«{metric.name}» đã có bộ mức «{scheme.name}» đang áp dụng ở phạm vi này. Kết thúc bộ mức đó trước."
+        )
+    Band.objects.bulk_create(
+        [
+            Band(
+                scheme=scheme, order=order, code=level.code, label=level.label_vi, severity=level.severity,
+                lower=level.lower, lower_inclusive=level.lower_inclusive, upper=level.upper,
+                upper_inclusive=level.upper_inclusive,
+            )
+            for order, level in enumerate(levels)
+        ]
+    )  # fmt: skip
+    audit.record("indicators.bands.saved", actor=by, target=scheme, metric=metric.key, count=len(levels))
+    mark_dirty(metric, from_date=valid_from or date.min, to_date=date.max, reason=f"bộ mức của {metric.key}")
+    return scheme
+
+
+# --- facts ------------------------------------------------------------------------------------------------------
+
+
+def scale(number: Decimal, metric: Metric) -> int:
+    """Return the number in whole last decimals of the metric. Raises IndicatorsError if it has more decimals."""
+    scaled = number.scaleb(metric.decimals)
+    if scaled != scaled.to_integral_value():
+        places = f"{metric.decimals} chữ số thập phân" if metric.decimals else "là số nguyên"
+        raise IndicatorsError(
+            f"«{metric.short_name}» chỉ nhận {places}; số đã nhập có nhiều hơn. Làm tròn rồi nhập lại."
+        )
+    result = int(scaled)
+    if abs(result) >= 2**63:
+        raise IndicatorsError(f"«{metric.short_name}»: số quá lớn. Kiểm tra lại đơn vị ({units.label(metric.unit)}).")
+    return result
+
+
+@transaction.atomic
+def state_fact(
+    *,
+    metric: Metric,
+    subject: Subject,
+    period: Period,
+    scenario: str = Scenario.ACTUAL,
+    number: Decimal | None = None,
+    low: Decimal | None = None,
+    low_open: bool = False,
+    high: Decimal | None = None,
+    high_open: bool = False,
+    band: Band | None = None,
+    state: State,
+    qualifier: str = "",
+    note: str = "",
+    passage: Passage | None = None,
+    submission: Submission | None = None,
+    import_file: StoredFile | None = None,
+    import_cell: str = "",
+    by: Person | None = None,
+    now: datetime,
+    recorded_in_bulk: bool = False,
+) -> Fact:
+    """Record what a person or document states; a different statement before it is superseded, never edited. Idempotent.
+
+    number, low, high are in the metric's unit. Marks the figure dirty; call recompute_dirty afterwards.
+    recorded_in_bulk: the caller writes one audit row for all. Raises IndicatorsError.
+    """
+    if metric.source in {Metric.Source.PROVIDED}:
+        raise IndicatorsError(f"«{metric.name}» do hệ thống tự lấy từ hồ sơ, không nhập được.")
+    if period.kind not in metric.period_kinds:
+        raise IndicatorsError(f"«{metric.name}» không có số liệu theo kỳ «{period.label_vi}».")
+    said: dict[str, object] = {
+        "number": None if number is None else scale(number, metric),
+        "low": None if low is None else scale(low, metric),
+        "low_open": low_open,
+        "high": None if high is None else scale(high, metric),
+        "high_open": high_open,
+        "stated_band_id": band.pk if band else None,
+        "state": int(state),
+        "qualifier": qualifier,
+        "note": note,
+        "passage_id": passage.pk if passage else None,
+        "submission_id": submission.pk if submission else None,
+    }
+    live = (
+        Fact.objects.select_for_update()
+        .filter(
+            metric=metric, subject=subject, period_kind=period.kind, period_start=period.start_date, scenario=scenario,
+            superseded_at__isnull=True,
+        )
+        .first()
+    )  # fmt: skip
+    if live is not None and all(getattr(live, name) == value for name, value in said.items()):
+        return live
+    if live is not None:
+        live.superseded_at = now
+        live.save(update_fields=["superseded_at"])
+    fact = Fact.objects.create(
+        metric=metric, subject=subject, period_kind=period.kind, period_start=period.start_date, scenario=scenario,
+        import_file=import_file, import_cell=import_cell, recorded_by=by, recorded_at=now, **said,
+    )  # fmt: skip
+    if live is not None:
+        Fact.objects.filter(pk=live.pk).update(superseded_by=fact)
+    if not recorded_in_bulk:
+        audit.record("indicators.fact.stated", actor=by, target=fact, metric=metric.key, period=period.key)
+    mark_dirty(
+        metric, subject=subject, period=period,
+        reason=f"số liệu mới của {metric.key} kỳ {period.key}" if live is None else f"sửa số liệu {metric.key} kỳ {period.key}",
+    )  # fmt: skip
+    return fact
+
+
+# --- computing anew ---------------------------------------------------------------------------------------------
+
+
+def mark_dirty(
+    metric: Metric,
+    *,
+    reason: str,
+    subject: Subject | None = None,
+    period: Period | None = None,
+    from_date: date = date.min,
+    to_date: date = date.max,
+) -> None:
+    """Say that figures built on this metric must be computed again: in one period, or in all known ones of a span."""
+    if period is not None:
+        from_date, to_date = period.start_date, period.end_date
+    DirtyRange.objects.create(
+        metric=metric, subject=subject, period_kind=period.kind if period else "", from_date=max(from_date, date(1900, 1, 1)),
+        to_date=min(to_date, date(2200, 1, 1)), reason=reason[:200],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one run must do: slices of measures and of stated figures, and periods of indicators, each with a reason."""
+
+    measures: dict[tuple[int, Period, str], str]
+    indicators: dict[tuple[int, Period], str]
+
+
+@transaction.atomic
+def recompute_dirty(now: datetime) -> computing.Outcome:
+    """Compute again everything that waits in the dirty queue, and empty it.
+
+    Runs of several processes wait for one another at the metrics they share, so that none overwrites newer facts.
+    """
+    waiting = list(DirtyRange.objects.select_for_update().select_related("metric").order_by("pk"))
+    if not waiting:
+        return computing.Outcome()
+    metrics = {metric.pk: metric for metric in Metric.objects.select_for_update().order_by("pk")}
+    work = _plan_work(waiting, metrics)
+    outcome = computing.Outcome()
+    for (metric_id, period, scenario), reason in sorted(
+        work.measures.items(), key=lambda item: (item[0][1].start_date, item[0][0])
+    ):
+        metric = metrics[metric_id]
+        if metric.kind == Metric.Kind.MEASURE and metric.source != Metric.Source.STATED:
+            outcome += computing.compute_measure(metric, period, scenario, now=now, reason=reason)
+        else:
+            outcome += computing.store_stated(metric, period, scenario, now=now, reason=reason)
+    outcome += _recompute_indicators(work, metrics, now)
+    DirtyRange.objects.filter(pk__in=[row.pk for row in waiting]).delete()
+    return outcome
+
+
+def _recompute_indicators(work: _Work, metrics: dict[int, Metric], now: datetime) -> computing.Outcome:
+    outcome = computing.Outcome()
+    by_key = {metric.key: metric for metric in metrics.values()}
+    ordered = [by_key[key].pk for key in formula.order(_graph()) if key in by_key]
+    rank = {metric_id: number for number, metric_id in enumerate(ordered)}
+    periods = sorted({period for _, period in work.indicators}, key=lambda period: (period.start_date, period.kind))
+    for period in periods:
+        chosen = [metric_id for metric_id, its_period in work.indicators if its_period == period]
+        for kind in sorted({metrics[metric_id].subject_kind for metric_id in chosen}):
+            group = [metrics[metric_id] for metric_id in chosen if metrics[metric_id].subject_kind == kind]
+            group.sort(key=lambda metric: (rank.get(metric.pk, 0), metric.pk))
+            reason = work.indicators[(group[0].pk, period)]
+            outcome += computing.compute_indicators(group, period, now=now, reason=reason)
+    return outcome
+
+
+def _plan_work(waiting: Sequence[DirtyRange], metrics: dict[int, Metric]) -> _Work:
+    """Return every slice that the waiting ranges reach: coarser periods, formulas, next periods, baselines."""
+    by_key = {metric.key: metric for metric in metrics.values()}
+    users: dict[int, list[tuple[Metric, formula.Reference]]] = {}
+    inputs: dict[int, frozenset[formula.Reference]] = {}
+    for version in FormulaVersion.objects.filter(metric__in=metrics.values()):
+        inputs[version.metric_id] = inputs.get(version.metric_id, frozenset()) | _references(version)
+    for metric_id, references in inputs.items():
+        for reference in references:
+            users.setdefault(by_key[reference.key].pk, []).append((metrics[metric_id], reference))
+    work = _Work({}, {})
+    stack = [
+        (row.metric_id, period, scenario, row.reason)
+        for row in waiting
+        for period, scenario in _periods_of(row, metrics[row.metric_id], inputs, by_key)
+    ]
+    while stack:
+        metric_id, period, scenario, reason = stack.pop()
+        metric = metrics[metric_id]
+        if (
+            metric.kind == Metric.Kind.INDICATOR
+            and scenario == Scenario.ACTUAL
+            and metric.source != Metric.Source.STATED
+        ):
+            if (metric_id, period) in work.indicators:
+                continue
+            work.indicators[(metric_id, period)] = reason
+            for reference in inputs.get(metric_id, ()):
+                needed = by_key[reference.key]
+                if needed.source == Metric.Source.PROVIDED:  # records have no period of their own: ask for this one
+                    work.measures.setdefault((needed.pk, _shifted(reference, period), Scenario.ACTUAL), reason)
+        else:
+            if (metric_id, period, scenario) in work.measures:
+                continue
+            work.measures[(metric_id, period, scenario)] = reason
+            for kind in metric.period_kinds:
+                coarser = Period.containing(period.start_date, kind)
+                if (
+                    coarser.kind in "QHY"
+                    and coarser.start_date <= period.start_date
+                    and coarser.end_date > period.end_date
+                ):
+                    stack.append((metric_id, coarser, scenario, reason))
+        for user, reference in users.get(metric_id, ()):
+            if (reference.scenario == "PLAN") != (scenario == Scenario.PLAN):
+                continue
+            for reached in _reached(user, reference, period):
+                if reached.kind in user.period_kinds:
+                    stack.append((user.pk, reached, Scenario.ACTUAL, reason))
+    return work
+
+
+def _shifted(reference: formula.Reference, period: Period) -> Period:
+    if reference.baseline is not None:
+        return Period.parse(reference.baseline)
+    return period.shift(reference.shift) if reference.shift else period
+
+
+def _reached(user: Metric, reference: formula.Reference, period: Period) -> list[Period]:
+    """Return the periods of an indicator that look at this period of a measure."""
+    if reference.baseline is None:
+        return [period.shift(-reference.shift) if reference.shift else period]
+    if Period.parse(reference.baseline) != period:
+        return []
+    known = Value.objects.filter(metric=user, period_kind=period.kind).values_list("period_start", flat=True).distinct()
+    return [Period(period.kind, start) for start in known]
+
+
+def _periods_of(
+    row: DirtyRange, metric: Metric, inputs: dict[int, frozenset[formula.Reference]], by_key: dict[str, Metric]
+) -> list[tuple[Period, str]]:
+    """Return the slices of one waiting range: the one period of a fact, or all known periods of a span."""
+    if row.period_kind:
+        period = Period(row.period_kind, row.from_date)  # type: ignore[arg-type]
+        scenarios = Fact.objects.filter(
+            metric=metric, period_kind=period.kind, period_start=period.start_date
+        ).values_list("scenario", flat=True)
+        return [(period, scenario) for scenario in sorted(set(scenarios) | {Scenario.ACTUAL})]
+    around = {metric.pk} | {by_key[reference.key].pk for reference in inputs.get(metric.pk, ())}
+    for user, references in inputs.items():  # a record's periods are those of the facts that it is held against
+        if any(by_key[reference.key].pk == metric.pk for reference in references):
+            around |= {by_key[reference.key].pk for reference in references}
+    known = set(
+        Fact.objects.filter(
+            metric_id__in=around,
+            superseded_at__isnull=True,
+            period_start__gte=row.from_date,
+            period_start__lt=row.to_date,
+        ).values_list("period_kind", "period_start", "scenario", "metric_id")
+    )
+    found = set()
+    for kind, start, scenario, metric_id in known:
+        if kind not in metric.period_kinds:
+            continue
+        found.add((Period(kind, start), scenario if metric_id == metric.pk else Scenario.ACTUAL))
+        found.update(
+            (Period.containing(start, coarser), Scenario.ACTUAL) for coarser in metric.period_kinds if coarser in "QHY"
+        )
+    return sorted(found, key=lambda pair: (pair[0].start_date, pair[0].kind, pair[1]))

@@ -1,0 +1,61 @@
+"""Figures that rooms can give from their own records: a room's `measures.py` registers a function per measure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+from django.apps import apps
+from numpy.typing import NDArray
+
+from machnuoc.core.models import Passage
+from machnuoc.core.periods import Period
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Provided:
+    """What a room gives for one measure and period: arrays of shape (n,), whole numbers of the measure's last decimal."""
+
+    subject_ids: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    states: NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a provided number comes from, for the lineage page."""
+
+    text: str
+    url: str = ""
+    passage: Passage | None = None
+    person: str = ""
+
+
+Provide = Callable[[Period], Provided]
+Explain = Callable[[int, Period], Sequence[Source]]
+_providers: dict[str, tuple[Provide, Explain]] = {}
+
+
+def register(metric_key: str, provide: Provide, explain: Explain) -> None:
+    """Let a room answer for a measure: all its subjects in one query, and where one number comes from."""
+    _providers[metric_key] = (provide, explain)
+
+
+def discover() -> None:
+    """Import `measures.py` of every room. Called once when the program starts."""
+    for config in apps.get_app_configs():
+        if config.name.startswith("machnuoc.") and find_spec(f"{config.name}.measures"):
+            import_module(f"{config.name}.measures")
+
+
+def provide(metric_key: str, period: Period) -> Provided:
+    return _providers[metric_key][0](period)
+
+
+def explain(metric_key: str, subject_id: int, period: Period) -> Sequence[Source]:
+    return _providers[metric_key][1](subject_id, period)
+
+
+def is_provided(metric_key: str) -> bool:
+    return metric_key in _providers

@@ -1,0 +1,130 @@
+"""Who may do what where. One function decides; lists are filtered by the same grants."""
+
+from datetime import date
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from machnuoc.core.models import Person
+from machnuoc.places.models import Containment, Grant, Subject
+
+# What each role may do inside its scope. Reading reaches further for those who oversee a territory: their scope is
+# the territory, while entering and approving follow the grants of the organisations that own the figures.
+_ACTIONS: dict[str, frozenset[str]] = {
+    Grant.Role.ADMIN: frozenset({"view", "manage", "administer", "read_audit", "export"}),
+    Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export"}),
+    Grant.Role.DEPARTMENT: frozenset({"view", "enter", "manage", "review", "export"}),
+    Grant.Role.STATION: frozenset({"view", "enter", "export"}),
+    Grant.Role.COMMUNE: frozenset({"view", "enter", "export"}),
+    Grant.Role.AGENCY: frozenset({"view", "approve", "review", "export"}),
+    Grant.Role.PARTNER: frozenset({"view"}),
+}
+ACTIONS = frozenset().union(*_ACTIONS.values())
+
+
+def list_grants(person: Person, *, on_date: date | None = None) -> QuerySet[Grant]:
+    """Return the grants in force: of an active person, begun, not ended, lent ones only while the lender's lasts."""
+    day = on_date or timezone.localdate()
+    if not getattr(person, "is_active", False) or person.pk is None:
+        return Grant.objects.none()
+    in_force = Q(valid_from__lte=day) & (Q(valid_to__isnull=True) | Q(valid_to__gt=day))
+    lender_lasts = Q(lent_from__isnull=True) | (
+        Q(lent_from__valid_from__lte=day)
+        & (Q(lent_from__valid_to__isnull=True) | Q(lent_from__valid_to__gt=day))
+        & Q(lent_from__person__is_active=True)
+    )
+    return Grant.objects.filter(in_force, lender_lasts, person=person)
+
+
+def _live_grants(person: Person) -> list[Grant]:
+    """Return the grants of today, read once a request (kept on the person object, as Django keeps permissions)."""
+    day = timezone.localdate()
+    cached: tuple[date, list[Grant]] | None = getattr(person, "_live_grants", None)
+    if cached is None or cached[0] != day:
+        cached = (day, list(list_grants(person, on_date=day).select_related("scope")))
+        person._live_grants = cached  # type: ignore[attr-defined]
+    return cached[1]
+
+
+def forget(person: Person) -> None:
+    """Drop what was read for this person object: its grants have changed."""
+    if hasattr(person, "_live_grants"):
+        del person._live_grants
+
+
+def list_scopes(person: Person, action: str, field: str = "ALL") -> list[int]:
+    """Return the ids of the subjects on which the person holds the action (each reaches all it contains)."""
+    if action not in ACTIONS:
+        raise ValueError(f"unknown action {action!r}")
+    return sorted(
+        {
+            grant.scope_id
+            for grant in _live_grants(person)
+            if action in _ACTIONS[grant.role] and (field == "ALL" or grant.field in {"ALL", field})
+        }
+    )
+
+
+def roles(person: Person) -> frozenset[str]:
+    return frozenset(grant.role for grant in _live_grants(person))
+
+
+def sees_everything(person: Person, action: str = "view") -> bool:
+    """Return whether a grant covers the whole country (the root contains all)."""
+    return any(
+        grant.scope.kind == Subject.Kind.COUNTRY and action in _ACTIONS[grant.role] for grant in _live_grants(person)
+    )
+
+
+def visible_subject_ids(person: Person, action: str = "view", field: str = "ALL") -> QuerySet[Containment, int]:
+    """Return a subquery of the ids of all subjects on which the person holds the action."""
+    scopes = list_scopes(person, action, field)
+    return Containment.objects.filter(ancestor_id__in=scopes).values_list("descendant_id", flat=True)
+
+
+def may(person: Person, action: str, subject: Subject | int | None = None, field: str = "ALL") -> bool:
+    """Return whether the person may do the action on the subject, or anywhere at all if no subject is given."""
+    scopes = list_scopes(person, action, field)
+    if not scopes or subject is None:
+        return bool(scopes)
+    subject_id = subject if isinstance(subject, int) else subject.pk
+    if subject_id in scopes:
+        return True
+    return Containment.objects.filter(ancestor_id__in=scopes, descendant_id=subject_id).exists()
+
+
+def require(person: Person, action: str, subject: Subject | int | None = None, field: str = "ALL") -> None:
+    if not may(person, action, subject, field):
+        raise PermissionDenied("Tài khoản của bạn không có quyền thực hiện việc này ở đây.")
+
+
+def may_give(person: Person, scope: Subject, field: str = "ALL") -> bool:
+    """Return whether the person may give or end grants there: who administers one field does not give all fields."""
+    scopes = [
+        grant.scope_id
+        for grant in _live_grants(person)
+        if "administer" in _ACTIONS[grant.role] and grant.field in {Grant.Field.ALL, field}
+    ]
+    return scope.pk in scopes or Containment.objects.filter(ancestor_id__in=scopes, descendant=scope).exists()
+
+
+def is_over(person: Person, other: Person) -> bool:
+    """Return whether the person administers everything the other may do: only then may they act on the account.
+
+    Someone else's password must not be a way to rights that one does not have.
+    """
+    if sees_everything(person, "administer"):
+        return True
+    scopes = set(other.grants.exclude(valid_to__lte=timezone.localdate()).values_list("scope_id", flat=True))
+    if not scopes or not may(person, "administer"):
+        return False
+    administered = Subject.objects.filter(pk__in=visible_subject_ids(person, "administer"))
+    return administered.filter(pk__in=scopes).count() == len(scopes)
+
+
+def require_over(person: Person, other: Person) -> None:
+    if not is_over(person, other):
+        raise PermissionDenied(
+            "Tài khoản này có quyền ngoài phạm vi bạn quản trị. Nhờ quản trị viên của phạm vi rộng hơn làm việc này."
+        )

@@ -1,0 +1,279 @@
+"""What writes water works. Each act is one transaction with its audit row; figures built on it are marked dirty."""
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+
+from django.db import transaction
+
+from machnuoc.core import audit
+from machnuoc.core.models import Passage, Person
+from machnuoc.indicators import operations as indicator_operations
+from machnuoc.indicators.models import Metric
+from machnuoc.places import operations as place_operations
+from machnuoc.places.models import AdministrativeUnit, Organisation, ParentLink, PrintedName, Subject
+from machnuoc.works import search_entries
+from machnuoc.works.models import Capacity, ServiceArea, TreatmentTrain, Work, WorkOperator, WorkStatus
+
+
+class WorksError(ValueError):
+    """An act on a work that cannot be done; the text says why and what to do."""
+
+
+@transaction.atomic
+def put_treatment_train(
+    *, key: str, name: str, source_kind: str, steps: list[str], passage: Passage | None, by: Person | None = None
+) -> TreatmentTrain:
+    """Keep a chain of treatment steps. Idempotent."""
+    fields = {"name": name, "source_kind": source_kind, "steps": steps, "passage": passage}
+    train, created = TreatmentTrain.objects.get_or_create(key=key, defaults=fields)
+    if created or any(getattr(train, field) != value for field, value in fields.items()):
+        for field, value in fields.items():
+            setattr(train, field, value)
+        train.save()
+        audit.record("works.treatment_train.saved", actor=by, target=train)
+    return train
+
+
+@transaction.atomic
+def put_work(
+    *,
+    key: str,
+    name: str,
+    kind: str,
+    sector: str,
+    parent: Work | None = None,
+    territories: Iterable[AdministrativeUnit] = (),
+    urban_area: Subject | None = None,
+    latitude: float | None = None,
+    longitude: float | None = None,
+    source_kind: str = "",
+    treatment: TreatmentTrain | None = None,
+    contact_name: str = "",
+    contact_phone: str = "",
+    note: str = "",
+    passage: Passage | None = None,
+    version: int | None = None,
+    by: Person | None = None,
+) -> Work:
+    """Create the work of this key, or bring it to what is said here. Idempotent.
+
+    territories: the communes it lies in (or the province, where no document says more). Operator, status, capacity and
+    service areas have operations of their own, since they have a history.
+    Raises WorksError (key of another kind, part of itself), places.ChangedMeanwhile.
+    """
+    subject, created = Subject.objects.get_or_create(key=key, defaults={"kind": Subject.Kind.WORK, "name": name})
+    if subject.kind != Subject.Kind.WORK:
+        raise WorksError(
+            f"Khóa «{key}» đã dùng cho {subject.get_kind_display().lower()} «{subject.name}». Chọn khóa khác."
+        )
+    if parent is not None and parent.pk == subject.pk:
+        raise WorksError("Một công trình không thể là phần của chính nó.")
+    fields = {
+        "kind": kind, "sector": sector, "parent": parent, "source_kind": source_kind, "treatment": treatment,
+        "contact_name": contact_name, "contact_phone": contact_phone, "note": note, "passage": passage,
+    }  # fmt: skip
+    about = {"name": name, "latitude": latitude, "longitude": longitude}
+    if created:
+        Subject.objects.filter(pk=subject.pk).update(**about)
+        subject.refresh_from_db()
+        work = Work.objects.create(subject=subject, **fields)
+        changed = True
+    else:
+        place_operations.require_current(subject, version)
+        work = Work.objects.select_related("subject").get(pk=subject.pk)
+        changed = any(getattr(work, field) != value for field, value in fields.items())
+        changed = changed or any(getattr(subject, field) != value for field, value in about.items())
+        if changed:
+            for field, value in fields.items():
+                setattr(work, field, value)
+            work.save()
+            Subject.objects.filter(pk=subject.pk).update(**about)
+            subject.refresh_from_db()
+            place_operations.touch(subject)
+            work.subject = subject
+    places = [unit.subject for unit in territories] + ([urban_area] if urban_area else [])
+    moved = place_operations.set_parents(subject, ParentLink.Reason.TERRITORY, places, passage=passage, rebuild=False)
+    moved |= place_operations.set_parents(
+        subject, ParentLink.Reason.PART_OF, [parent.subject] if parent else [], passage=passage, rebuild=False
+    )
+    if moved or created:
+        place_operations.rebuild_containment([subject.pk])
+    if changed or moved:
+        search_entries.put_work(work)
+        audit.record("works.work.saved", actor=by, target=work, created=created)
+    return work
+
+
+@transaction.atomic
+def set_operator(
+    work: Work,
+    operator: Organisation,
+    *,
+    team: Organisation | None = None,
+    from_date: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> WorkOperator:
+    """Let an organisation run the work from a day on (None: since before we know). The former operator ends there.
+
+    team: the unit of the operator that runs it day by day. Raises WorksError if the day does not follow the last one.
+    """
+    Work.objects.select_for_update().get(pk=work.pk)
+    live = WorkOperator.objects.filter(work=work, valid_to__isnull=True).first()
+    if live is not None and live.organisation_id == operator.pk:
+        if work.operator_id == operator.pk and work.team_id == (team.pk if team else None):
+            return live
+        record = live
+    else:
+        if live is not None:
+            if from_date is None or (live.valid_from is not None and from_date <= live.valid_from):
+                raise WorksError(
+                    f"«{work}» đang do «{live.organisation}» vận hành. Cần ngày chuyển giao, sau ngày đơn vị này bắt đầu."
+                )
+            live.valid_to = from_date
+            live.save(update_fields=["valid_to"])
+        record = WorkOperator.objects.create(work=work, organisation=operator, valid_from=from_date, passage=passage)
+    work.operator, work.team = operator, team
+    work.save(update_fields=["operator", "team"])
+    place_operations.set_parents(
+        work.subject, ParentLink.Reason.OPERATED_BY, [(team or operator).subject], from_date=from_date, passage=passage
+    )
+    search_entries.put_work(work)
+    audit.record("works.operator.set", actor=by, target=work, organisation=operator.pk, team=team.pk if team else None)
+    return record
+
+
+@transaction.atomic
+def set_status(
+    work: Work,
+    status: str,
+    *,
+    from_date: date | None = None,
+    reason: str = "",
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> None:
+    """Record a status and make it today's. Idempotent for the same status and passage."""
+    if status not in Work.Status.values:
+        raise WorksError(f"Không có tình trạng «{status}».")
+    last = WorkStatus.objects.filter(work=work).first()
+    if last and (last.status, last.from_date, last.passage_id) == (status, from_date, passage.pk if passage else None):
+        return
+    if last and last.from_date and from_date and from_date < last.from_date:
+        raise WorksError(f"Tình trạng trước đó của «{work}» có từ ngày {last.from_date:%d/%m/%Y}; chọn ngày sau đó.")
+    WorkStatus.objects.create(work=work, status=status, from_date=from_date, reason=reason, passage=passage)
+    work.status = status
+    work.save(update_fields=["status"])
+    search_entries.put_work(work)
+    audit.record("works.status.set", actor=by, target=work, status=status)
+
+
+@transaction.atomic
+def record_capacity(
+    work: Work,
+    *,
+    kind: str,
+    basis: str,
+    amount: Decimal,
+    from_date: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> Capacity:
+    """Record what the work can carry from a day on (None: since before we know); the former capacity ends there.
+
+    Idempotent. Raises WorksError for a negative amount, a fraction of a household, or a day before the last change.
+    """
+    if amount < 0:
+        raise WorksError(f"Công suất của «{work}» không thể âm.")
+    if basis == Capacity.Basis.HOUSEHOLDS and amount != amount.to_integral_value():
+        raise WorksError(f"Công suất theo hộ của «{work}» phải là số nguyên.")
+    Work.objects.select_for_update().get(pk=work.pk)
+    live = Capacity.objects.filter(work=work, kind=kind, basis=basis, valid_to__isnull=True).first()
+    if live is not None and live.amount == amount and (from_date is None or live.valid_from == from_date):
+        return live
+    if live is not None:
+        if from_date is None or (live.valid_from is not None and from_date <= live.valid_from):
+            raise WorksError(
+                f"«{work}» đã có {live.get_kind_display().lower()} {live.amount.normalize():f} {live.get_basis_display()}. "
+                "Cần ngày bắt đầu của công suất mới, sau ngày bắt đầu của công suất này."
+            )
+        live.valid_to = from_date
+        live.save(update_fields=["valid_to"])
+    capacity = Capacity.objects.create(
+        work=work, kind=kind, basis=basis, amount=amount, valid_from=from_date, passage=passage, recorded_by=by
+    )
+    metric = Metric.objects.filter(key=_MEASURES.get((kind, basis), "")).first()
+    if metric is not None:
+        indicator_operations.mark_dirty(
+            metric, subject=work.subject, from_date=from_date or date.min, reason=f"công suất của {work.subject.key}"
+        )
+    audit.record("works.capacity.recorded", actor=by, target=work, kind=kind, basis=basis)
+    return capacity
+
+
+_MEASURES = {
+    (Capacity.Kind.DESIGN, Capacity.Basis.HOUSEHOLDS): "works.households_design",
+    (Capacity.Kind.DESIGN, Capacity.Basis.M3D): "works.capacity_design_m3d",
+}
+
+
+@transaction.atomic
+def set_service_areas(
+    work: Work,
+    places: Iterable[tuple[Subject, str]],
+    *,
+    is_planned: bool = False,
+    from_date: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> None:
+    """Let the work serve exactly these places (each with the name as printed, or «»). Idempotent.
+
+    Places no longer named end on from_date (or are removed where no day is known).
+    """
+    wanted = {place.pk: (place, printed) for place, printed in places}
+    live = {
+        area.place_id: area
+        for area in ServiceArea.objects.filter(work=work, is_planned=is_planned, valid_to__isnull=True)
+    }
+    for place_id in live.keys() - wanted.keys():
+        if from_date is None:
+            live[place_id].delete()
+        else:
+            live[place_id].valid_to = from_date
+            live[place_id].save(update_fields=["valid_to"])
+    fresh = [
+        ServiceArea(
+            work=work, place=place, is_planned=is_planned, as_printed=printed, valid_from=from_date, passage=passage
+        )
+        for place_id, (place, printed) in wanted.items()
+        if place_id not in live
+    ]
+    ServiceArea.objects.bulk_create(fresh)
+    if fresh or live.keys() - wanted.keys():
+        search_entries.put_work(work)
+        audit.record("works.service_areas.set", actor=by, target=work, count=len(wanted), planned=is_planned)
+
+
+@transaction.atomic
+def add_alias(
+    work: Work,
+    text: str,
+    *,
+    certainty: str = PrintedName.Certainty.STATED,
+    note: str = "",
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> None:
+    """Keep a name under which a document prints the work, and let the search box find the work under it."""
+    place_operations.put_printed_name(work.subject, text, certainty=certainty, note=note, passage=passage, by=by)
+    search_entries.put_work(work)
+
+
+audit.describe("works.work.saved", "lưu hồ sơ công trình {target}")
+audit.describe("works.operator.set", "ghi đơn vị vận hành của công trình {target}")
+audit.describe("works.status.set", "ghi tình trạng của công trình {target}")
+audit.describe("works.capacity.recorded", "ghi công suất của công trình {target}")
+audit.describe("works.service_areas.set", "ghi phạm vi cấp nước của công trình {target}")
+audit.describe("works.treatment_train.saved", "lưu dây chuyền xử lý {target}")
