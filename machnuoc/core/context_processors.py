@@ -1,0 +1,100 @@
+"""What the shell around every page needs. Each part is asked for only when a template shows it."""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from machnuoc.core import notices, panels, permissions
+
+_QUICK_COUNT = 4  # beside «Thêm» in the bottom bar of a phone
+
+
+@dataclass(frozen=True)
+class NavigationLink:
+    title: str
+    url: str
+    icon: str
+    badge: int
+    group: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class NavigationGroup:
+    title: str
+    items: list[NavigationLink]
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    person = getattr(request, "user", None)
+    if person is None or not person.is_authenticated:
+        return {"navigation": [], "quick_navigation": []}
+
+    @cache
+    def links() -> list[NavigationLink]:
+        items = sorted([*_list_own_navigation(person), *panels.list_navigation(person)], key=lambda item: item.order)
+        current = _find_current([item.url for item in items], request.path)
+        return [
+            NavigationLink(item.title, item.url, item.icon, item.badge, item.group, item.url == current)
+            for item in items
+        ]
+
+    return {
+        "navigation": lambda: _group(links()),
+        "quick_navigation": lambda: links()[:_QUICK_COUNT],
+        "unread_notices": cache(lambda: notices.count_unread(person)),
+        "initials": _initials(person.full_name),
+        "search_url": _address("places:search"),
+    }
+
+
+def _list_own_navigation(person: Any) -> list[panels.NavigationItem]:
+    """Return the entries of this room. Those of the administration are for who may use them."""
+    items = [
+        panels.NavigationItem("Tổng quan", reverse("core:overview"), "dashboard", 0),
+        panels.NavigationItem("Văn bản", reverse("core:documents"), "files", 70),
+    ]
+    for title, name, icon, order, action in (
+        ("Tác vụ nền", "core:jobs", "activity-heartbeat", 95, "administer"),
+        ("Nhật ký", "core:audit", "shield-check", 96, "read_audit"),
+    ):
+        address = _address(name)
+        if address and permissions.may(person, action):
+            items.append(panels.NavigationItem(title, address, icon, order, "Quản trị"))
+    return items
+
+
+def _address(name: str) -> str:
+    """Return the address of a page, or "" where its room is not part of the site."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def _find_current(urls: list[str], path: str) -> str:
+    """Return the longest address that the path lies under; the overview only for itself."""
+    under = [url for url in urls if path == url or (url != "/" and path.startswith(url))]
+    return max(under, key=len, default="")
+
+
+def _group(links: list[NavigationLink]) -> list[NavigationGroup]:
+    """Return the links by heading, headings in the order of their first link, those without heading first."""
+    order = list(dict.fromkeys(link.group for link in links))
+    order.sort(key=bool)
+    ranked = sorted(links, key=lambda link: order.index(link.group))
+    return [NavigationGroup(title, list(items)) for title, items in groupby(ranked, key=lambda link: link.group)]
+
+
+def _initials(name: str) -> str:
+    """Return the letters for the round mark: a Vietnamese given name stands last.
+
+    >>> _initials("Nguyễn Thị Hoà"), _initials("An")
+    ('NH', 'A')
+    """
+    words = name.split()
+    return "".join(word[0] for word in ([words[0], words[-1]] if len(words) > 1 else words)).upper()

@@ -1,0 +1,141 @@
+// Draws <div data-map="id of a JSON script">: points on a plain ground, for no tile server may be reachable.
+// JSON: {points: [{lat, lon, title, url, text, tone}], labels: [{lat, lon, text}]}. The same points are listed beside it.
+(() => {
+  "use strict";
+  let library = null;
+
+  const load = () => {
+    library ??= new Promise((resolve, reject) => {
+      const style = document.createElement("link");
+      style.rel = "stylesheet";
+      style.href = document.body.dataset.leafletCss;
+      const script = document.createElement("script");
+      script.src = document.body.dataset.leaflet;
+      script.onload = resolve;
+      script.onerror = () => reject(new Error("Leaflet did not load"));
+      // Before our own sheet, which then decides.
+      document.head.insertBefore(style, document.querySelector("link[data-app-css]"));
+      document.head.append(script);
+    });
+    return library;
+  };
+
+  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const degrees = (value, positive, negative) => {
+    const text = new Intl.NumberFormat("vi-VN", { maximumFractionDigits: 2 }).format(Math.abs(value));
+    return `${text}°${value < 0 ? negative : positive}`;
+  };
+
+  const makeText = (text) => {
+    const span = document.createElement("span");
+    span.textContent = text;
+    return span;
+  };
+
+  const makePopup = (point) => {
+    const box = document.createElement("div");
+    const title = document.createElement(point.url ? "a" : "strong");
+    if (point.url) title.href = point.url;
+    title.textContent = point.title;
+    box.append(title);
+    if (point.text) {
+      const text = document.createElement("p");
+      text.textContent = point.text;
+      box.append(text);
+    }
+    return box;
+  };
+
+  const drawGrid = (L, map, layer) => {
+    layer.clearLayers();
+    const bounds = map.getBounds();
+    const span = Math.max(bounds.getEast() - bounds.getWest(), 0.001);
+    const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10].find((size) => span / size <= 7) || 20;
+    const style = { color: token("--mn-border-strong"), weight: 1, opacity: 0.7, interactive: false };
+    const label = (at, text) =>
+      L.marker(at, {
+        interactive: false,
+        keyboard: false,
+        icon: L.divIcon({ className: "map-degree", html: makeText(text), iconSize: null }),
+      });
+    for (let lon = Math.ceil(bounds.getWest() / step) * step; lon <= bounds.getEast(); lon += step) {
+      layer.addLayer(L.polyline([[bounds.getSouth(), lon], [bounds.getNorth(), lon]], style));
+      layer.addLayer(label([bounds.getSouth(), lon], degrees(lon, "Đ", "T")));
+    }
+    for (let lat = Math.ceil(bounds.getSouth() / step) * step; lat <= bounds.getNorth(); lat += step) {
+      layer.addLayer(L.polyline([[lat, bounds.getWest()], [lat, bounds.getEast()]], style));
+      layer.addLayer(label([lat, bounds.getWest()], degrees(lat, "B", "N")));
+    }
+  };
+
+  const draw = async (box) => {
+    const source = document.getElementById(box.dataset.map);
+    if (!source || box.dataset.drawn) return;
+    box.dataset.drawn = "yes";
+    try {
+      await load();
+    } catch {
+      box.classList.add("is-undrawn"); // the list stays
+      return;
+    }
+    const L = window.L;
+    const data = JSON.parse(source.textContent);
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const map = L.map(box, {
+      preferCanvas: true,
+      attributionControl: false,
+      zoomControl: false,
+      minZoom: 4,
+      maxZoom: 16,
+      fadeAnimation: !still,
+      zoomAnimation: !still,
+      scrollWheelZoom: false,
+    });
+    L.control.zoom({ zoomInTitle: "Phóng to", zoomOutTitle: "Thu nhỏ" }).addTo(map);
+    L.control.scale({ imperial: false }).addTo(map);
+    const points = data.points.filter((point) => Number.isFinite(point.lat) && Number.isFinite(point.lon));
+    const marks = [];
+    for (const point of points) {
+      const mark = L.circleMarker([point.lat, point.lon], { radius: 7, weight: 2 })
+        .bindTooltip(makeText(point.title))
+        .bindPopup(makePopup(point));
+      marks.push([mark, point]);
+    }
+    const paint = () => {
+      for (const [mark, point] of marks) {
+        mark.setStyle({
+          color: token("--mn-surface"),
+          fillColor: token(`--mn-${point.tone || "info"}-solid`) || token("--mn-water"),
+          fillOpacity: 0.95,
+        });
+      }
+      drawGrid(L, map, grid);
+    };
+    const grid = L.layerGroup();
+    const everything = [...points, ...(data.labels || [])].map((point) => [point.lat, point.lon]);
+    if (everything.length) map.fitBounds(L.latLngBounds(everything).pad(0.12), { maxZoom: 12, animate: false });
+    else map.setView([16.2, 107.5], 6);
+    grid.addTo(map);
+    for (const label of data.labels || []) {
+      L.marker([label.lat, label.lon], {
+        interactive: false,
+        keyboard: false,
+        icon: L.divIcon({ className: "map-label", html: makeText(label.text), iconSize: null }),
+      }).addTo(map);
+    }
+    for (const [mark] of marks) mark.addTo(map);
+    paint();
+    map.on("moveend", () => drawGrid(L, map, grid));
+    map.on("focus", () => map.scrollWheelZoom.enable());
+    map.on("blur", () => map.scrollWheelZoom.disable());
+    document.addEventListener("machnuoc:theme", paint);
+  };
+
+  const drawAll = (root) => {
+    if (root.matches?.("[data-map]")) draw(root);
+    for (const box of root.querySelectorAll("[data-map]")) draw(box);
+  };
+  document.addEventListener("htmx:load", (event) => drawAll(event.detail.elt));
+  drawAll(document);
+})();

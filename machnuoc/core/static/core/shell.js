@@ -1,0 +1,116 @@
+// What the shell does beyond links and forms. Every page reads and works without it.
+(() => {
+  "use strict";
+
+  const closeMenus = (except) => {
+    for (const menu of document.querySelectorAll("details.menu[open], details.more-nav[open]")) {
+      if (!menu.contains(except)) menu.open = false;
+    }
+  };
+
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    closeMenus(target);
+
+    const opener = target.closest("[data-dialog]");
+    if (opener) {
+      const dialog = document.getElementById(opener.dataset.dialog);
+      if (dialog) {
+        event.preventDefault();
+        dialog.showModal();
+      }
+      return;
+    }
+    const closer = target.closest("dialog [data-close]");
+    if (closer) {
+      const dialog = closer.closest("dialog");
+      if (dialog.open) {
+        event.preventDefault();
+        dialog.close();
+      }
+      return;
+    }
+    if (target.matches("dialog[open]")) {
+      target.close(); // the backdrop
+      return;
+    }
+    if (target.closest("[data-print]")) {
+      closeMenus(null);
+      window.print();
+      return;
+    }
+    const theme = target.closest("[data-theme]");
+    if (theme) {
+      window.machnuocTheme(theme.dataset.theme);
+      showTheme();
+      closeMenus(null);
+      return;
+    }
+    const account = target.closest("[data-fill-username]");
+    if (account) {
+      const name = document.getElementById("id_username");
+      const password = document.getElementById("id_password");
+      name.value = account.dataset.fillUsername;
+      password.focus();
+      return;
+    }
+    const copier = target.closest("[data-copy]");
+    if (copier) copyText(copier);
+  });
+
+  const copyText = async (button) => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+      button.querySelector("[data-says]").textContent = "Đã chép";
+    } catch {
+      button.querySelector("[data-says]").textContent = "Nhấn Ctrl+C để chép"; // no clipboard without HTTPS
+    }
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      const open = document.querySelector("details.menu[open], details.more-nav[open]");
+      if (open) {
+        open.open = false;
+        open.querySelector("summary").focus();
+      }
+    }
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      const search = document.querySelector(".topbar-search input");
+      if (search && search.offsetParent) {
+        event.preventDefault();
+        search.focus();
+      }
+    }
+  });
+
+  // Empty filters stay out of the address.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-filter-bar]") || event.target.hasAttribute("hx-get")) return;
+    for (const field of event.target.elements) if (field.name && field.value === "") field.disabled = true;
+  });
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (!event.target.matches("[data-filter-bar]")) return;
+    const parameters = event.detail.parameters;
+    for (const name of [...Object.keys(parameters)]) if (parameters[name] === "") delete parameters[name];
+  });
+
+  const showTheme = () => {
+    const choice = document.documentElement.dataset.themeChoice || "auto";
+    for (const button of document.querySelectorAll("[data-theme]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.theme === choice));
+    }
+  };
+  showTheme();
+
+  // A failed partial request must not look like nothing happened.
+  document.addEventListener("htmx:responseError", () => announce("Máy chủ chưa trả lời được. Tải lại trang rồi thử lại."));
+  document.addEventListener("htmx:sendError", () => announce("Không nối được tới máy chủ. Kiểm tra mạng rồi thử lại."));
+  const announce = (text) => {
+    const place = document.getElementById("announcements");
+    if (place) place.textContent = text;
+  };
+})();

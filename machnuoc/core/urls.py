@@ -1,0 +1,20 @@
+from django.urls import include, path
+
+from machnuoc.core import views
+
+app_name = "core"
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("healthz", views.healthz, name="healthz"),
+    path("dang-nhap/", views.sign_in, name="sign_in"),
+    path("dang-xuat/", views.sign_out, name="sign_out"),
+    path("tai-khoan/", views.account, name="account"),
+    path("tai-khoan/ma-truy-cap/", views.create_token, name="create_token"),
+    path("tai-khoan/ma-truy-cap/<int:pk>/thu-hoi/", views.revoke_token, name="revoke_token"),
+    path("thong-bao/", views.notices, name="notices"),
+    path("thong-bao/da-doc/", views.read_all_notices, name="read_all_notices"),
+    path("thong-bao/<int:pk>/", views.open_notice, name="open_notice"),
+    path("van-ban/", views.documents, name="documents"),
+    path("van-ban/<slug:key>/", views.document, name="document"),
+    path("quan-tri/", include("machnuoc.core.admin_urls")),
+]
