@@ -263,6 +263,8 @@ class SubmissionLine(models.Model):
     is_estimated = models.BooleanField("ước tính", default=False)
     is_confirmed = models.BooleanField("đã xem lại cảnh báo", default=False)
     note = models.CharField("ghi chú", max_length=300, blank=True)
+    import_batch = models.ForeignKey("ImportBatch", models.SET_NULL, null=True, blank=True, related_name="lines")
+    import_cell = models.CharField(max_length=40, blank=True)  # «Số liệu!D7», empty once typed over
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["submission", "metric", "subject"], name="cell_once")]
@@ -285,6 +287,45 @@ class SubmissionEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.submission_id} {self.what}"
+
+
+class ImportBatch(models.Model):
+    """One sheet taken into the drafts of one form and period, with what was there before, so that it can be undone."""
+
+    class Mode(models.TextChoices):
+        ALL = "ALL", "Tất cả hoặc không dòng nào"
+        GOOD = "GOOD", "Chỉ các dòng hợp lệ"
+
+    form = models.ForeignKey(EntryForm, models.PROTECT, related_name="imports")
+    period_start = models.DateField()
+    file = models.ForeignKey("core.StoredFile", models.PROTECT, related_name="+")
+    file_name = models.CharField("tên tệp", max_length=200)  # as uploaded this time: the same bytes are kept once
+    mode = models.CharField(max_length=4, choices=Mode, blank=True)
+    uploaded_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    uploaded_at = models.DateTimeField()
+    applied_at = models.DateTimeField(null=True)
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    received = models.PositiveIntegerField(default=0)  # rows: received = stored + skipped + rejected
+    stored = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    previous_cells = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(received=F("stored") + F("skipped") + F("rejected")), name="import_rows_add_up"
+            ),
+            models.CheckConstraint(
+                condition=Q(undone_at__isnull=True) | Q(applied_at__isnull=False),
+                name="only_an_applied_import_is_undone",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.file_name
 
 
 class Fact(models.Model):
