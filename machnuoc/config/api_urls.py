@@ -1,0 +1,44 @@
+"""The API of the program, version 1: every room's router, one way of signing in, one form of errors."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.urls import URLPattern, URLResolver
+from django.views.decorators.http import conditional_page
+from ninja import NinjaAPI
+
+from machnuoc.core import api as shared
+from machnuoc.indicators import entry
+from machnuoc.indicators.api import router as indicators_router
+from machnuoc.indicators.operations import IndicatorsError
+from machnuoc.places.api import router as places_router
+from machnuoc.places.operations import PlacesError
+from machnuoc.works.api import router as works_router
+
+api = NinjaAPI(
+    title="Mạch Nước",
+    version="1",
+    description=(
+        "Công trình cấp nước, địa bàn, chỉ tiêu và nguồn gốc của từng số liệu. "
+        "Số liệu có trạng thái SIMULATED là số liệu mô phỏng."
+    ),
+    auth=[shared.Token(), shared.Session()],
+    docs_url=None,
+    urls_namespace="api",
+)
+shared.add_error_answers(api, expected=(IndicatorsError, PlacesError, entry.EntryError))
+api.add_router("", places_router)
+api.add_router("", works_router)
+api.add_router("", indicators_router)
+
+
+def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:
+    """Return the patterns with ETags, and without the redirect to the sign-in page: the API answers 401 itself."""
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            csrf_exempt = getattr(pattern.callback, "csrf_exempt", False)
+            pattern.callback = login_not_required(conditional_page(pattern.callback))
+            pattern.callback.csrf_exempt = csrf_exempt  # type: ignore[attr-defined]
+    return patterns
+
+
+urlpatterns, _, app_name = api.urls
+urlpatterns = _open(urlpatterns)
