@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
@@ -44,10 +44,10 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def retry_job(request: HttpRequest, pk: int) -> HttpResponse:
-    permissions.require(request.user, "administer")
+    person = permissions.require(request.user, "administer")
     job = get_object_or_404(Job, pk=pk)
     try:
-        jobs.retry(job, by=request.user, now=timezone.now())
+        jobs.retry(job, by=person, now=timezone.now())
     except jobs.NotPossibleNow as reason:
         messages.error(request, str(reason))
     else:
@@ -57,10 +57,10 @@ def retry_job(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def cancel_job(request: HttpRequest, pk: int) -> HttpResponse:
-    permissions.require(request.user, "administer")
+    person = permissions.require(request.user, "administer")
     job = get_object_or_404(Job, pk=pk)
     try:
-        jobs.cancel(job, by=request.user, now=timezone.now())
+        jobs.cancel(job, by=person, now=timezone.now())
     except jobs.NotPossibleNow as reason:
         messages.error(request, str(reason))
     else:
@@ -81,7 +81,7 @@ def list_audit(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def export_audit(request: HttpRequest) -> StreamingHttpResponse:
-    permissions.require(request.user, "read_audit")
+    person = permissions.require(request.user, "read_audit")
     form = admin_forms.AuditFilter(request.GET or None)
     form.is_valid()
     # Up to here, so that the line written about this export is not part of it.
@@ -89,7 +89,7 @@ def export_audit(request: HttpRequest) -> StreamingHttpResponse:
     criteria = form.criteria()
     criteria["end_at"] = min(criteria["end_at"] or now, now)
     entries = audit.list_entries(**criteria)
-    audit.record("core.audit.exported", actor=request.user, count=entries.count())
+    audit.record("core.audit.exported", actor=person, count=entries.count())
     response = StreamingHttpResponse(audit.export_csv(entries), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="nhat-ky-{timezone.localdate(now):%Y-%m-%d}.csv"'
     response["Cache-Control"] = "private, no-store"
@@ -97,7 +97,7 @@ def export_audit(request: HttpRequest) -> StreamingHttpResponse:
 
 
 @require_GET
-def download_file(request: HttpRequest, pk: int) -> HttpResponse:
+def download_file(request: HttpRequest, pk: int) -> FileResponse:
     """Files of official documents are open to all who sign in; any other to its uploader and to who may manage."""
     stored = get_object_or_404(StoredFile, pk=pk)
     is_open = stored.uploaded_by_id == request.user.pk or Document.objects.filter(file=stored).exists()

@@ -17,14 +17,15 @@ def put_document(key: str, *, by: Person | None = None, **fields: Any) -> Docume
 
     fields: those of Document: number, title, issuer, issue_date, issue_date_as_printed, signer, note, confidence, file.
     """
-    return _put(Document, {"key": key}, fields, by=by, action="core.document")
+    document: Document = _put(Document, {"key": key}, fields, by=by, action="core.document")
+    return document
 
 
 def put_passage(
     document: Document, key: str, section: str, text: str, order: int = 0, *, by: Person | None = None
 ) -> Passage:
     """Record a passage, quoted as printed, or bring it up to date; writes (and audits) only what differs."""
-    return _put(
+    passage: Passage = _put(
         Passage,
         {"document": document, "key": key},
         {"section": section, "text": text, "order": order},
@@ -32,6 +33,7 @@ def put_passage(
         action="core.passage",
         detail={"key": key},
     )
+    return passage
 
 
 def get_passage(document_key: str, passage_key: str) -> Passage:

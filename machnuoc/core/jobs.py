@@ -150,6 +150,19 @@ def get_task(name: str) -> Task:
         raise UnknownTask(f"Không có tác vụ nào tên {name!r}: kiểm tra tên, hoặc phiên bản chương trình.") from None
 
 
+def get_title(task_name: str) -> str:
+    """Return what people read for a task, its name if no room declares it any more."""
+    _discover()
+    declared = _tasks.get(task_name)
+    return declared.title if declared else task_name
+
+
+def list_titles() -> dict[str, str]:
+    """Return every declared task with its title, in the order of the titles."""
+    _discover()
+    return dict(sorted(((name, declared.title) for name, declared in _tasks.items()), key=lambda item: item[1]))
+
+
 def enqueue(
     task_name: str,
     *,
@@ -431,7 +444,8 @@ def _max_attempts(task_name: str) -> int:
 
 def last_sign_of_life() -> datetime | None:
     """Return when a worker last gave a sign; with schedules of 5 minutes, a living one is never long silent."""
-    return Job.objects.aggregate(at=Max("heartbeat_at"))["at"]
+    last_at: datetime | None = Job.objects.aggregate(at=Max("heartbeat_at"))["at"]
+    return last_at
 
 
 def run_worker() -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
+
+from machnuoc.core.models import Person
 
 _judge: Callable[..., bool] | None = None
 
@@ -19,9 +22,10 @@ def may(person: Any, action: str) -> bool:
     return _judge is not None and bool(getattr(person, "is_authenticated", False)) and _judge(person, action)
 
 
-def require(person: Any, action: str) -> None:
-    """Raise PermissionDenied unless the person may do the action."""
-    if not may(person, action):
+def require(person: Person | AnonymousUser, action: str) -> Person:
+    """Return the person. Raises PermissionDenied unless the person may do the action."""
+    if isinstance(person, AnonymousUser) or not may(person, action):
         raise PermissionDenied(
             "Tài khoản của bạn chưa được giao quyền làm việc này. Nhờ quản trị hệ thống giao quyền nếu bạn cần."
         )
+    return person

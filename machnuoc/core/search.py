@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Length
+from django.db.models.functions import Length, StrIndex
 
 from machnuoc.core.folding import fold
 from machnuoc.core.models import SearchEntry
@@ -80,7 +80,9 @@ def find(query: str, *, kinds: Iterable[str] | None = None, within: Any = None, 
     """Return entries in which every word of the query occurs, the likeliest first.
 
     Words of three characters or more may stand anywhere in a word, shorter ones at its start. Order: the title itself;
-    a title that begins with the query; the query at the start of a word; the rest. Then by weight and shorter title.
+    a title that begins with the query; one with the query at the start of a word; the rest.
+    Then by weight and shorter title.
+
     within: subject ids (a queryset or a collection) of what the person may see; None: no limit. Entries without a
     subject are always found.
     """
@@ -91,10 +93,11 @@ def find(query: str, *, kinds: Iterable[str] | None = None, within: Any = None, 
     if within is not None:
         found = found.filter(Q(subject_id__isnull=True) | Q(subject_id__in=within))
     phrase = " ".join(words)
+    found = found.alias(place=StrIndex("folded", Value(f" {phrase}")), title_end=StrIndex("folded", Value("|")))
     rank = Case(
         When(folded__startswith=f" {phrase} |", then=Value(0)),
-        When(folded__startswith=f" {phrase}", then=Value(1)),
-        When(folded__contains=f" {phrase}", then=Value(2)),
+        When(place=1, then=Value(1)),
+        When(place__gt=0, place__lt=F("title_end"), then=Value(2)),
         default=Value(3),
         output_field=IntegerField(),
     )
