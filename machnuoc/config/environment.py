@@ -1,7 +1,9 @@
 """Strict readers of environment variables. A value that is not understood stops the program with a sentence."""
 
+import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,17 +112,18 @@ def read_secret(data_dir: Path, *, environ: Mapping[str, str] | None = None) -> 
             raise BadSetting("MACHNUOC_SECRET_KEY: cần ít nhất 32 ký tự.")
         return text
     path = data_dir / "secret.key"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        text = path.read_text(encoding="ascii").strip()
-        if len(text) < 32:
-            raise BadSetting(
-                f"{path}: khóa bí mật hỏng. Xóa tệp này để tạo khóa mới (mọi người phải đăng nhập lại)."
-            ) from None
-        return text
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        text = secrets.token_urlsafe(48)
-        file.write(text)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        # Two processes may start at once: the whole file appears in one step, and the first one's stays.
+        handle, draft = tempfile.mkstemp(dir=data_dir, prefix=".secret-")  # mode 600
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(48))
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            os.unlink(draft)
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(text) < 32:
+        raise BadSetting(f"{path}: khóa bí mật hỏng. Xóa tệp này để tạo khóa mới (mọi người phải đăng nhập lại).")
     return text

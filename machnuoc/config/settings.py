@@ -1,6 +1,7 @@
 """Django settings, read from the environment (see environment.VARIABLES)."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -8,7 +9,12 @@ from csp.constants import NONE, SELF
 from machnuoc.config import environment
 
 PACKAGE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(environment.read_text("MACHNUOC_DATA_DIR", "data")).resolve()
+IS_TESTING = "pytest" in sys.modules
+# Tests never touch the data of the one who runs them: conftest.py removes the folder again.
+_DATA_DIR = environment.read_text("MACHNUOC_DATA_DIR") or (
+    tempfile.mkdtemp(prefix="machnuoc-test-") if IS_TESTING else "data"
+)
+DATA_DIR = Path(_DATA_DIR).resolve()
 DEBUG = environment.read_flag("MACHNUOC_DEBUG")
 SECRET_KEY = environment.read_secret(DATA_DIR)
 HOST = environment.read_text("MACHNUOC_HOST", "127.0.0.1")
@@ -16,7 +22,6 @@ PORT = environment.read_int("MACHNUOC_PORT", 8000, minimum=1, maximum=65535)
 ALLOWED_HOSTS = environment.read_names("MACHNUOC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 UPLOAD_MAX_BYTES = environment.read_int("MACHNUOC_UPLOAD_MAX_MB", 20, minimum=1, maximum=500) * 1024 * 1024
 WEB_THREADS = environment.read_int("MACHNUOC_WEB_THREADS", 4, minimum=1, maximum=64)
-IS_TESTING = "pytest" in sys.modules
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -35,6 +40,7 @@ INSTALLED_APPS = [
     "machnuoc.indicators",
     "machnuoc.works",
     "machnuoc.demo",
+    "machnuoc.config",
 ]
 
 MIDDLEWARE = [
@@ -85,6 +91,9 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": environment.read_database(DATA_DIR)}
+if IS_TESTING and DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, not memory: the threads of a live server need connections of their own.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "core.Person"
 AUTHENTICATION_BACKENDS = [

@@ -1,0 +1,313 @@
+"""`machnuoc doctor`: is this installation sound, and if not, what to do."""
+
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+import time
+import zoneinfo
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import django
+from django.core.exceptions import ImproperlyConfigured
+
+State = Literal["ok", "warning", "error"]
+_SIGNS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
+_LOW_DISK_BYTES = 1_000_000_000
+_NO_DISK_BYTES = 200_000_000
+_WORKER_SILENT = timedelta(minutes=15)  # the worker seals the audit trail every five minutes
+_OLDEST_POSTGRESQL = 15
+_OLDEST_SQLITE = (3, 34)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `todo` is empty when there is nothing to do."""
+
+    name: str
+    state: State
+    what: str
+    todo: str = ""
+
+    def line(self) -> str:
+        return " — ".join(filter(None, [f"{_SIGNS[self.state]} {self.name}", self.what, self.todo]))
+
+
+def is_sound(findings: list[Finding]) -> bool:
+    return not any(finding.state == "error" for finding in findings)
+
+
+def as_rows(findings: list[Finding]) -> list[dict[str, str]]:
+    return [asdict(finding) for finding in findings]
+
+
+def examine(now: datetime | None = None) -> list[Finding]:
+    """Look at settings, data folder, database, worker and audit trail, and say what was found.
+
+    A part that cannot be looked at because of an earlier fault is left out; the earlier fault is in the list.
+    """
+    from machnuoc.config import environment
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "machnuoc.config.settings")
+    try:
+        django.setup()
+    except (environment.BadSetting, ImproperlyConfigured, OSError) as reason:
+        return [Finding("Cài đặt", "error", str(reason), "Sửa biến môi trường đó rồi chạy lại.")]
+    now = now or datetime.now(UTC)
+    findings = [Finding("Cài đặt", "ok", "mọi biến môi trường đều đọc được")]
+    for look in (_unknown_variables, _system_checks, _data_dir, _secret, _disk, _clock, _static):
+        findings += look()
+    findings += _database()
+    if is_sound(findings):
+        findings += _migrations()
+    if is_sound(findings):
+        findings += [*_people(), *_worker(now), *_audit()]
+    return findings
+
+
+def _unknown_variables() -> Iterator[Finding]:
+    from machnuoc.config import environment
+
+    for name in sorted(os.environ):
+        is_ours = name.startswith("MACHNUOC_") and not name.startswith(("MACHNUOC_TEST_", "MACHNUOC_BENCH_"))
+        if is_ours and name not in environment.VARIABLES:
+            yield Finding("Biến môi trường", "warning", f"không có biến {name}", "Kiểm tra chính tả của tên biến.")
+
+
+def _system_checks() -> Iterator[Finding]:
+    from django.core import checks
+
+    messages = [message for message in checks.run_checks() if not message.is_silenced()]
+    for message in messages:
+        state: State = "error" if message.is_serious() else "warning"
+        yield Finding("An toàn", state, f"{message.msg} ({message.id})", message.hint or "")
+    if not messages:
+        yield Finding("An toàn", "ok", "gỡ lỗi, HTTPS, tên miền được phép: không có gì đáng ngại")
+
+
+def _data_dir() -> Iterator[Finding]:
+    from django.conf import settings
+
+    path: Path = settings.DATA_DIR
+    try:
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-"):
+            pass
+    except OSError as reason:
+        yield Finding(
+            "Thư mục dữ liệu", "error", f"{path}: không ghi được ({reason.strerror})",
+            "Trao quyền ghi cho tài khoản chạy chương trình, hoặc đổi MACHNUOC_DATA_DIR.",
+        )  # fmt: skip
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & stat.S_IWOTH:
+        yield Finding("Thư mục dữ liệu", "error", f"{path}: ai trên máy này cũng ghi được", f"chmod 700 {path}")
+        return
+    if mode & stat.S_IXOTH:
+        yield Finding("Thư mục dữ liệu", "warning", f"{path}: ai trên máy này cũng đọc được", f"chmod 700 {path}")
+        return
+    yield Finding("Thư mục dữ liệu", "ok", f"{path} ghi được")
+
+
+def _secret() -> Iterator[Finding]:
+    from django.conf import settings
+
+    path: Path = settings.DATA_DIR / "secret.key"
+    if os.environ.get("MACHNUOC_SECRET_KEY", "").strip():
+        yield Finding("Khóa bí mật", "ok", "lấy từ MACHNUOC_SECRET_KEY")
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        yield Finding(
+            "Khóa bí mật", "error", f"{path} có quyền {mode:o}: người khác trên máy đọc được", f"chmod 600 {path}"
+        )
+        return
+    yield Finding("Khóa bí mật", "ok", f"{path} chỉ chủ tệp đọc được")
+
+
+def _disk() -> Iterator[Finding]:
+    from django.conf import settings
+
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    state: State = "error" if free < _NO_DISK_BYTES else "warning" if free < _LOW_DISK_BYTES else "ok"
+    todo = "" if state == "ok" else "Dọn đĩa hoặc chuyển thư mục dữ liệu sang đĩa lớn hơn."
+    yield Finding("Đĩa", state, f"còn trống {free / 1e9:.1f} GB".replace(".", ","), todo)
+
+
+def _clock() -> Iterator[Finding]:
+    from django.conf import settings
+
+    try:
+        zoneinfo.ZoneInfo("Asia/Ho_Chi_Minh")
+    except zoneinfo.ZoneInfoNotFoundError:
+        yield Finding("Giờ", "error", "thiếu dữ liệu múi giờ Asia/Ho_Chi_Minh", "Cài lại gói tzdata trong .venv.")
+        return
+    with tempfile.NamedTemporaryFile(dir=settings.DATA_DIR, prefix=".doctor-") as probe:
+        apart_s = abs(os.stat(probe.name).st_mtime - time.time())
+    built = Path(django.__file__).stat().st_mtime
+    if time.time() < built - 86_400:
+        yield Finding(
+            "Giờ", "error", "đồng hồ máy chậm hơn ngày cài chương trình", "Bật đồng bộ giờ: timedatectl set-ntp true"
+        )
+    elif apart_s > 5:
+        yield Finding(
+            "Giờ", "warning", f"đồng hồ máy và hệ thống tệp lệch {apart_s:.0f} giây", "Đồng bộ giờ của máy chủ tệp."
+        )
+    else:
+        yield Finding("Giờ", "ok", "đồng hồ và múi giờ Việt Nam dùng được")
+
+
+def _static() -> Iterator[Finding]:
+    from django.conf import settings
+
+    from machnuoc.config import process
+
+    if settings.DEBUG or process.is_static_collected():
+        yield Finding("Tệp tĩnh", "ok", "đã gom và nén")
+    else:
+        yield Finding("Tệp tĩnh", "warning", "chưa gom", "machnuoc up và machnuoc web tự gom khi khởi động.")
+
+
+def _database() -> Iterator[Finding]:
+    from django.db import DatabaseError, connection
+
+    try:
+        connection.ensure_connection()
+    except DatabaseError as reason:
+        yield Finding(
+            "Cơ sở dữ liệu", "error", f"không kết nối được: {str(reason).strip()}",
+            "Kiểm tra MACHNUOC_DATABASE_URL và máy chủ PostgreSQL có đang chạy không.",
+        )  # fmt: skip
+        return
+    yield from (_postgresql() if connection.vendor == "postgresql" else _sqlite())
+
+
+def _postgresql() -> Iterator[Finding]:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        text = cursor.fetchone()[0]
+        major = int(text.split(".")[0])
+        state: State = "ok" if major >= _OLDEST_POSTGRESQL else "error"
+        todo = "" if state == "ok" else f"Nâng cấp lên PostgreSQL {_OLDEST_POSTGRESQL} trở lên."
+        yield Finding("Cơ sở dữ liệu", state, f"PostgreSQL {text}", todo)
+        cursor.execute("SHOW server_encoding")
+        encoding = cursor.fetchone()[0]
+        if encoding != "UTF8":
+            yield Finding("Bảng mã", "error", f"cơ sở dữ liệu dùng {encoding}", "Tạo lại với ENCODING 'UTF8'.")
+        cursor.execute("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'")
+        if cursor.fetchone()[0]:
+            yield Finding("Tìm kiếm", "ok", "có pg_trgm")
+            return
+        # A trusted extension can be made by whoever may create in the database.
+        cursor.execute(
+            "SELECT count(*), coalesce(bool_and(has_database_privilege(current_database(), 'CREATE')), false)"
+            " FROM pg_available_extensions WHERE name = 'pg_trgm'"
+        )
+        available, may_create = cursor.fetchone()
+    if not available:
+        yield Finding(
+            "Tìm kiếm", "error", "máy chủ không có pg_trgm", "Cài gói postgresql-contrib trên máy chủ PostgreSQL."
+        )
+    elif not may_create:
+        yield Finding(
+            "Tìm kiếm", "error", "tài khoản không được tạo pg_trgm",
+            "Người quản trị PostgreSQL chạy: CREATE EXTENSION pg_trgm;",
+        )  # fmt: skip
+    else:
+        yield Finding("Tìm kiếm", "ok", "pg_trgm sẽ được tạo khi chạy machnuoc migrate")
+
+
+def _sqlite() -> Iterator[Finding]:
+    from django.db import connection
+
+    version = sqlite3.sqlite_version
+    try:
+        with sqlite3.connect(":memory:") as probe:
+            probe.execute("CREATE VIRTUAL TABLE probe USING fts5(text, tokenize = 'trigram')")
+        probe.close()
+        has_trigram = sqlite3.sqlite_version_info >= _OLDEST_SQLITE
+    except sqlite3.OperationalError:
+        has_trigram = False
+    if not has_trigram:
+        yield Finding(
+            "Cơ sở dữ liệu", "error", f"SQLite {version} không có FTS5 trigram",
+            "Dùng Python kèm SQLite 3.34 trở lên, hoặc PostgreSQL.",
+        )  # fmt: skip
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        mode = cursor.fetchone()[0]
+    if mode != "wal" and "memory" not in str(connection.settings_dict["NAME"]):
+        yield Finding(
+            "Cơ sở dữ liệu", "warning", f"SQLite {version} chạy chế độ {mode}, không phải WAL",
+            "Đặt thư mục dữ liệu trên đĩa của máy, không phải ổ mạng.",
+        )  # fmt: skip
+        return
+    yield Finding("Cơ sở dữ liệu", "ok", f"SQLite {version}, chế độ WAL, tìm kiếm trigram")
+
+
+def _migrations() -> Iterator[Finding]:
+    from machnuoc.config import process
+
+    waiting = process.count_waiting_migrations()
+    if waiting:
+        yield Finding("Bảng dữ liệu", "error", f"còn {waiting} bước nâng cấp chưa chạy", "Chạy: machnuoc migrate")
+    else:
+        yield Finding("Bảng dữ liệu", "ok", "đúng với phiên bản này")
+
+
+def _people() -> Iterator[Finding]:
+    from django.conf import settings
+
+    from machnuoc.core.models import Person
+
+    if not Person.objects.filter(is_active=True).exists():
+        yield Finding("Người dùng", "warning", "chưa có ai", "Chạy: machnuoc createperson TÊN_ĐĂNG_NHẬP")
+        return
+    has_demo = Person.objects.filter(is_active=True, is_demo=True).exists()
+    if has_demo and (settings.SESSION_COOKIE_SECURE or settings.HOST not in {"127.0.0.1", "localhost", "::1"}):
+        yield Finding(
+            "Người dùng", "warning", "máy chủ mà người khác vào được lại có tài khoản dùng thử, mật khẩu ai cũng biết",
+            "Khóa các tài khoản dùng thử ở trang Người dùng.",
+        )  # fmt: skip
+        return
+    yield Finding("Người dùng", "ok", "có người đăng nhập được")
+
+
+def _worker(now: datetime) -> Iterator[Finding]:
+    from machnuoc.core import jobs
+    from machnuoc.core.models import Job
+
+    alive_at = jobs.last_sign_of_life()
+    late = Job.objects.filter(state=Job.State.QUEUED, run_after_at__lt=now - _WORKER_SILENT).count()
+    if alive_at is None:
+        yield Finding("Tác vụ nền", "warning", "chưa từng chạy", "Chạy machnuoc up, hoặc machnuoc worker.")
+    elif late or now - alive_at > _WORKER_SILENT:
+        silent_min = int((now - alive_at).total_seconds() // 60)
+        yield Finding(
+            "Tác vụ nền", "warning", f"im lặng {silent_min} phút, {late} tác vụ chờ quá lâu",
+            "Chạy machnuoc up, hoặc machnuoc worker; xem trang Tác vụ.",
+        )  # fmt: skip
+    else:
+        yield Finding("Tác vụ nền", "ok", "đang chạy")
+
+
+def _audit() -> Iterator[Finding]:
+    from machnuoc.core import audit
+
+    result = audit.verify()
+    if result.problems:
+        yield Finding(
+            "Nhật ký", "error", f"{len(result.problems)} chỗ không khớp: {result.problems[0]}",
+            "Giữ nguyên hiện trạng, đối chiếu với bản sao lưu: machnuoc audit verify",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            "Nhật ký", "ok", f"{result.sealed} dòng niêm phong nguyên vẹn, {result.unsealed} dòng chờ niêm phong"
+        )

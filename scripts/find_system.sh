@@ -1,0 +1,31 @@
+# Where this machine keeps PostgreSQL (15 or newer, with pg_trgm) and Chromium. Sourced by the other scripts.
+
+# Print the folder of PostgreSQL's server programs; fail when there is none that serves.
+find_postgresql() {
+    local folder version share
+    for folder in "$(dirname "$(readlink -f "$(command -v postgres || echo /nowhere/x)")")" \
+        $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -rn); do
+        [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && [ -x "$folder/pg_ctl" ] || continue
+        version=$("$folder/postgres" --version | grep -oE '[0-9]+' | head -n 1)
+        [ "$version" -ge 15 ] || continue
+        share=$("$folder/pg_config" --sharedir 2>/dev/null || echo "/usr/share/postgresql/$version")
+        [ -e "$share/extension/pg_trgm.control" ] || [ -e "/usr/share/postgresql/$version/extension/pg_trgm.control" ] \
+            || continue
+        echo "$folder"
+        return 0
+    done
+    return 1
+}
+
+# Print a Chromium that starts. Ubuntu's package of that name is a wrapper around a snap, which may not start.
+find_chromium() {
+    local candidate
+    for candidate in ${MACHNUOC_TEST_CHROMIUM:-chromium chromium-browser google-chrome google-chrome-stable}; do
+        candidate=$(command -v "$candidate" || true)
+        if [ -n "$candidate" ] && timeout 30 "$candidate" --version >/dev/null 2>&1; then
+            echo "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
