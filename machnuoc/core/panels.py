@@ -4,6 +4,7 @@ A room's `panels.py` may define
     navigation(person) -> list[NavigationItem]    entries of the side bar
     overview(person) -> list[Panel]               what it adds to «Tổng quan»
     for_subject(person, subject) -> list[Panel]   what it adds to the page of a work, place or organisation
+    map_layers(person, province) -> list[MapLayer]   its points on /ban-do/; province: a Subject, or None for all
 """
 
 from collections.abc import Iterable
@@ -36,6 +37,16 @@ class Panel:
     region: str = "standing"  # overview: "now" (cần làm), "standing" (đang ở đâu), "changes" (vừa thay đổi)
 
 
+@dataclass(frozen=True)
+class MapLayer:
+    """Points that a reader may switch on. points: dicts with lat, lon, title, url, text, tone (see core/maps.js)."""
+
+    key: str
+    title: str
+    points: list[dict[str, Any]]
+    order: int = 50
+
+
 @cache
 def _modules() -> tuple[ModuleType, ...]:
     names = [f"{config.name}.panels" for config in apps.get_app_configs() if config.name.startswith("machnuoc.")]
@@ -58,3 +69,7 @@ def list_overview(person: object) -> list[Panel]:
 
 def list_for_subject(person: object, subject: object) -> list[Panel]:
     return sorted(_collect("for_subject", person, subject), key=lambda panel: panel.order)
+
+
+def list_map_layers(person: object, province: object | None) -> list[MapLayer]:
+    return sorted(_collect("map_layers", person, province), key=lambda layer: layer.order)

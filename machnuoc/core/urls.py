@@ -15,6 +15,6 @@ urlpatterns = [
     path("thong-bao/da-doc/", views.read_all_notices, name="read_all_notices"),
     path("thong-bao/<int:pk>/", views.open_notice, name="open_notice"),
     path("van-ban/", views.documents, name="documents"),
-    path("van-ban/<slug:key>/", views.document, name="document"),
+    path("van-ban/<str:key>/", views.document, name="document"),
     path("quan-tri/", include("machnuoc.core.admin_urls")),
 ]

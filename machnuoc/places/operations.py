@@ -23,7 +23,6 @@ from machnuoc.places.models import (
     UrbanArea,
 )
 
-
 audit.describe("places.units.loaded", "nạp {count} đơn vị hành chính")
 audit.describe("places.organisation.saved", "lưu thông tin tổ chức {target}")
 audit.describe("places.urban_area.saved", "lưu khu vực đô thị {target}")
@@ -386,13 +385,13 @@ def add_person(
     """
     access.require(by, "administer")
     if not (role and scope) and not access.sees_everything(by, "administer"):
-        raise PlacesError("Chọn vai trò và phạm vi cho người mới: bạn chỉ quản lý được người có quyền trong phạm vi của bạn.")
+        raise PlacesError(
+            "Chọn vai trò và phạm vi cho người mới: bạn chỉ quản lý được người có quyền trong phạm vi của bạn."
+        )
     if Person.objects.filter(username__iexact=username).exists():
         raise PlacesError(f"Đã có người dùng «{username}». Chọn tên đăng nhập khác.")
     password = _make_password()
-    person = Person.objects.create_user(
-        username, password, full_name=full_name, title=title, email=email, phone=phone
-    )
+    person = Person.objects.create_user(username, password, full_name=full_name, title=title, email=email, phone=phone)
     audit.record("core.person.created", actor=by, target=person)
     if role and scope:
         give_grant(person=person, role=role, scope=scope, field=field, valid_from=valid_from, valid_to=valid_to, by=by)

@@ -66,7 +66,12 @@ def list_same_code(unit: AdministrativeUnit) -> list[AdministrativeUnit]:
 
 def list_history(unit: AdministrativeUnit) -> list[Succession]:
     """Return what the unit was made of and what became of it, the oldest first."""
-    around = ("predecessor__subject", "predecessor__parent__subject", "successor__subject", "successor__parent__subject")
+    around = (
+        "predecessor__subject",
+        "predecessor__parent__subject",
+        "successor__subject",
+        "successor__parent__subject",
+    )
     return list(
         Succession.objects.filter(Q(predecessor=unit) | Q(successor=unit))
         .select_related(*around)

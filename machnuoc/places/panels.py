@@ -1,0 +1,64 @@
+"""What places adds to the side bar, to «Tổng quan» and to the page of an organisation."""
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef
+from django.urls import reverse
+from django.utils import timezone
+
+from machnuoc.core.models import Person
+from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.places import access, queries
+from machnuoc.places.models import Grant, Subject
+
+_ENDING_DAYS = 14
+
+
+def navigation(person: Person) -> list[NavigationItem]:
+    items = [
+        NavigationItem("Địa bàn", reverse("places:units"), "map-pin", 50),
+        NavigationItem("Tổ chức", reverse("places:organisations"), "sitemap", 55),
+        NavigationItem("Bản đồ", reverse("places:map"), "map-2", 60),
+    ]
+    if access.may(person, "administer"):
+        items.append(NavigationItem("Người dùng", reverse("places:people"), "users", 94, "Quản trị"))
+    return items
+
+
+def overview(person: Person) -> list[Panel]:
+    """Tell administrators of people without rights and of rights that end soon."""
+    if not access.may(person, "administer"):
+        return []
+    today = timezone.localdate()
+    live = Grant.objects.filter(valid_from__lte=today).exclude(valid_to__lte=today)
+    without = 0
+    if access.sees_everything(person, "administer"):
+        mine = live.filter(person=OuterRef("pk"))
+        without = Person.objects.filter(is_active=True).exclude(Exists(mine)).count()
+    ending = list(
+        live.filter(
+            valid_to__lte=today + timedelta(days=_ENDING_DAYS),
+            person__is_active=True,
+            scope_id__in=access.visible_subject_ids(person, "administer"),
+        )
+        .select_related("person", "scope")
+        .order_by("valid_to", "person__full_name")[:6]
+    )
+    if not without and not ending:
+        return []
+    context = {"without_grants": without, "ending": ending[:5], "has_more": len(ending) > 5, "days": _ENDING_DAYS}
+    return [Panel("Hệ thống", "places/panels/system.html", context, order=80, region="now")]
+
+
+def for_subject(person: Person, subject: Subject) -> list[Panel]:
+    """Show administrators of an organisation who holds rights there."""
+    if subject.kind != Subject.Kind.ORGANISATION or not access.may(person, "administer", subject):
+        return []
+    today = timezone.localdate()
+    grants = (
+        Grant.objects.filter(scope=subject, valid_from__lte=today, person__is_active=True)
+        .exclude(valid_to__lte=today)
+        .select_related("person")
+    )
+    rows = sorted(grants, key=lambda grant: queries.sort_key(grant.person.full_name))
+    return [Panel("Người có quyền tại đây", "places/panels/people.html", {"grants": rows}, order=90)]
