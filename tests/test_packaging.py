@@ -73,6 +73,7 @@ def test_a_built_package_carries_data_templates_and_static_files(root, tmp_path)
     for name in ("pyproject.toml", "LICENSE", "NOTICE", "README.md"):
         if (root / name).exists():
             shutil.copy(root / name, source)
+    shipped = {path.relative_to(source).as_posix() for path in (source / "machnuoc").rglob("*") if path.is_file()}
 
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "."],
@@ -83,11 +84,6 @@ def test_a_built_package_carries_data_templates_and_static_files(root, tmp_path)
 
     (wheel,) = source.glob("machnuoc-*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
-    shipped = {
-        path.relative_to(root).as_posix()
-        for path in (root / "machnuoc").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
     assert shipped <= packed
     assert any(name.endswith("licenses/LICENSE") for name in packed)
 
@@ -158,3 +154,50 @@ def test_continuous_integration_fails_when_a_test_is_skipped(root, tmp_path):
 
     (tmp_path / "Makefile").write_text("test:\n\t@exit 3\n")
     assert subprocess.run([tmp_path / ".ci" / "run"], capture_output=True).returncode != 0
+
+
+@pytest.fixture
+def install_system(root, tmp_path):
+    """Return a function that runs the installer of system packages with a stand-in for apt-get, which only notes."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    log = tmp_path / "apt.log"
+    log.touch()
+
+    def put(name: str, text: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+
+    def run(*, is_root: bool, may_sudo: bool) -> tuple[str, list[str]]:
+        put("apt-get", f'echo "$*" >> {log}')
+        put("id", f"echo {0 if is_root else 1000}")
+        put("sudo", 'shift; exec "$@"' if may_sudo else "exit 1")
+        done = subprocess.run(
+            ["bash", str(root / "scripts" / "install_test_system.sh")],
+            env={"PATH": f"{folder}:/usr/bin:/bin", "MACHNUOC_TEST_CHROMIUM": "no-such-browser"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout + done.stderr, log.read_text().splitlines()
+
+    return run
+
+
+@pytest.mark.postgresql  # the server is there, so that the browser alone is missing
+@pytest.mark.parametrize(("is_root", "may_sudo"), [(True, False), (False, True)])
+def test_what_the_tests_need_is_installed_after_saying_so(install_system, is_root, may_sudo):
+    said, asked = install_system(is_root=is_root, may_sudo=may_sudo)
+
+    assert "Chromium is missing: installing the package chromium" in said
+    assert asked[0].endswith("update")
+    assert [line.split()[-1] for line in asked[1:]] == ["chromium"]
+    assert "the browser tests are skipped" in said
+
+
+@pytest.mark.postgresql
+def test_without_root_and_sudo_the_reason_is_told_and_nothing_is_installed(install_system):
+    said, asked = install_system(is_root=False, may_sudo=False)
+
+    assert "Neither root nor sudo" in said
+    assert asked == []
