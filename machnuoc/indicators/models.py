@@ -252,7 +252,7 @@ class Submission(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.form_id} {self.organisation_id} {self.period_start}"
+        return f"«{self.form}» kỳ từ {self.period_start:%d/%m/%Y} của «{self.organisation}»"
 
 
 class SubmissionLine(models.Model):
