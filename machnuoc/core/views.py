@@ -30,6 +30,12 @@ _PAGE_SIZE = 50
 audit.describe("core.password.changed", "đổi mật khẩu của mình")
 
 
+class SignedIn(HttpRequest):
+    """A request as the views below see it: the sign-in middleware lets no stranger pass."""
+
+    user: Person
+
+
 # --- coming and going
 
 
@@ -64,7 +70,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters()
-def account(request: HttpRequest) -> HttpResponse:
+def account(request: SignedIn) -> HttpResponse:
     form = forms.ChangePassword(request.user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
@@ -76,7 +82,7 @@ def account(request: HttpRequest) -> HttpResponse:
     return _render_account(request, password_form=form)
 
 
-def _render_account(request: HttpRequest, **extra: Any) -> HttpResponse:
+def _render_account(request: SignedIn, **extra: Any) -> HttpResponse:
     context = {
         "password_form": forms.ChangePassword(request.user),
         "token_form": forms.NewToken(),
@@ -88,7 +94,7 @@ def _render_account(request: HttpRequest, **extra: Any) -> HttpResponse:
 
 
 @require_POST
-def create_token(request: HttpRequest) -> HttpResponse:
+def create_token(request: SignedIn) -> HttpResponse:
     form = forms.NewToken(request.POST)
     if not form.is_valid():
         return _render_account(request, token_form=form)
@@ -111,7 +117,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+def revoke_token(request: SignedIn, pk: int) -> HttpResponse:
     token = get_object_or_404(ApiToken, pk=pk, person=request.user)
     tokens.revoke_token(token, by=request.user, now=timezone.now())
     messages.success(request, f"Đã thu hồi mã «{token.name}». Chương trình dùng mã này không vào được nữa.")
@@ -122,7 +128,7 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def overview(request: HttpRequest) -> HttpResponse:
+def overview(request: SignedIn) -> HttpResponse:
     regions: dict[str, list[panels.Panel]] = {"now": [], "standing": [], "changes": []}
     for panel in panels.list_overview(request.user):
         regions[panel.region].append(panel)
@@ -133,7 +139,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def notices(request: HttpRequest) -> HttpResponse:
+def notices(request: SignedIn) -> HttpResponse:
     rows = Notice.objects.filter(person=request.user)
     unread_only = request.GET.get("unread") == "1"
     counts = {"all": rows.count(), "unread": rows.filter(read_at=None).count()}
@@ -144,7 +150,7 @@ def notices(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def open_notice(request: HttpRequest, pk: int) -> HttpResponse:
+def open_notice(request: SignedIn, pk: int) -> HttpResponse:
     """Mark one notice as read and go to what it speaks of."""
     notice = get_object_or_404(Notice, pk=pk, person=request.user)
     inbox.mark_read(request.user, timezone.now(), notice_id=pk)
@@ -153,7 +159,7 @@ def open_notice(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def read_all_notices(request: HttpRequest) -> HttpResponse:
+def read_all_notices(request: SignedIn) -> HttpResponse:
     inbox.mark_read(request.user, timezone.now())
     return redirect("core:notices")
 
@@ -162,7 +168,7 @@ def read_all_notices(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def documents(request: HttpRequest) -> HttpResponse:
+def documents(request: SignedIn) -> HttpResponse:
     form = forms.DocumentFilter(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
     rows = Document.objects.annotate(passage_count=Count("passages"))
@@ -181,7 +187,7 @@ def documents(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def document(request: HttpRequest, key: str) -> HttpResponse:
+def document(request: SignedIn, key: str) -> HttpResponse:
     shown = get_object_or_404(Document.objects.select_related("file"), key=key)
     facts = [
         ("Số, ký hiệu", shown.number or "để trống trên bản in"),

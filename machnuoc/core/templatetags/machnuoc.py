@@ -277,8 +277,13 @@ def timeline(events: Iterable[Any]) -> dict[str, Any]:
 @register.inclusion_tag("core/parts/panel.html", takes_context=True)
 def show_panel(context: template.RequestContext, panel: panels.Panel) -> dict[str, Any]:
     with context.push(**panel.context):
-        body = context.template.engine.get_template(panel.template).render(context)
+        body = _get_template(context, panel.template).render(context)
     return {"title": panel.title, "body": body}
+
+
+def _get_template(context: template.RequestContext, name: str) -> template.Template:
+    assert context.template is not None  # noqa: S101 - a context that renders has its template
+    return context.template.engine.get_template(name)
 
 
 @register.inclusion_tag("core/parts/provenance.html")
@@ -371,7 +376,7 @@ def _dress(bound: BoundField) -> dict[str, Any]:
         css = "form-check-input"
     else:
         css = "form-select" if isinstance(widget, Select) else "form-control"
-    attributes = {"class": f"{css} is-invalid" if bound.errors else css}
+    attributes: dict[str, str | bool] = {"class": f"{css} is-invalid" if bound.errors else css}
     # Django ties the help text itself (aria-describedby, aria-invalid); the id of the errors is ours to add.
     described = [f"{bound.auto_id}_helptext"] if bound.help_text else []
     described += [f"{bound.auto_id}_error"] if bound.errors else []

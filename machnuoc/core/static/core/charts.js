@@ -17,7 +17,15 @@
     return library;
   };
 
-  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A colour token may be light-dark(…), which only a real element resolves.
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  document.body.append(probe);
+  const colour = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const font = () => getComputedStyle(document.body).fontFamily;
 
   const formatter = (decimals) =>
     new Intl.NumberFormat("vi-VN", {
@@ -26,31 +34,31 @@
     });
 
   const makeOption = (data) => {
-    const ink = token("--mn-text");
-    const quiet = token("--mn-muted");
-    const line = token("--mn-border");
-    const surface = token("--mn-surface");
+    const ink = colour("--mn-text");
+    const quiet = colour("--mn-muted");
+    const line = colour("--mn-border");
+    const surface = colour("--mn-surface");
     const exact = formatter(data.decimals);
     const rough = formatter(undefined);
     const unit = data.unit ? ` ${data.unit}` : "";
     const say = (value) => (value === null || value === undefined ? "chưa có số liệu" : exact.format(value) + unit);
-    const colours = [1, 2, 3, 4, 5, 6].map((n) => token(`--mn-series-${n}`));
+    const colours = [1, 2, 3, 4, 5, 6].map((n) => colour(`--mn-series-${n}`));
     const symbols = ["circle", "rect", "triangle", "diamond", "pin", "roundRect"];
     const isScatter = data.type === "scatter";
-    const axisText = { color: quiet, fontFamily: token("--mn-font"), fontSize: 12 };
+    const axisText = { color: quiet, fontFamily: font(), fontSize: 12 };
     return {
       aria: { enabled: false },
       animation: !window.matchMedia("(prefers-reduced-motion: reduce)").matches,
       animationDuration: 350,
       color: colours,
-      textStyle: { fontFamily: token("--mn-font"), color: ink },
+      textStyle: { fontFamily: font(), color: ink },
       grid: { left: 8, right: 16, top: data.series.length > 1 ? 44 : 18, bottom: 8, outerBoundsMode: "same" },
       legend: {
         show: data.series.length > 1,
         top: 0,
         left: 0,
         icon: data.type === "bar" ? "roundRect" : undefined,
-        textStyle: { color: ink, fontFamily: token("--mn-font") },
+        textStyle: { color: ink, fontFamily: font() },
         inactiveColor: quiet,
       },
       tooltip: {
@@ -59,7 +67,7 @@
         confine: true,
         backgroundColor: surface,
         borderColor: line,
-        textStyle: { color: ink, fontFamily: token("--mn-font"), fontSize: 13 },
+        textStyle: { color: ink, fontFamily: font(), fontSize: 13 },
         axisPointer: { type: data.type === "bar" ? "shadow" : "line", lineStyle: { color: quiet } },
         formatter: (items) => {
           if (isScatter) {
@@ -110,7 +118,7 @@
             ? {
                 symbol: "none",
                 lineStyle: { color: quiet, type: "dashed" },
-                label: { color: quiet, formatter: (mark) => mark.name, position: "insideEndTop" },
+                label: { color: quiet, formatter: (mark) => mark.name, position: "insideStartTop" },
                 data: data.lines.map((mark) => ({ yAxis: mark.value, name: mark.label })),
               }
             : undefined,

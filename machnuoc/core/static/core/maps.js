@@ -2,6 +2,7 @@
 // JSON: {points: [{lat, lon, title, url, text, tone}], labels: [{lat, lon, text}]}. The same points are listed beside it.
 (() => {
   "use strict";
+  const TONES = new Set(["good", "info", "warning", "danger", "neutral"]);
   let library = null;
 
   const load = () => {
@@ -20,7 +21,14 @@
     return library;
   };
 
-  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A colour token may be light-dark(…), which only a real element resolves.
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  document.body.append(probe);
+  const colour = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
 
   const degrees = (value, positive, negative) => {
     const text = new Intl.NumberFormat("vi-VN", { maximumFractionDigits: 2 }).format(Math.abs(value));
@@ -52,20 +60,25 @@
     const bounds = map.getBounds();
     const span = Math.max(bounds.getEast() - bounds.getWest(), 0.001);
     const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10].find((size) => span / size <= 7) || 20;
-    const style = { color: token("--mn-border-strong"), weight: 1, opacity: 0.7, interactive: false };
-    const label = (at, text) =>
+    const style = { color: colour("--mn-border-strong"), weight: 1, opacity: 0.7, interactive: false };
+    const addLine = (from, to) => {
+      const line = L.polyline([from, to], style);
+      layer.addLayer(line);
+      line.bringToBack(); // below the points
+    };
+    const label = (at, text, css = "") =>
       L.marker(at, {
         interactive: false,
         keyboard: false,
-        icon: L.divIcon({ className: "map-degree", html: makeText(text), iconSize: null }),
+        icon: L.divIcon({ className: `map-degree ${css}`, html: makeText(text), iconSize: null }),
       });
     for (let lon = Math.ceil(bounds.getWest() / step) * step; lon <= bounds.getEast(); lon += step) {
-      layer.addLayer(L.polyline([[bounds.getSouth(), lon], [bounds.getNorth(), lon]], style));
+      addLine([bounds.getSouth(), lon], [bounds.getNorth(), lon]);
       layer.addLayer(label([bounds.getSouth(), lon], degrees(lon, "Đ", "T")));
     }
     for (let lat = Math.ceil(bounds.getSouth() / step) * step; lat <= bounds.getNorth(); lat += step) {
-      layer.addLayer(L.polyline([[lat, bounds.getWest()], [lat, bounds.getEast()]], style));
-      layer.addLayer(label([lat, bounds.getWest()], degrees(lat, "B", "N")));
+      addLine([lat, bounds.getWest()], [lat, bounds.getEast()]);
+      layer.addLayer(label([lat, bounds.getEast()], degrees(lat, "B", "N"), "is-end"));
     }
   };
 
@@ -104,10 +117,16 @@
     }
     const paint = () => {
       for (const [mark, point] of marks) {
+        // Not by colour alone: what needs a look is a ring, and the worst a larger one.
+        const tone = TONES.has(point.tone) ? point.tone : "info";
+        const solid = colour(`--mn-${tone}-solid`);
+        const isRing = tone === "warning" || tone === "danger";
+        mark.setRadius(tone === "danger" ? 9 : 7);
         mark.setStyle({
-          color: token("--mn-surface"),
-          fillColor: token(`--mn-${point.tone || "info"}-solid`) || token("--mn-water"),
-          fillOpacity: 0.95,
+          color: isRing ? solid : colour("--mn-surface"),
+          weight: isRing ? 4 : 2,
+          fillColor: isRing ? colour("--mn-surface") : solid,
+          fillOpacity: 1,
         });
       }
       drawGrid(L, map, grid);

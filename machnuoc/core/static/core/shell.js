@@ -39,9 +39,9 @@
       window.print();
       return;
     }
-    const theme = target.closest("[data-theme]");
+    const theme = target.closest("[data-set-theme]");
     if (theme) {
-      window.machnuocTheme(theme.dataset.theme);
+      window.machnuocTheme(theme.dataset.setTheme);
       showTheme();
       closeMenus(null);
       return;
@@ -100,8 +100,8 @@
 
   const showTheme = () => {
     const choice = document.documentElement.dataset.themeChoice || "auto";
-    for (const button of document.querySelectorAll("[data-theme]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.theme === choice));
+    for (const button of document.querySelectorAll("[data-set-theme]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.setTheme === choice));
     }
   };
   showTheme();
