@@ -9,6 +9,11 @@ from django.conf import settings
 pytest_plugins = ["machnuoc.core.tests.append_only"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    static_root: Path = settings.STATIC_ROOT
+    static_root.mkdir(parents=True, exist_ok=True)  # whitenoise warns of a folder that is not there
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what needs the other database."""
     vendor = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
