@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
+from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.places import queries
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
@@ -59,16 +60,22 @@ class SubjectField(forms.CharField):
             if subject is None:
                 raise forms.ValidationError(f"Không có nơi nào «{text}» trong phạm vi của bạn. Gõ lại tên rồi chọn.")
             return subject
-        exact = among.filter(key=text).first()
-        if exact:
-            return exact
         rows = queries.find_subjects(text, self.among)
-        if len(rows) == 1:
-            return rows[0]
         if not rows:
             raise forms.ValidationError(f"Không tìm thấy «{text}». Gõ một phần tên, có dấu hay không đều được.")
-        names = "; ".join(option_text(row) for row in rows[:6])
-        raise forms.ValidationError(f"Có nhiều nơi tên «{text}». Chép một dòng vào ô: {names}.")
+        named = [row for row in rows if folding.fold(text) in _names(row)]
+        if len(named) == 1:
+            return named[0]
+        # Even a single likely one is asked about: a right given in the wrong place is worse than one more click.
+        names = "; ".join(option_text(row) for row in (named or rows)[:6])
+        raise forms.ValidationError(f"Chưa rõ «{text}» là nơi nào. Chép một trong các dòng này vào ô: {names}.")
+
+
+def _names(subject: Subject) -> set[str]:
+    own = {subject.name, queries.subject_label(subject)}
+    if subject.kind == Subject.Kind.UNIT:
+        own.add(subject.unit.full_name)
+    return {folding.fold(name) for name in own}
 
 
 def _province_choices() -> list[tuple[str, str]]:
