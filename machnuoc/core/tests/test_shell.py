@@ -23,7 +23,9 @@ STATIC = PACKAGE / "core" / "static"
 PASSWORD = "mot-mat-khau-dai"
 # Names of XML dialects, and addresses in comments and licences: nothing is fetched from them.
 NAMED_ONLY = re.compile(
-    r"https?://(www\.w3\.org/|www\.apache\.org/licenses/|github\.com/|tabler\.io|leafletjs\.com|bugs\.chromium\.org/|bugzilla\.mozilla\.org/)", re.IGNORECASE
+    r"https?://(www\.w3\.org/|www\.apache\.org/licenses/|github\.com/|tabler\.io|leafletjs\.com"
+    r"|bugs\.chromium\.org/|bugzilla\.mozilla\.org/)",
+    re.IGNORECASE,
 )
 
 
