@@ -67,6 +67,7 @@ _CONTEXT_PROCESSORS = [
     "django.contrib.auth.context_processors.auth",
     "django.contrib.messages.context_processors.messages",
     "machnuoc.core.context_processors.shell",
+    "machnuoc.places.context_processors.roles",
 ]
 _LOADERS: list[object] = [
     "django.template.loaders.app_directories.Loader",
