@@ -288,7 +288,7 @@ def test_a_sent_sheet_is_not_edited(world):
     fill(world, submission)
     submit(world, submission)
 
-    with pytest.raises(entry.EntryError, match="đang chờ duyệt. Rút lại"):
+    with pytest.raises(entry.EntryError, match=r"đang chờ duyệt\. Rút lại"):
         fill(world, submission, first="1")
 
 
@@ -387,7 +387,7 @@ def test_a_change_after_the_approver_looked_is_not_approved_unseen(world):
     fill(world, submission, first="9999")
     submit(world, submission)
 
-    with pytest.raises(entry.ChangedMeanwhile, match="425 → 9.999"):
+    with pytest.raises(entry.ChangedMeanwhile, match=r"425 → 9\.999"):
         entry.approve(submission, version=seen, by=world.leader, now=at(7))
 
 
