@@ -611,7 +611,7 @@ def _store(metric: Metric, period: Period, scenario: str, computed: Computed, *,
         | (stored.fact_ids[at] != facts[old])
         | (stored.formula_ids[at] != np.where(facts[old] >= 0, stored.formula_ids[at], formula_id))
     )
-    gone = np.setdiff1d(np.flatnonzero(stored.has_number), at)
+    gone = np.setdiff1d(np.flatnonzero(stored.parts_present > 0), at)
     changed = old[differs]
     ids = {int(stored.ids[position[row]]): int(row) for row in changed}
     _keep_history([*ids, *stored.ids[gone].tolist()], now, reason)
@@ -633,7 +633,9 @@ def _store(metric: Metric, period: Period, scenario: str, computed: Computed, *,
         value.computed_at = now
     for pk in stored.ids[gone].tolist():  # nothing is left to compute it from: it is missing now
         value = rows[pk]
-        value.number = value.band_id = value.numerator = value.denominator = value.fact = None
+        value.number = value.low = value.high = value.band_id = value.numerator = value.denominator = None
+        value.fact = None
+        value.low_open = value.high_open = False
         value.parts_present = 0
         value.version += 1
         value.computed_at = now

@@ -26,6 +26,13 @@ from machnuoc.indicators.models import (
 from machnuoc.places.models import Subject
 
 
+audit.describe("indicators.metric.saved", "lưu chỉ tiêu {target}")
+audit.describe("indicators.formula.saved", "đặt công thức {metric}, phiên bản {version}")
+audit.describe("indicators.bands.saved", "đặt bộ mức {target}: {count} mức")
+audit.describe("indicators.fact.stated", "ghi nhận số liệu {metric} kỳ {period}")
+audit.describe("indicators.fact.withdrawn", "rút số liệu {metric} kỳ {period}")
+
+
 class IndicatorsError(ValueError):
     """An act on metrics or figures that cannot be done; the text says why and what to do."""
 
@@ -74,30 +81,26 @@ def _index(metric: Metric) -> None:
     )  # fmt: skip
 
 
-def _types() -> dict[str, formula.MeasureType]:
+def list_measure_types() -> dict[str, formula.MeasureType]:
+    """Return what a formula may speak of: every metric by key."""
     return {
         key: formula.MeasureType(unit, decimals)
         for key, unit, decimals in Metric.objects.values_list("key", "unit", "decimals")
     }
 
 
-@transaction.atomic
-def put_formula(
-    metric: Metric,
-    *,
-    numerator: str,
-    denominator: str = "",
-    factor: int = 1,
-    from_date: date | None = None,
-    passage: Passage | None = None,
-    by: Person | None = None,
-    now: datetime,
-) -> FormulaVersion:
-    """Give the indicator this formula, from a day on; the version before it ends there. Idempotent.
+@dataclass(frozen=True)
+class CheckedFormula:
+    """A formula that may be used for a metric: the decimals of its two columns, and what it refers to."""
 
-    Raises formula.FormulaError (syntax, unknown measure, units, circle) and marks what must be computed anew.
-    """
-    types = _types()
+    numerator_decimals: int
+    denominator_decimals: int
+    references: frozenset[formula.Reference]
+
+
+def check_formula(metric: Metric, *, numerator: str, denominator: str = "", factor: int = 1) -> CheckedFormula:
+    """Return what a formula of the metric refers to. Raises formula.FormulaError (syntax, measure, units, circle)."""
+    types = list_measure_types()
     num = formula.parse(numerator)
     num_type = formula.check(num, types)
     references = formula.references(num)
@@ -117,6 +120,26 @@ def put_formula(
             f"Công thức của «{metric.name}» dùng đại lượng tính cho đối tượng khác loại "
             f"({', '.join(sorted(Subject.Kind(kind).label for kind in kinds))}). Dùng đại lượng cùng loại đối tượng."
         )
+    return CheckedFormula(num_type.decimals, den_decimals, references)
+
+
+@transaction.atomic
+def put_formula(
+    metric: Metric,
+    *,
+    numerator: str,
+    denominator: str = "",
+    factor: int = 1,
+    from_date: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+    now: datetime,
+) -> FormulaVersion:
+    """Give the indicator this formula, from a day on; the version before it ends there. Idempotent.
+
+    Raises formula.FormulaError (syntax, unknown measure, units, circle) and marks what must be computed anew.
+    """
+    checked = check_formula(metric, numerator=numerator, denominator=denominator, factor=factor)
     live = FormulaVersion.objects.select_for_update().filter(metric=metric, valid_to__isnull=True).first()
     same = live is not None and (live.numerator, live.denominator, live.factor) == (numerator, denominator, factor)
     if live is not None and same:
@@ -130,7 +153,8 @@ def put_formula(
         live.save(update_fields=["valid_to"])
     version = FormulaVersion.objects.create(
         metric=metric, version=(live.version + 1 if live else 1), numerator=numerator, denominator=denominator,
-        factor=factor, numerator_decimals=num_type.decimals, denominator_decimals=den_decimals, valid_from=from_date,
+        factor=factor, numerator_decimals=checked.numerator_decimals,
+        denominator_decimals=checked.denominator_decimals, valid_from=from_date,
         passage=passage, created_by=by, created_at=now,
     )  # fmt: skip
     audit.record("indicators.formula.saved", actor=by, target=version, metric=metric.key, version=version.version)
@@ -188,17 +212,26 @@ def put_band_scheme(
     passage: Passage | None = None,
     by: Person | None = None,
 ) -> BandScheme:
-    """Give the metric these bands in the scope. Idempotent; raises bands.BandError for a gap or an overlap."""
+    """Give the metric these bands in the scope, from a day on; the bands before them end there. Idempotent.
+
+    Raises bands.BandError for a gap or an overlap, IndicatorsError where bands stand already and the new ones name no
+    later day.
+    """
     bands.validate(levels)
-    scheme, created = BandScheme.objects.get_or_create(
-        metric=metric, scope=scope, valid_to=None, defaults={"name": name, "valid_from": valid_from, "passage": passage}
+    live = BandScheme.objects.select_for_update().filter(metric=metric, scope=scope, valid_to__isnull=True).first()
+    if live is not None:
+        if [computing.as_pure_band(row) for row in live.bands.all()] == list(levels):
+            return live
+        if valid_from is None or (live.valid_from is not None and valid_from <= live.valid_from):
+            raise IndicatorsError(
+                f"«{metric.name}» đã có bộ mức «{live.name}» đang áp dụng ở phạm vi này. "
+                "Bộ mức mới cần ngày bắt đầu áp dụng, sau ngày bắt đầu của bộ mức đó."
+            )
+        live.valid_to = valid_from
+        live.save(update_fields=["valid_to"])
+    scheme = BandScheme.objects.create(
+        metric=metric, scope=scope, name=name, valid_from=valid_from, passage=passage
     )
-    if not created:
-        if [computing.as_pure_band(row) for row in scheme.bands.all()] == list(levels):
-            return scheme
-        raise IndicatorsError(
-            f"«{metric.name}» đã có bộ mức «{scheme.name}» đang áp dụng ở phạm vi này. Kết thúc bộ mức đó trước."
-        )
     Band.objects.bulk_create(
         [
             Band(
@@ -303,6 +336,24 @@ def state_fact(
         reason=f"số liệu mới của {metric.key} kỳ {period.key}" if live is None else f"sửa số liệu {metric.key} kỳ {period.key}",
     )  # fmt: skip
     return fact
+
+
+@transaction.atomic
+def withdraw_fact(fact: Fact, *, reason: str, by: Person | None, now: datetime) -> None:
+    """Take back what was stated, without stating anything else: the figure is missing from now on.
+
+    The fact stays in the history. Marks the figure dirty; call recompute_dirty afterwards. Raises IndicatorsError.
+    """
+    if not reason.strip():
+        raise IndicatorsError("Chưa ghi lý do rút số liệu. Ghi lý do rồi rút lại.")
+    live = Fact.objects.select_for_update().select_related("metric", "subject").get(pk=fact.pk)
+    if live.superseded_at is not None:
+        raise IndicatorsError(f"Số liệu này của «{live.subject.name}» đã được thay hoặc rút trước đó.")
+    live.superseded_at = now
+    live.save(update_fields=["superseded_at"])
+    period = Period(live.period_kind, live.period_start)  # type: ignore[arg-type]
+    audit.record("indicators.fact.withdrawn", actor=by, target=live, metric=live.metric.key, period=period.key)
+    mark_dirty(live.metric, subject=live.subject, period=period, reason=f"rút số liệu: {reason.strip()}")
 
 
 # --- computing anew ---------------------------------------------------------------------------------------------

@@ -1,0 +1,571 @@
+"""What reads metrics and figures: lists, rankings, series, latest figures, warnings, changes. Filtered by scope first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+
+from machnuoc.core import folding, units, vietnamese
+from machnuoc.core.figures import figure_text
+from machnuoc.core.models import Person
+from machnuoc.core.periods import Period
+from machnuoc.indicators.models import (
+    Band,
+    BandScheme,
+    FormulaVersion,
+    Metric,
+    Scenario,
+    Value,
+    ValueChange,
+)
+from machnuoc.places import access
+from machnuoc.places.models import AdministrativeUnit, Containment, Subject
+
+_NBSP = "\u00a0"
+_KIND_ORDER = "YHQMWD"
+# What a figure needs to be shown without asking again.
+SHOWN = ("metric", "subject", "band", "fact")
+
+TOPICS = {
+    "works": "Công trình và khách hàng",
+    "losses": "Thất thoát, thất thu",
+    "coverage": "Bao phủ dịch vụ",
+    "own": "Chỉ tiêu riêng",
+}
+
+
+def readable(person: Person) -> Q:
+    """Return the condition on values that the person may read.
+
+    Figures of subjects in scope; those of provinces and of the country are published and open to all who sign in.
+    """
+    if access.sees_everything(person):
+        return Q()
+    published = Subject.objects.filter(
+        Q(kind=Subject.Kind.COUNTRY) | Q(unit__level=AdministrativeUnit.Level.PROVINCE)
+    ).values("pk")
+    return Q(subject_id__in=access.visible_subject_ids(person)) | Q(subject_id__in=published)
+
+
+def may_read(person: Person, subject: Subject) -> bool:
+    if subject.kind == Subject.Kind.COUNTRY or access.sees_everything(person):
+        return True
+    if AdministrativeUnit.objects.filter(pk=subject.pk, level=AdministrativeUnit.Level.PROVINCE).exists():
+        return True
+    return access.may(person, "view", subject)
+
+
+def period_of(value: Value) -> Period:
+    return Period(value.period_kind, value.period_start)  # type: ignore[arg-type]
+
+
+def as_text(value: Value | ValueChange, metric: Metric) -> str:
+    """Return the figure in words with its unit; also for a former version."""
+    has_edges = value.number is not None or value.low is not None or value.high is not None
+    return figure_text(
+        value.number, value.low, getattr(value, "low_open", False), value.high, getattr(value, "high_open", False),
+        metric.decimals, units.label(metric.unit), "" if has_edges or not value.band_id else value.band.label,  # type: ignore[union-attr]
+    )  # fmt: skip
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------
+
+
+def get_metric(key: str) -> Metric:
+    return Metric.objects.select_related("passage__document").get(key=key)
+
+
+def topic_of(metric: Metric) -> str:
+    return metric.key.partition(".")[0]
+
+
+@dataclass
+class CatalogueRow:
+    metric: Metric
+    latest: Value | None = None
+    plan: Value | None = None
+
+
+@dataclass
+class CatalogueGroup:
+    title: str
+    rows: list[CatalogueRow]
+
+
+def list_catalogue(visible_to: Person, *, query: str = "", kind: str = "", field: str = "") -> list[CatalogueGroup]:
+    """Return all metrics by topic, indicators before measures, each with the newest figure of the reader's own scope.
+
+    Where the own scope has none, that of the country stands there. query: found anywhere in name, short name or key,
+    whatever its diacritics. Two queries besides the metrics.
+    """
+    words = folding.fold(query).split()
+    metrics = [
+        metric
+        for metric in Metric.objects.all()
+        if (not kind or metric.kind == kind)
+        and (not field or metric.field in {field, "ALL"})
+        and all(
+            word in folding.fold(f"{metric.name} {metric.short_name} {metric.key.replace('_', ' ')} {metric.key}")
+            for word in words
+        )
+    ]
+    rows = {metric.pk: CatalogueRow(metric) for metric in metrics}
+    home = list_home_subject_ids(visible_to)
+    rank = {subject_id: number for number, subject_id in enumerate(home)}
+    for value in _newest(Value.objects.filter(subject_id__in=home)).select_related(*SHOWN):
+        row = rows.get(value.metric_id)
+        if row is None:
+            continue
+        name = "plan" if value.scenario == Scenario.PLAN else "latest"
+        standing = getattr(row, name)
+        if standing is None or _preference(value, rank) < _preference(standing, rank):
+            setattr(row, name, value)
+    groups: list[CatalogueGroup] = []
+    for its_kind in (Metric.Kind.INDICATOR, Metric.Kind.MEASURE):
+        chosen = [row for row in rows.values() if row.metric.kind == its_kind]
+        topics = list(dict.fromkeys(topic_of(row.metric) for row in chosen))
+        for topic in sorted(topics, key=lambda one: list(TOPICS).index(one) if one in TOPICS else 99):
+            title = f"{Metric.Kind(its_kind).label}: {TOPICS.get(topic, TOPICS['own']).lower()}"
+            groups.append(CatalogueGroup(title, [row for row in chosen if topic_of(row.metric) == topic]))
+    return groups
+
+
+def _preference(value: Value, rank: dict[int, int]) -> tuple[int, int, int]:
+    """Return what decides between figures of several subjects and kinds of period: own scope, coarse, late."""
+    return rank[value.subject_id], _KIND_ORDER.index(value.period_kind), -value.period_start.toordinal()
+
+
+def list_home_subject_ids(person: Person) -> list[int]:
+    """Return the subjects of the person's grants, then their provinces, then the country: whose figures come first."""
+    scopes = list(dict.fromkeys(access.list_scopes(person, "view")))
+    province = Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True)
+    if not access.sees_everything(person):  # who sees the whole country: it has few figures of its own
+        province &= Q(contains__descendant_id__in=scopes)
+    above = Subject.objects.filter(Q(kind=Subject.Kind.COUNTRY) | province).distinct().values_list("pk", "kind")
+    rows = sorted(above, key=lambda row: (row[1] == Subject.Kind.COUNTRY, row[0]))
+    return list(dict.fromkeys([*scopes, *(pk for pk, _ in rows)]))
+
+
+def list_formulas(metric: Metric) -> list[FormulaVersion]:
+    return list(metric.formulas.select_related("created_by", "passage__document").order_by("-version"))
+
+
+Schemes = list[tuple[BandScheme, list[Band]]]
+
+
+def list_band_schemes(metric: Metric) -> Schemes:
+    """Return the band schemes of a metric with their bands, those in force first. One query."""
+    found: dict[int, tuple[BandScheme, list[Band]]] = {}
+    bands = Band.objects.filter(scheme__metric=metric).select_related("scheme__scope", "scheme__passage__document")
+    for band in bands.order_by(F("scheme__valid_to").desc(nulls_first=True), "scheme_id", "order"):
+        found.setdefault(band.scheme_id, (band.scheme, []))[1].append(band)
+    return list(found.values())
+
+
+# --- lists, rankings, series ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A period and scenario in which a metric has figures."""
+
+    period: Period
+    scenario: str
+    count: int
+
+
+def list_slices(metric: Metric, visible_to: Person) -> list[Slice]:
+    """Return the periods and scenarios with figures the person may read, the newest first, coarse ones before fine."""
+    rows = (
+        Value.objects.filter(readable(visible_to), metric=metric)
+        .order_by()
+        .values_list("period_kind", "period_start", "scenario")
+        .annotate(count=Count("pk"))
+    )
+    found = [Slice(Period(kind, start), scenario, count) for kind, start, scenario, count in rows]
+    found.sort(key=lambda row: (_KIND_ORDER.index(row.period.kind), -row.period.start_date.toordinal(), row.scenario))
+    return found
+
+
+def list_values(metric: Metric, period: Period, scenario: str, visible_to: Person) -> QuerySet[Value]:
+    """Return the figures of one metric in one period that the person may read."""
+    return Value.objects.filter(
+        readable(visible_to), metric=metric, period_kind=period.kind, period_start=period.start_date, scenario=scenario
+    ).select_related(*SHOWN, "subject__unit")
+
+
+@dataclass
+class RankRow:
+    """One line of a ranking. place: from 1 among the numbers of the level, None for what is no number."""
+
+    value: Value
+    place: int | None = None
+    plan: Value | None = None
+    previous: Value | None = None
+    change: Decimal | None = None
+
+
+LEVELS = {
+    "part": "Từng nơi",
+    "organisation": "Tổ chức",
+    "province": "Tỉnh, thành phố",
+    "country": "Cả nước",
+}
+
+
+def rank(
+    metric: Metric,
+    period: Period,
+    scenario: str,
+    visible_to: Person,
+    *,
+    level: str = "",
+    province: Subject | None = None,
+    organisation: Subject | None = None,
+    band: str = "",
+    query: str = "",
+) -> list[RankRow]:
+    """Return the figures of a metric as a ranking, best first by its direction; what is no number follows.
+
+    level: a key of LEVELS, "part" being the kind of subject that the metric is about. band: id of a band, or "none".
+    Plan and previous period stand beside each figure. Three queries, whatever the number of rows.
+    """
+    values = list_values(metric, period, scenario, visible_to).filter(at_level(metric, level))
+    for within in (province, organisation):
+        if within is not None:
+            values = values.filter(subject__contained_in__ancestor=within)
+    if band == "none":
+        values = values.filter(band__isnull=True)
+    elif band.isdigit():
+        values = values.filter(band_id=int(band))
+    words = folding.fold(query).split()
+    rows = [RankRow(value) for value in values if all(word in folding.fold(value.subject.name) for word in words)]
+    beside = Value.objects.filter(metric=metric, period_kind=period.kind).select_related(*SHOWN)
+    if scenario == Scenario.ACTUAL:
+        ids = [row.value.subject_id for row in rows]
+        if len(ids) <= 500:
+            beside = beside.filter(subject_id__in=ids)
+        plans, previous = {}, {}
+        both = Q(scenario=Scenario.PLAN, period_start=period.start_date) | Q(
+            scenario=Scenario.ACTUAL, period_start=period.previous.start_date
+        )
+        for value in beside.filter(both):
+            (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
+        for row in rows:
+            row.plan, row.previous = plans.get(row.value.subject_id), previous.get(row.value.subject_id)
+            if row.previous and row.previous.number is not None and row.value.number is not None:
+                row.change = Decimal(row.value.number - row.previous.number).scaleb(-metric.decimals)
+    falling = metric.direction != Metric.Direction.LOWER
+    rows.sort(key=lambda row: _rank_key(row.value, falling))
+    return _give_places(rows)
+
+
+def _give_places(rows: list[RankRow]) -> list[RankRow]:
+    """Number the rows as they stand; equal numbers share a place."""
+    place, last = 0, None
+    for number, row in enumerate(rows, 1):
+        if row.value.number is None:
+            row.place = None
+            continue
+        if row.value.number != last:
+            place, last = number, row.value.number
+        row.place = place
+    return rows
+
+
+def single_places(metric: Metric, rows: list[RankRow]) -> list[RankRow]:
+    """Return of a ranking of all levels the rows of the kind that the metric is about, numbered anew."""
+    commune = AdministrativeUnit.Level.COMMUNE
+    return _give_places(
+        [
+            row
+            for row in rows
+            if row.value.subject.kind == metric.subject_kind
+            and (metric.subject_kind != Subject.Kind.UNIT or row.value.subject.unit.level == commune)
+        ]
+    )
+
+
+def _rank_key(value: Value, falling: bool) -> tuple[Any, ...]:
+    if value.number is None:
+        edge = value.high if value.high is not None else value.low
+        return 1, edge is None, (edge or 0), folding.sort_key(value.subject.name)
+    return 0, False, (-value.number if falling else value.number), folding.sort_key(value.subject.name)
+
+
+def at_level(metric: Metric, level: str) -> Q:
+    """Return the condition on values for one level of subjects."""
+    match level:
+        case "part":
+            condition = Q(subject__kind=metric.subject_kind)
+            if metric.subject_kind == Subject.Kind.UNIT:
+                condition &= Q(subject__unit__level=AdministrativeUnit.Level.COMMUNE)
+            return condition
+        case "organisation":
+            return Q(subject__kind=Subject.Kind.ORGANISATION)
+        case "province":
+            return Q(subject__unit__level=AdministrativeUnit.Level.PROVINCE)
+        case "country":
+            return Q(subject__kind=Subject.Kind.COUNTRY)
+    return Q()
+
+
+def list_places_of(subject_ids: Sequence[int], level: str = AdministrativeUnit.Level.PROVINCE) -> dict[int, str]:
+    """Return the name of the province (or other level) that each subject lies in."""
+    pairs = Containment.objects.filter(ancestor__unit__level=level, ancestor__unit__is_in_force=True).values_list(
+        "descendant_id", "ancestor__unit__full_name"
+    )
+    wanted = set(subject_ids)
+    if len(wanted) <= 500:
+        pairs = pairs.filter(descendant_id__in=wanted)
+    return {descendant: name for descendant, name in pairs if descendant in wanted}
+
+
+def list_ancestor_choices(
+    metric: Metric, period: Period, scenario: str, visible_to: Person
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the provinces and the organisations (key, name) that hold subjects with a readable figure."""
+    subjects = list_values(metric, period, scenario, visible_to).order_by().values("subject_id")
+    rows = (
+        Subject.objects.filter(
+            Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True)
+            | Q(kind=Subject.Kind.ORGANISATION),
+            contains__descendant_id__in=subjects,
+        )
+        .distinct()
+        .values_list("key", "name", "kind")
+    )
+    if not access.sees_everything(visible_to):
+        visible = Q(pk__in=access.visible_subject_ids(visible_to)) | ~Q(kind=Subject.Kind.ORGANISATION)
+        rows = rows.filter(visible)
+    found = sorted(rows, key=lambda row: folding.sort_key(row[1]))
+    provinces = [(key, name) for key, name, kind in found if kind == Subject.Kind.UNIT]
+    return provinces, [(key, name) for key, name, kind in found if kind == Subject.Kind.ORGANISATION]
+
+
+def series(metric: Metric, subject: Subject, visible_to: Person, *, kind: str = "") -> list[Value]:
+    """Return all figures of one metric and subject through time, the oldest first; kind: only periods of it."""
+    if not may_read(visible_to, subject):
+        return []
+    values = Value.objects.filter(metric=metric, subject=subject).select_related(*SHOWN)
+    if kind:
+        values = values.filter(period_kind=kind)
+    return sorted(values, key=lambda value: (_KIND_ORDER.index(value.period_kind), value.period_start, value.scenario))
+
+
+def list_other_periods(value: Value, *, limit: int = 12) -> list[Value]:
+    """Return the same metric and subject in other periods of the kind, the newest first. The scope is the value's."""
+    others = Value.objects.filter(
+        metric_id=value.metric_id, subject_id=value.subject_id, period_kind=value.period_kind
+    ).exclude(pk=value.pk)
+    return list(others.select_related(*SHOWN).order_by("-period_start", "scenario")[:limit])
+
+
+def _newest(values: QuerySet[Value]) -> QuerySet[Value]:
+    """Keep of each metric, subject, scenario and kind of period the newest figure that says something."""
+    newer = Value.objects.filter(
+        subject_id=OuterRef("subject_id"), metric_id=OuterRef("metric_id"), period_kind=OuterRef("period_kind"),
+        scenario=OuterRef("scenario"), period_start__gt=OuterRef("period_start"), parts_present__gt=0,
+    )  # fmt: skip
+    return values.filter(~Exists(newer), parts_present__gt=0)
+
+
+@dataclass
+class LatestRow:
+    """The newest figure of one metric and kind of period, with what stands beside it."""
+
+    metric: Metric
+    value: Value | None = None
+    plan: Value | None = None
+    previous: Value | None = None
+
+
+def latest(subject: Subject) -> list[LatestRow]:
+    """Return the newest figures of a subject, one row a metric and kind of period. The caller has checked the scope.
+
+    Two queries: the newest, and the figures of the periods before them.
+    """
+    rows: dict[tuple[int, str], LatestRow] = {}
+    for value in _newest(Value.objects.filter(subject=subject)).select_related(*SHOWN):
+        row = rows.setdefault((value.metric_id, value.period_kind), LatestRow(value.metric))
+        if value.scenario == Scenario.PLAN:
+            row.plan = value
+        else:
+            row.value = value
+    wanted = Q()
+    for row in rows.values():
+        if row.value is not None:
+            before = period_of(row.value).previous
+            wanted |= Q(metric=row.metric, period_kind=before.kind, period_start=before.start_date)
+    if wanted:
+        earlier = Value.objects.filter(wanted, subject=subject, scenario=Scenario.ACTUAL).select_related(*SHOWN)
+        for value in earlier:
+            rows[(value.metric_id, value.period_kind)].previous = value
+    return sorted(
+        rows.values(),
+        key=lambda row: (
+            row.metric.kind != Metric.Kind.INDICATOR,
+            row.metric.order,
+            _KIND_ORDER.index((row.value or row.plan).period_kind),  # type: ignore[union-attr]
+        ),
+    )
+
+
+def newest(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> list[Value]:
+    """Return the newest yearly figures, done and planned, of these metrics and subjects. The caller checks the scope."""
+    values = Value.objects.filter(metric__key__in=list(metric_keys), subject_id__in=subject_ids, period_kind="Y")
+    return list(_newest(values).select_related(*SHOWN))
+
+
+# --- warnings and changes ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that a figure says by itself. kind: over_design, over_design_planned, band, bound or coverage."""
+
+    kind: str
+    severity: str
+    sentence: str
+    value: Value
+
+
+_OVER = {"works.utilisation_households_pct": "over_design", "works.utilisation_planned_pct": "over_design_planned"}
+_SEVERITY_ORDER = ("danger", "warning", "info", "good")
+
+
+def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[Warning]:
+    """Return what the newest yearly figures in the person's scope warn of, the gravest first.
+
+    Households connected or planned above design; figures in a band that asks for action; bounds above the good band;
+    indicators of an organisation or unit that only some of its parts have figures for. Two queries.
+    """
+    good_edges = _good_edges()
+    partial = Q(
+        parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
+        subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT],
+    )  # fmt: skip
+    over = Q(metric__key__in=list(_OVER), subject__kind=Subject.Kind.WORK, numerator__gt=F("denominator"))
+    bound = Q(number__isnull=True, low__isnull=False, metric_id__in=list(good_edges), band__isnull=True)
+    values = Value.objects.filter(
+        over | Q(band__severity=Band.Severity.DANGER) | bound | partial, period_kind="Y", scenario=Scenario.ACTUAL
+    )
+    if not access.sees_everything(visible_to):
+        values = values.filter(subject_id__in=access.visible_subject_ids(visible_to))
+    if within is not None:
+        values = values.filter(subject__contained_in__ancestor=within)
+    found: list[Warning] = []
+    for value in _newest(values).select_related(*SHOWN):
+        found += _warnings_of(value, good_edges)
+    found.sort(
+        key=lambda row: (
+            _SEVERITY_ORDER.index(row.severity),
+            row.kind,
+            -(row.value.number or row.value.low or 0),
+            folding.sort_key(row.value.subject.name),
+        )
+    )
+    return found
+
+
+def _good_edges() -> dict[int, Decimal]:
+    """Return for each metric that should be low the upper edge of its good band."""
+    rows = Band.objects.filter(
+        severity=Band.Severity.GOOD, upper__isnull=False, scheme__valid_to__isnull=True,
+        scheme__metric__direction=Metric.Direction.LOWER,
+    ).values_list("scheme__metric_id", "upper")  # fmt: skip
+    edges: dict[int, Decimal] = {}
+    for metric_id, upper in rows:
+        if upper is not None:
+            edges[metric_id] = max(upper, edges.get(metric_id, upper))
+    return edges
+
+
+def _warnings_of(value: Value, good_edges: dict[int, Decimal]) -> list[Warning]:
+    name, metric, period = value.subject.name, value.metric, period_of(value).label_vi.lower()
+    found: list[Warning] = []
+    kind = _OVER.get(metric.key)
+    if kind and value.subject.kind == Subject.Kind.WORK and (value.numerator or 0) > (value.denominator or 0):
+        connected, design = vietnamese.format_number(value.numerator), vietnamese.format_number(value.denominator)
+        what = "hộ đấu nối" if kind == "over_design" else "hộ theo kế hoạch"
+        sentence = f"{name}: {connected} {what}, vượt thiết kế {design} hộ ({as_text(value, metric)}, {period})."
+        found.append(Warning(kind, "danger" if kind == "over_design" else "warning", sentence, value))
+    elif value.band is not None and value.band.severity == Band.Severity.DANGER:
+        text = as_text(value, metric)
+        told = "" if text == value.band.label else f" ({text})"
+        sentence = f"{name}: {_inside(metric.short_name)} ở mức «{value.band.label}»{told}, {period}."
+        found.append(Warning("band", "danger", sentence, value))
+    elif value.number is None and value.low is not None and metric.pk in good_edges:
+        low = Decimal(value.low).scaleb(-metric.decimals)
+        if low >= good_edges[metric.pk]:
+            edge = f"{vietnamese.format_number(good_edges[metric.pk])}{_NBSP}{units.label(metric.unit)}"
+            sentence = f"{name}: {_inside(metric.short_name)} {as_text(value, metric)}, cao hơn mức tốt (đến {edge}), {period}."
+            found.append(Warning("bound", "warning", sentence, value))
+    if value.parts_present < value.parts_total:
+        sentence = (
+            f"{name}: {_inside(metric.short_name)} mới tính trên {coverage_text(value)}, {period}; "
+            "các nơi còn lại chưa có số liệu."
+        )
+        found.append(Warning("coverage", "info", sentence, value))
+    return found
+
+
+def _inside(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+_PART_NAMES = {
+    Subject.Kind.WORK: "công trình",
+    Subject.Kind.UNIT: "xã, phường",
+    Subject.Kind.URBAN_AREA: "khu vực đô thị",
+    Subject.Kind.ORGANISATION: "tổ chức",
+    Subject.Kind.VILLAGE: "thôn",
+    Subject.Kind.COUNTRY: "nước",
+}
+
+
+def part_name(metric: Metric) -> str:
+    """Return what the parts of the metric's sums are called: «công trình»."""
+    return _PART_NAMES[Subject.Kind(metric.subject_kind)]
+
+
+def coverage_text(value: Value) -> str:
+    """Return «29/29 công trình»."""
+    present, total = (vietnamese.format_number(number) for number in (value.parts_present, value.parts_total))
+    return f"{present}/{total} {part_name(value.metric)}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure that changed, with its former version and a sentence."""
+
+    value: Value
+    before: ValueChange
+    at: datetime
+    sentence: str
+
+
+def changes_since(visible_to: Person, at: datetime, *, limit: int = 50) -> list[Change]:
+    """Return the figures in the person's scope that changed since the moment, the latest first."""
+    rows = ValueChange.objects.filter(replaced_at__gte=at).select_related(
+        "band", "value__metric", "value__subject", "value__band", "value__fact"
+    )
+    if not access.sees_everything(visible_to):
+        rows = rows.filter(value__subject_id__in=access.visible_subject_ids(visible_to))
+    found = []
+    for row in rows.order_by("-replaced_at", "-pk")[:limit]:
+        value, metric = row.value, row.value.metric
+        period = period_of(value).label_vi.lower()
+        before, after = as_text(row, metric), as_text(value, metric) if value.version == row.version + 1 else ""
+        step = f"{before} → {after}" if after and after != before else (after or before)
+        sentence = f"{metric.short_name} của {value.subject.name}, {period}: {step}"
+        found.append(Change(value, row, row.replaced_at, sentence))
+    return found
+
+
+def list_history(value: Value) -> list[ValueChange]:
+    """Return the former versions of a value, the newest first."""
+    return list(value.changes.select_related("band", "fact", "formula").order_by("-version"))

@@ -1,0 +1,26 @@
+"""What templates say of figures: {% load indicators %}."""
+
+from typing import Any
+
+from django import template
+
+from machnuoc.indicators import queries
+
+register = template.Library()
+
+
+@register.filter
+def period_label(value: Any) -> str:
+    """Return «năm 2025» for a Value, as it stands within a sentence."""
+    label = queries.period_of(value).label_vi
+    return label[:1].lower() + label[1:]
+
+
+@register.filter
+def signed(number: Any) -> str:
+    """Return a difference with its sign: +1,4 or −0,3."""
+    from machnuoc.core import vietnamese
+
+    if number is None:
+        return ""
+    return f"+{vietnamese.format_number(number)}" if number > 0 else vietnamese.format_number(number).replace("-", "−")
