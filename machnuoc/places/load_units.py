@@ -34,7 +34,8 @@ def load_units() -> Loaded:
     wanted: list[Subject] = []
     if COUNTRY_KEY not in have:
         wanted.append(Subject(kind=Subject.Kind.COUNTRY, key=COUNTRY_KEY, name="Việt Nam"))
-    for row in [*provinces, *communes]:
+    in_force: list[data_files.ProvinceRow | data_files.CommuneRow] = [*provinces, *communes]
+    for row in in_force:
         if row.key not in have:
             wanted.append(
                 Subject(

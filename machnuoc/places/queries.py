@@ -166,12 +166,12 @@ def find_subjects(query: str, among: QuerySet[Subject], *, limit: int = 12) -> l
 
 
 def subject_label(subject: Subject) -> str:
-    """Return a name that tells the subject apart: «Xã Đông Khê, Tỉnh Cao Bằng». Asks for unit and organisation."""
+    """Return a name that tells the subject apart: «Xã Đông Khê, Tỉnh Cao Bằng», «Trạm Nghĩa Phú (công trình)»."""
     if subject.kind == Subject.Kind.UNIT:
         unit = subject.unit
         former = "" if unit.is_in_force else " (trước 01/07/2025)"
         return f"{unit.full_name}{f', {unit.parent.full_name}' if unit.parent else ''}{former}"
-    return f"{subject.name} (cả nước)" if subject.kind == Subject.Kind.COUNTRY else subject.name
+    return f"{subject.name} ({subject.get_kind_display().lower()})"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.middleware import HtmxDetails
 
 from machnuoc.core import export, folding, panels
 from machnuoc.core import search as search_index
@@ -40,6 +41,13 @@ _KINDS: dict[str, tuple[str, str]] = {
 }
 
 
+class SignedInRequest(HttpRequest):
+    """A request of somebody: LoginRequiredMiddleware sends everyone else to sign in."""
+
+    user: Person
+    htmx: HtmxDetails
+
+
 # --- search
 
 
@@ -60,11 +68,11 @@ class FoundGroup:
 
 
 @require_safe
-def search(request: HttpRequest) -> HttpResponse:
+def search(request: SignedInRequest) -> HttpResponse:
     """Everything that a name finds, by kind. The top bar asks for a short list of it while one types."""
     query = request.GET.get("q", "").strip()[: search_index.QUERY_AT_MOST]
     kind = request.GET.get("kind", "")
-    is_live = bool(request.htmx) and request.htmx.target == "search-live"  # type: ignore[attr-defined]
+    is_live = bool(request.htmx) and request.htmx.target == "search-live"
     limit = 4 if is_live else 100 if kind in _KINDS else 8
     kinds = [kind] if kind in _KINDS and not is_live else list(_KINDS)
     groups = [group for key in kinds if (group := _find(request.user, key, query, limit))] if query else []
@@ -106,7 +114,7 @@ def _find_documents(query: str, limit: int) -> list[tuple[str, str, str]]:
     return found[:limit]
 
 
-def _address_with(request: HttpRequest, **changes: str) -> str:
+def _address_with(request: SignedInRequest, **changes: str) -> str:
     parameters = request.GET.copy()
     for name, value in changes.items():
         parameters.pop(name, None)
@@ -125,7 +133,7 @@ _UNIT_ORDERS: dict[str, Callable[[tuple[int, str, str, str]], Any]] = {
 
 
 @require_safe
-def units(request: HttpRequest) -> HttpResponseBase:
+def units(request: SignedInRequest) -> HttpResponseBase:
     """The tree of provinces and communes, or a list as soon as somebody filters or sorts."""
     form = forms.UnitFilter(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
@@ -177,7 +185,7 @@ def _unit_or_none(key: str) -> AdministrativeUnit | None:
 
 def _order_ids(
     rows: QuerySet[Any],
-    request: HttpRequest,
+    request: SignedInRequest,
     orders: dict[str, Callable[[Any], Any]],
     default: str,
     fields: tuple[str, ...],
@@ -192,7 +200,7 @@ def _order_ids(
     return [row[0] for row in light]
 
 
-def _page_of(ids: list[int], rows: QuerySet[Any], request: HttpRequest) -> Any:
+def _page_of(ids: list[int], rows: QuerySet[Any], request: SignedInRequest) -> Any:
     """Return one page of the rows, in the order of the ids; only its rows are read whole."""
     page = Paginator(ids, _PAGE_SIZE).get_page(request.GET.get("page"))
     found = {row.pk: row for row in rows.filter(pk__in=list(page.object_list)).order_by()}
@@ -202,7 +210,7 @@ def _page_of(ids: list[int], rows: QuerySet[Any], request: HttpRequest) -> Any:
 
 def _in_order(
     rows: QuerySet[Any],
-    request: HttpRequest,
+    request: SignedInRequest,
     orders: dict[str, Callable[[Any], Any]],
     default: str,
     fields: tuple[str, ...],
@@ -215,7 +223,7 @@ def _in_order(
 
 
 @require_safe
-def unit_children(request: HttpRequest, key: str) -> HttpResponse:
+def unit_children(request: SignedInRequest, key: str) -> HttpResponse:
     """The communes of one province, for its branch of the tree."""
     parent = _get_unit(key)
     children = AdministrativeUnit.objects.filter(parent=parent, is_in_force=True).select_related("subject")
@@ -231,7 +239,7 @@ def _get_unit(key: str) -> AdministrativeUnit:
 
 
 @require_safe
-def unit(request: HttpRequest, key: str) -> HttpResponse:
+def unit(request: SignedInRequest, key: str) -> HttpResponse:
     shown = _get_unit(key)
     subject = shown.subject
     children = AdministrativeUnit.objects.filter(parent=shown).select_related("subject")
@@ -336,13 +344,13 @@ def _unit_map(shown: AdministrativeUnit) -> dict[str, Any] | None:
 
 
 @require_safe
-def suggest_units(request: HttpRequest) -> HttpResponse:
+def suggest_units(request: SignedInRequest) -> HttpResponse:
     """Options for a territory box."""
     among = Subject.objects.filter(kind=Subject.Kind.UNIT, unit__is_in_force=True)
     return _render_offers(request, among)
 
 
-def _render_offers(request: HttpRequest, among: QuerySet[Subject]) -> HttpResponse:
+def _render_offers(request: SignedInRequest, among: QuerySet[Subject]) -> HttpResponse:
     text = request.GET.get(request.GET.get("box", ""), "")
     rows = queries.find_subjects(text, among) if text.strip() else []
     return render(request, "places/parts/offers.html", {"options": [forms.option_text(row) for row in rows]})
@@ -352,7 +360,7 @@ def _render_offers(request: HttpRequest, among: QuerySet[Subject]) -> HttpRespon
 
 
 @require_safe
-def urban_area(request: HttpRequest, key: str) -> HttpResponse:
+def urban_area(request: SignedInRequest, key: str) -> HttpResponse:
     area = get_object_or_404(
         UrbanArea.objects.select_related(
             "subject",
@@ -408,7 +416,7 @@ def urban_area(request: HttpRequest, key: str) -> HttpResponse:
 
 
 @require_safe
-def point_map(request: HttpRequest) -> HttpResponse:
+def point_map(request: SignedInRequest) -> HttpResponse:
     """Points of provinces, or of one province's communes, with the layers that other rooms add."""
     province = _unit_or_none(request.GET.get("province", ""))
     if province and province.level != AdministrativeUnit.Level.PROVINCE:
@@ -488,7 +496,7 @@ _ORGANISATION_FIELDS = ("subject__name", "kind", "parent__subject__name", "terri
 
 
 @require_safe
-def organisations(request: HttpRequest) -> HttpResponseBase:
+def organisations(request: SignedInRequest) -> HttpResponseBase:
     form = forms.OrganisationFilter(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
     visible = queries.list_organisations(request.user)
@@ -537,7 +545,7 @@ def organisations(request: HttpRequest) -> HttpResponseBase:
     return render(request, "places/organisations.html", context)
 
 
-def _get_organisation(request: HttpRequest, key: str) -> Organisation:
+def _get_organisation(request: SignedInRequest, key: str) -> Organisation:
     # What lies out of scope is answered as if it did not exist.
     rows = queries.list_organisations(request.user).select_related(
         "subject", "parent__subject", "territory__subject", "passage__document"
@@ -546,7 +554,7 @@ def _get_organisation(request: HttpRequest, key: str) -> Organisation:
 
 
 @require_safe
-def organisation(request: HttpRequest, key: str) -> HttpResponse:
+def organisation(request: SignedInRequest, key: str) -> HttpResponse:
     shown = _get_organisation(request, key)
     visible = queries.list_organisations(request.user)
     parent: Any = None
@@ -591,7 +599,7 @@ def _dial(phone: str) -> str:
     return "".join(char for char in phone if char.isdigit() or char == "+")
 
 
-def edit_organisation(request: HttpRequest, key: str) -> HttpResponse:
+def edit_organisation(request: SignedInRequest, key: str) -> HttpResponse:
     shown = _get_organisation(request, key)
     access.require(request.user, "manage", shown.subject)
     # Who may move it: those above it. Its own managers change what it says of itself.
@@ -599,7 +607,9 @@ def edit_organisation(request: HttpRequest, key: str) -> HttpResponse:
         shown.parent.subject if shown.parent else shown.territory.subject if shown.territory else queries.get_country()
     )
     can_move = access.may(request.user, "manage", above)
-    inside = {row["pk"] for row in _below(shown)}
+    inside = set(
+        Organisation.objects.filter(subject__contained_in__ancestor=shown.subject).values_list("pk", flat=True)
+    )
     parents = [row for row in _list_managed(request.user) if row.pk not in inside]
     if shown.parent and shown.parent_id not in {row.pk for row in parents}:
         parents.append(shown.parent)
@@ -631,16 +641,12 @@ def edit_organisation(request: HttpRequest, key: str) -> HttpResponse:
     return render(request, "places/organisation_form.html", context)
 
 
-def _below(shown: Organisation) -> Iterable[dict[str, int]]:
-    return Organisation.objects.filter(subject__contained_in__ancestor=shown.subject).values("pk")
-
-
 def _list_managed(person: Any) -> list[Organisation]:
     within = access.visible_subject_ids(person, "manage")
     return list(Organisation.objects.filter(pk__in=within).select_related("subject"))
 
 
-def add_organisation(request: HttpRequest) -> HttpResponse:
+def add_organisation(request: SignedInRequest) -> HttpResponse:
     access.require(request.user, "manage")
     form = forms.OrganisationForm(request.POST or None, parents=_list_managed(request.user), can_move=True)
     if request.method == "POST" and form.is_valid():
@@ -677,7 +683,7 @@ def _free_key(name: str) -> str:
 
 
 @require_safe
-def people(request: HttpRequest) -> HttpResponseBase:
+def people(request: SignedInRequest) -> HttpResponseBase:
     access.require(request.user, "administer")
     form = forms.PeopleFilter(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
@@ -747,9 +753,9 @@ def _scope_name(scope: Subject) -> str:
 
 
 @never_cache
-def add_person(request: HttpRequest) -> HttpResponse:
+def add_person(request: SignedInRequest) -> HttpResponse:
     access.require(request.user, "administer")
-    needs_grant = not access.sees_everything(request.user, "administer")  # type: ignore[arg-type]
+    needs_grant = not access.sees_everything(request.user, "administer")
     form = forms.PersonForm(request.POST or None, by=request.user, needs_grant=needs_grant)
     if request.method == "POST" and form.is_valid():
         try:
@@ -761,19 +767,19 @@ def add_person(request: HttpRequest) -> HttpResponse:
     return render(request, "places/person_form.html", {"form": form, "needs_grant": needs_grant})
 
 
-def _show_password(request: HttpRequest, person: Person, password: str, *, is_new: bool) -> HttpResponse:
+def _show_password(request: SignedInRequest, person: Person, password: str, *, is_new: bool) -> HttpResponse:
     # In this answer alone, which no cache may keep: only the hash is stored.
     response = render(request, "places/password.html", {"person": person, "password": password, "is_new": is_new})
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _get_person(request: HttpRequest, pk: int) -> Person:
+def _get_person(request: SignedInRequest, pk: int) -> Person:
     access.require(request.user, "administer")
     return get_object_or_404(queries.list_people(request.user), pk=pk)
 
 
-def person(request: HttpRequest, pk: int) -> HttpResponse:
+def person(request: SignedInRequest, pk: int) -> HttpResponse:
     """One person with their grants; POST gives one more."""
     shown: Any = _get_person(request, pk)
     form = forms.GrantForm(request.POST or None, by=request.user)
@@ -812,7 +818,7 @@ def person(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def end_grant(request: HttpRequest, pk: int) -> HttpResponse:
+def end_grant(request: SignedInRequest, pk: int) -> HttpResponse:
     access.require(request.user, "administer")
     within = queries.list_administered(request.user)
     grant = get_object_or_404(Grant.objects.select_related("scope", "person"), pk=pk, scope__in=within)
@@ -828,14 +834,14 @@ def end_grant(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @never_cache
-def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
+def reset_password(request: SignedInRequest, pk: int) -> HttpResponse:
     shown = _get_person(request, pk)
     password = operations.reset_password(shown, by=request.user)
     return _show_password(request, shown, password, is_new=False)
 
 
 @require_POST
-def set_active(request: HttpRequest, pk: int) -> HttpResponse:
+def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
     shown = _get_person(request, pk)
     is_active = request.POST.get("active") == "1"
     try:
@@ -848,7 +854,7 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def suggest_scopes(request: HttpRequest) -> HttpResponse:
+def suggest_scopes(request: SignedInRequest) -> HttpResponse:
     """Options for the scope of a grant: only what the reader administers."""
     access.require(request.user, "administer")
     return _render_offers(request, queries.list_administered(request.user))
@@ -857,7 +863,7 @@ def suggest_scopes(request: HttpRequest) -> HttpResponse:
 # --- lending
 
 
-def loans(request: HttpRequest) -> HttpResponse:
+def loans(request: SignedInRequest) -> HttpResponse:
     """What the person may do, what they lent and what was lent to them; POST lends."""
     today = timezone.localdate()
     mine = access.list_grants(request.user).select_related("scope__unit__parent", "lent_from__person")
@@ -887,7 +893,7 @@ def loans(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def end_loan(request: HttpRequest, pk: int) -> HttpResponse:
+def end_loan(request: SignedInRequest, pk: int) -> HttpResponse:
     loan = get_object_or_404(
         Grant.objects.select_related("lent_from", "person", "scope"), pk=pk, lent_from__person=request.user
     )

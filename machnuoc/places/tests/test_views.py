@@ -411,7 +411,7 @@ def test_people_are_filtered_and_exported(browser_of, admin, make_person, statio
     assert "chua-co-quyen" in without and "sap-het" not in without
     assert "sap-het" in ending and "sắp hết" in ending and "chua-co-quyen" not in ending
     assert "sap-het" in by_name and "chua-co-quyen" not in by_name
-    assert [row["Quyền đang có hiệu lực"] for row in rows] == ["Trạm cấp nước, Trạm Nghĩa Phú"]
+    assert [row["Quyền đang có hiệu lực"] for row in rows] == ["Trạm cấp nước, Trạm Nghĩa Phú (tổ chức)"]
 
 
 def test_a_deactivated_person_is_signed_out(browser_of, admin, make_person, station):
