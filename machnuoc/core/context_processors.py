@@ -49,6 +49,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "unread_notices": cache(lambda: notices.count_unread(person)),
         "initials": _initials(person.full_name),
         "search_url": _address("places:search"),
+        "loans_url": _address("places:loans"),
     }
 
 
