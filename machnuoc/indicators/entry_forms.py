@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 
-from machnuoc.core.models import Person
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators import entry_queries
 from machnuoc.indicators.models import EntryForm
@@ -36,12 +35,13 @@ class OpenSheet(forms.Form):
     target = forms.ChoiceField(label="Biểu và đơn vị")
     period = PeriodField(label="Kỳ", max_length=10, widget=forms.Select)
 
-    def __init__(self, person: Person, today: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, fillable: entry_queries.Fillable, today: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fillable = entry_queries.list_fillable(person)
+        self.fillable = fillable
         self.fields["target"].choices = [  # type: ignore[attr-defined]
-            (form.name, [(f"{form.pk}:{organisation.pk}", str(organisation)) for organisation in organisations])
+            (f"{form.pk}:{organisation.pk}", f"{form.name} · {organisation}")
             for form, organisations in self.fillable
+            for organisation in organisations
         ]
         kinds = {form.period_kind: form.get_period_kind_display() for form, _ in self.fillable}
         self.fields["period"].widget.choices = [(label, recent_periods(kind, today)) for kind, label in kinds.items()]
@@ -66,11 +66,10 @@ class UploadSheet(forms.Form):
         error_messages={"required": "Chọn tệp cần nhập."},
     )
 
-    def __init__(self, person: Person, today: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, fillable: entry_queries.Fillable, today: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        fillable = [form for form, _ in entry_queries.list_fillable(person)]
-        self.fields["form"].queryset = EntryForm.objects.filter(pk__in=[form.pk for form in fillable])  # type: ignore[attr-defined]
-        kinds = {form.period_kind: form.get_period_kind_display() for form in fillable}
+        self.fields["form"].queryset = EntryForm.objects.filter(pk__in=[form.pk for form, _ in fillable])  # type: ignore[attr-defined]
+        kinds = {form.period_kind: form.get_period_kind_display() for form, _ in fillable}
         self.fields["period"].widget.choices = [(label, recent_periods(kind, today)) for kind, label in kinds.items()]
 
 

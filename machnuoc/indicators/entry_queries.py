@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Count, F, Q, QuerySet, prefetch_related_objects
+from django.db.models import Count, F, Prefetch, Q, QuerySet, prefetch_related_objects
 
 from machnuoc.core import figures, units, vietnamese
 from machnuoc.core.models import Person
@@ -20,6 +20,7 @@ from machnuoc.indicators.models import (
     Metric,
     Scenario,
     Submission,
+    SubmissionEvent,
     SubmissionLine,
 )
 from machnuoc.places import access
@@ -30,6 +31,7 @@ CellKey = tuple[int, int]  # metric id, subject id
 _LOOK_BACK = {"Y": 1, "H": 1, "Q": 2, "M": 3, "W": 4, "D": 7}
 _OF_A_TERRITORY = {Subject.Kind.UNIT, Subject.Kind.VILLAGE, Subject.Kind.URBAN_AREA}
 _OPEN = {Submission.Status.DRAFT, Submission.Status.RETURNED}
+_REOPENING = ("returned", "reopened")  # events that put a sheet back into the hands of its writers
 
 
 def period_of(submission: Submission) -> Period:
@@ -364,23 +366,22 @@ class Owed:
         return self.submission.status if self.submission else ""
 
 
-def list_owed(person: Person, now: datetime) -> list[Owed]:
-    """Return the sheets that the person's organisations owe, late ones first: recent periods, and whatever is open."""
+Fillable = list[tuple[EntryForm, list[Organisation]]]
+
+
+def list_owed(fillable: Fillable, now: datetime) -> list[Owed]:
+    """Return the sheets that organisations owe, late ones first: recent periods, and whatever is open.
+
+    fillable: what list_fillable says of a person.
+    """
     today = local_date(now)
-    forms = list(EntryForm.objects.order_by("name"))
-    reach = _enterable(person, {form.field for form in forms})
-    pairs = [
-        (form, organisation)
-        for form in _with_organisations(forms)
-        for organisation in form.organisations.all()
-        if organisation.pk in reach[form.field]
-    ]
+    pairs = [(form, organisation) for form, organisations in fillable for organisation in organisations]
     allowed = {(form.pk, organisation.pk) for form, organisation in pairs}
     known = {
         (row.form_id, row.organisation_id, row.period_start): row
         for row in Submission.objects.filter(form__in={form.pk for form, _ in pairs})
         .select_related("form", "organisation__subject")
-        .prefetch_related("events__person")
+        .prefetch_related(Prefetch("events", SubmissionEvent.objects.filter(what__in=_REOPENING)))
         .filter(Q(status__in=[*_OPEN, Submission.Status.SUBMITTED]) | Q(period_start__gte=today - timedelta(days=800)))
         if (row.form_id, row.organisation_id) in allowed
     }
@@ -409,9 +410,7 @@ def list_owed(person: Person, now: datetime) -> list[Owed]:
             is_open = submission is None or submission.status in _OPEN
             reason = ""
             if submission is not None and submission.status == Submission.Status.RETURNED:
-                reason = next(
-                    (e.text for e in reversed(submission.events.all()) if e.what in {"returned", "reopened"}), ""
-                )
+                reason = next((event.text for event in reversed(submission.events.all())), "")
             found.append(
                 Owed(
                     form, organisation, period, submission, due, lock,
@@ -449,7 +448,7 @@ def _enterable(person: Person, fields: Iterable[str], action: str = "enter") -> 
     }
 
 
-def list_fillable(person: Person) -> list[tuple[EntryForm, list[Organisation]]]:
+def list_fillable(person: Person) -> Fillable:
     """Return the forms that the person may fill in, each with the organisations it is filled in for."""
     forms = _with_organisations(list(EntryForm.objects.order_by("name")))
     reach = _enterable(person, {form.field for form in forms})

@@ -50,7 +50,8 @@ def _clock() -> datetime:
 @require_GET
 def forms(request: HttpRequest) -> HttpResponseBase:
     now = _clock()
-    owed = entry_queries.list_owed(request.user, now)  # type: ignore[arg-type]
+    fillable = entry_queries.list_fillable(request.user)  # type: ignore[arg-type]
+    owed = entry_queries.list_owed(fillable, now)
     wanted = request.GET.get("status", "")
     shown = [one for one in owed if not wanted or _status_of(one) == wanted]
     if export.format_of(request):
@@ -70,7 +71,7 @@ def forms(request: HttpRequest) -> HttpResponseBase:
         "tabs": [("", "Tất cả", request.path, len(owed))]
         + [(key, name, f"?status={key}", counts[key]) for key, name in _STATUS_NAMES.items() if counts[key]],
         "current": wanted,
-        "form": entry_forms.OpenSheet(request.user, timezone.localdate(now)),  # type: ignore[arg-type]
+        "form": entry_forms.OpenSheet(fillable, timezone.localdate(now)),
         "may_decide": access.may(request.user, "approve"),  # type: ignore[arg-type]
         "has_owed": bool(owed),
     }
@@ -99,7 +100,8 @@ def _status_of(owed: entry_queries.Owed) -> str:
 @require_POST
 def open_form(request: HttpRequest) -> HttpResponse:
     now = _clock()
-    form = entry_forms.OpenSheet(request.user, timezone.localdate(now), request.POST)  # type: ignore[arg-type]
+    fillable = entry_queries.list_fillable(request.user)  # type: ignore[arg-type]
+    form = entry_forms.OpenSheet(fillable, timezone.localdate(now), request.POST)
     if not form.is_valid():
         messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
         return redirect("indicators:forms")
@@ -480,7 +482,8 @@ def imports(request: HttpRequest) -> HttpResponse:
     if not access.may(person, "enter"):
         raise PermissionDenied("Tài khoản của bạn không có quyền nhập số liệu.")
     now = _clock()
-    form = entry_forms.UploadSheet(person, timezone.localdate(now), request.POST or None, request.FILES or None)
+    fillable = entry_queries.list_fillable(person)
+    form = entry_forms.UploadSheet(fillable, timezone.localdate(now), request.POST or None, request.FILES or None)
     status = 200
     if request.method == "POST":
         status = 422
@@ -502,7 +505,7 @@ def imports(request: HttpRequest) -> HttpResponse:
     page = Paginator(sheets.list_batches(person), 20).get_page(request.GET.get("page"))
     context = {
         "form": form,
-        "fillable": entry_queries.list_fillable(person),
+        "fillable": fillable,
         "page": page,
         "rows": [(batch, sheets.period_of(batch)) for batch in page],
         "default_period": request.GET.get("period", ""),
