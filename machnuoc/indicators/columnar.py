@@ -1,6 +1,6 @@
 """Read and write values by columns: whole slices of the value table as NumPy arrays, on SQLite and PostgreSQL.
 
-The ORM makes an object a row, which is twenty times slower (docs/adr/0003). Everything here is plain SQL over one
+The ORM makes an object a row, which is twenty times slower (docs/adr/0005). Everything here is plain SQL over one
 table with fixed column types; on PostgreSQL rows travel in the binary COPY format, whose rows of a fixed width are
 one NumPy array.
 """
