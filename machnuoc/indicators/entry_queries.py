@@ -369,12 +369,13 @@ class Owed:
 Fillable = list[tuple[EntryForm, list[Organisation]]]
 
 
-def list_owed(fillable: Fillable, now: datetime) -> list[Owed]:
-    """Return the sheets that organisations owe, late ones first: recent periods, and whatever is open.
+def list_owed(person: Person, now: datetime, *, fillable: Fillable | None = None) -> list[Owed]:
+    """Return the sheets that the person's organisations owe, late ones first: recent periods, and whatever is open.
 
-    fillable: what list_fillable says of a person.
+    fillable: what list_fillable says of the person, where the caller has it already.
     """
     today = local_date(now)
+    fillable = list_fillable(person) if fillable is None else fillable
     pairs = [(form, organisation) for form, organisations in fillable for organisation in organisations]
     allowed = {(form.pk, organisation.pk) for form, organisation in pairs}
     known = {

@@ -51,7 +51,7 @@ def _clock() -> datetime:
 def forms(request: HttpRequest) -> HttpResponseBase:
     now = _clock()
     fillable = entry_queries.list_fillable(request.user)  # type: ignore[arg-type]
-    owed = entry_queries.list_owed(fillable, now)
+    owed = entry_queries.list_owed(request.user, now, fillable=fillable)  # type: ignore[arg-type]
     wanted = request.GET.get("status", "")
     shown = [one for one in owed if not wanted or _status_of(one) == wanted]
     if export.format_of(request):

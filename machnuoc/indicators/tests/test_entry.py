@@ -475,7 +475,7 @@ def test_figures_of_a_work_that_ended_meanwhile_keep_the_sheet_from_being_sent(w
 
 
 def test_late_sheets_come_first(world):
-    owed = entry_queries.list_owed(entry_queries.list_fillable(world.writer), at(20))
+    owed = entry_queries.list_owed(world.writer, at(20))
 
     assert [one.period.key for one in owed] == ["2026-07", "2026-08", "2026-05", "2026-06"]
     assert [(one.is_late, one.is_locked) for one in owed] == [(True, False), (False, False), (True, True), (True, True)]
@@ -483,7 +483,7 @@ def test_late_sheets_come_first(world):
 
 
 def test_a_stranger_owes_nothing(world):
-    assert entry_queries.list_owed(entry_queries.list_fillable(world.stranger), at(20)) == []
+    assert entry_queries.list_owed(world.stranger, at(20)) == []
 
 
 def test_the_queue_shows_what_the_person_may_decide(world):
