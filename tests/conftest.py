@@ -1,15 +1,24 @@
-"""Fixtures of the tests that cross rooms: the program as a process of its own, and a real browser."""
+"""Fixtures of the tests that cross rooms: the demonstration, the program as a process of its own, a real browser."""
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,21 +53,13 @@ def _new_installation(data_dir: Path):
     if connection.vendor != "postgresql":
         yield environment
         return
-    import psycopg
-
     server = connection.settings_dict
-    where = {
-        "host": server["HOST"],
-        "port": server["PORT"] or None,
-        "user": server["USER"],
-        "password": server["PASSWORD"],
-    }
     name = f"machnuoc_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(**where, dbname="postgres", autocommit=True) as admin:
+    with _postgresql_admin() as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     environment["MACHNUOC_DATABASE_URL"] = f"postgresql://{server['USER']}@/{name}?host={server['HOST']}"
     yield environment
-    with psycopg.connect(**where, dbname="postgres", autocommit=True) as admin:
+    with _postgresql_admin() as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -91,6 +92,123 @@ def find_chromium() -> str | None:
     return None
 
 
+# --- the demonstration, in the database of the tests ------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def demo_database(django_db_setup, django_db_blocker) -> Iterator[str]:
+    """Load the plans once a run into a database beside the empty one, and return its name."""
+    from machnuoc.demo import load
+
+    with django_db_blocker.unblock():
+        empty = str(connection.settings_dict["NAME"])
+        name, drop = _copy_database(empty)
+        with _use_database(name):
+            load.load_demo(timezone.now())
+        yield name
+        drop()
+
+
+@pytest.fixture(scope="module")
+def demo(demo_database, django_db_blocker) -> Iterator[None]:
+    """Let the tests of a module work on the loaded plans; what each one writes is rolled back as everywhere."""
+    with django_db_blocker.unblock(), _use_database(demo_database):
+        yield
+
+
+@contextlib.contextmanager
+def _use_database(name: str) -> Iterator[None]:
+    before = connection.settings_dict["NAME"]
+    connection.close()
+    connection.settings_dict["NAME"] = name
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
+
+
+def _copy_database(name: str):
+    """Return the name of a copy of the database, and what drops the copy again."""
+    connection.close()
+    copy = f"{name}_demo"
+    if connection.vendor == "sqlite":
+        Path(copy).unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(name)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy, Path(copy).unlink
+    with _postgresql_admin() as admin:
+        admin.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
+
+    def drop() -> None:
+        with _postgresql_admin() as admin:
+            admin.execute(f'DROP DATABASE "{copy}" WITH (FORCE)')
+
+    return copy, drop
+
+
+def _postgresql_admin():
+    import psycopg
+
+    server = connection.settings_dict
+    return psycopg.connect(
+        host=server["HOST"], port=server["PORT"] or None, user=server["USER"], password=server["PASSWORD"],
+        dbname="postgres", autocommit=True,
+    )  # fmt: skip
+
+
+# --- the program, as somebody runs it -----------------------------------------------------------------------------
+
+
+@dataclass
+class Site:
+    """`machnuoc up --demo` on an embedded database, and the states of those who signed in to it."""
+
+    url: str
+    password: str
+    states: dict[str, dict] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Iterator[Site]:
+    """Return the running program, once for all browser tests."""
+    from machnuoc.demo import load
+
+    folder = tmp_path_factory.mktemp("site")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHNUOC_")}
+    environment |= {"MACHNUOC_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"}
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "machnuoc", "up", "--demo", "--port", str(port)],
+            env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
+        )  # fmt: skip
+    read_log = (folder / "up.log").read_text
+    try:
+        deadline = time.monotonic() + 180
+        while "đang chạy tại" not in read_log():
+            assert process.poll() is None and time.monotonic() < deadline, read_log()
+            time.sleep(0.1)
+        url = f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
+            assert answer.status == 200
+        yield Site(url, load.PASSWORD)
+        assert "Traceback" not in read_log(), read_log()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+
+# --- a real browser -----------------------------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Return a real Chromium, driven by Playwright."""
@@ -112,29 +230,64 @@ def browser():
 
 
 @pytest.fixture
-def make_page(browser):
-    """Return a function that opens a page with a clean profile; `errors` collects what the console complains about."""
+def open_page(browser, site):
+    """Return a function that opens a page on the running program, signed in as one of the demo accounts.
+
+    page.complaints: what the console reports as an error, the content policy refuses, or the program answers with 5xx.
+    page.foreign: requests to any other origin.
+    """
     contexts = []
 
-    def make(width_px: int = 1440, height_px: int = 900, *, dark: bool = False):
+    def new_context(**options):
         context = browser.new_context(
-            viewport={"width": width_px, "height": height_px},
-            locale="vi-VN",
-            timezone_id="Asia/Ho_Chi_Minh",
-            color_scheme="dark" if dark else "light",
+            base_url=site.url, locale="vi-VN", timezone_id="Asia/Ho_Chi_Minh", reduced_motion="reduce", **options
         )
+        context.set_default_timeout(15_000)
         contexts.append(context)
+        return context
+
+    def open_it(
+        username: str = "", *, width_px: int = 1440, height_px: int = 900, dark: bool = False, javascript: bool = True
+    ):
+        if username and username not in site.states:
+            context = new_context()
+            page = context.new_page()
+            page.goto("/dang-nhap/")
+            page.fill("input[name=username]", username)
+            page.fill("input[name=password]", site.password)
+            page.press("input[name=password]", "Enter")
+            page.wait_for_url(f"{site.url}/")
+            site.states[username] = context.storage_state()
+        context = new_context(
+            viewport={"width": width_px, "height": height_px},
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=javascript,
+            **({"storage_state": site.states[username]} if username else {}),
+        )
         page = context.new_page()
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        _listen(page, site.url)
         return page
 
-    yield make
+    yield open_it
     for context in contexts:
         context.close()
 
 
-@pytest.fixture
-def page(make_page):
-    return make_page()
+def _listen(page, origin: str) -> None:
+    page.complaints, page.foreign = [], []
+    page.on("pageerror", lambda error: page.complaints.append(f"{page.url}: {error}"))
+    page.on(
+        "console",
+        lambda message: message.type == "error" and page.complaints.append(f"{page.url}: {message.text}"),
+    )
+    page.on(
+        "response",
+        lambda answer: answer.status >= 500 and page.complaints.append(f"{answer.url}: {answer.status}"),
+    )
+
+    def note(request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in {"data", "blob", "about"} and f"{parts.scheme}://{parts.netloc}" != origin:
+            page.foreign.append(request.url)
+
+    page.on("request", note)

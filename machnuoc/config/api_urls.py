@@ -1,5 +1,7 @@
 """The API of the program, version 1: every room's router, one way of signing in, one form of errors."""
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, URLResolver
 from django.views.decorators.http import conditional_page
@@ -13,7 +15,17 @@ from machnuoc.places.api import router as places_router
 from machnuoc.places.operations import PlacesError
 from machnuoc.works.api import router as works_router
 
-api = NinjaAPI(
+
+class Api(NinjaAPI):
+    """The API, whose description names the errors too."""
+
+    def get_openapi_schema(self, **where: Any) -> Any:
+        schema = super().get_openapi_schema(**where)
+        shared.describe_problems(schema)
+        return schema
+
+
+api = Api(
     title="Mạch Nước",
     version="1",
     description=(
@@ -35,7 +47,8 @@ def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLReso
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
             csrf_exempt = getattr(pattern.callback, "csrf_exempt", False)
-            pattern.callback = login_not_required(conditional_page(pattern.callback))
+            view = shared.answer_wrong_method(pattern.callback)
+            pattern.callback = login_not_required(conditional_page(view))
             pattern.callback.csrf_exempt = csrf_exempt  # type: ignore[attr-defined]
     return patterns
 

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "machnuoc.core.middleware.refuse_nul",
 ]
 
 ROOT_URLCONF = "machnuoc.config.urls"

@@ -146,6 +146,56 @@ def add_error_answers(api: NinjaAPI, expected: tuple[type[Exception], ...]) -> N
             return problem(409, "Không thực hiện được", str(error))
 
 
+_PROBLEMS = {
+    "400": "The body is not JSON, or there is a NUL character",
+    "401": "No token, or one that has ended",
+    "403": "The token or its person may not do this",
+    "404": "Not there, or outside the token's scope",
+    "409": "Refused by a rule of the subject; the detail says which",
+    "422": "A parameter, the body or the Idempotency-Key is not as described",
+}
+
+
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "the same key with the same request answers what was answered before, and acts only once",
+    "schema": {"type": "string", "maxLength": 120},
+    "required": False,
+}
+
+
+def describe_problems(schema: dict[str, Any]) -> None:
+    """Write into an OpenAPI document what all operations share: their errors, ETags, Idempotency-Key."""
+    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for operations in schema["paths"].values():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            for status, text in _PROBLEMS.items():
+                if method != "get" or status != "409":
+                    answers.setdefault(status, {"description": text, "content": content})
+            if method == "get":
+                answers["304"] = {"description": "As at the time of the ETag in If-None-Match"}
+            else:
+                operation["parameters"].append(_IDEMPOTENCY_KEY)
+
+
+def answer_wrong_method(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let a method that an address does not know be answered with 405 as problem+json."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        if response.status_code != 405:
+            return response
+        refused = problem(405, "Phương thức không dùng được", f"Địa chỉ này nhận: {response['Allow']}.")
+        refused["Allow"] = response["Allow"]
+        return refused
+
+    return answered
+
+
 # --- paging -----------------------------------------------------------------------------------------------------
 
 

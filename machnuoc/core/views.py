@@ -20,12 +20,14 @@ from django.views.decorators.csrf import requires_csrf_token
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from machnuoc.core import audit, folding, forms, panels, tokens
+from machnuoc.core import api, audit, folding, forms, panels, tokens
 from machnuoc.core import notices as inbox
 from machnuoc.core.models import ApiToken, Document, Notice, Person
 
 DEMO_PASSWORD = "mach-nuoc-2026"  # noqa: S105 - printed on the sign-in page where demo accounts exist
 _PAGE_SIZE = 50
+_API = "/api/"
+_API_ERRORS = {400: "Yêu cầu không hợp lệ", 403: "Không có quyền", 404: "Không có địa chỉ này"}
 
 audit.describe("core.password.changed", "đổi mật khẩu của mình")
 
@@ -220,6 +222,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith(_API):
+        return api.problem(500, "Lỗi của chương trình", "Lỗi đã được ghi lại. Thử lại sau, hoặc báo quản trị hệ thống.")
     # Without the context processors: the database may be what failed.
     return HttpResponse(_render_plain("core/errors/500.html"), status=500)
 
@@ -230,6 +234,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 @requires_csrf_token
 def _render_error(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
+    if request.path.startswith(_API):  # a program asks
+        return api.problem(status, _API_ERRORS[status], context.get("reason") or "Xem /api/v1/openapi.json.")
     return render(request, f"core/errors/{status}.html", context, status=status)
 
 
