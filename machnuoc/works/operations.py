@@ -5,11 +5,13 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
+from django.utils.text import slugify
 
-from machnuoc.core import audit
+from machnuoc.core import audit, folding
 from machnuoc.core.models import Passage, Person
+from machnuoc.core.vietnamese import format_number
 from machnuoc.indicators import operations as indicator_operations
-from machnuoc.indicators.models import Metric
+from machnuoc.indicators.models import Metric, Value
 from machnuoc.places import operations as place_operations
 from machnuoc.places.models import AdministrativeUnit, Organisation, ParentLink, PrintedName, Subject
 from machnuoc.works import search_entries
@@ -99,10 +101,84 @@ def put_work(
     )
     if moved or created:
         place_operations.rebuild_containment([subject.pk])
+    if moved and not created:
+        _mark_sums_dirty(work, None, f"địa bàn của {key}")
     if changed or moved:
         search_entries.put_work(work)
         audit.record("works.work.saved", actor=by, target=work, created=created)
     return work
+
+
+@transaction.atomic
+def add_work(
+    *,
+    name: str,
+    kind: str,
+    sector: str,
+    operator: Organisation | None,
+    team: Organisation | None = None,
+    parent: Work | None = None,
+    territories: Iterable[AdministrativeUnit] = (),
+    status: str = Work.Status.UNKNOWN,
+    from_date: date | None = None,
+    source_kind: str = "",
+    note: str = "",
+    passage: Passage | None = None,
+    by: Person,
+) -> Work:
+    """Enter a work that the program does not know yet, with its operator and status. Its key is made of the name.
+
+    from_date: since when the operator runs it and the status holds (None: since before we know).
+    """
+    stem = f"{parent.subject.key}." if parent else "work."
+    slug = slugify(folding.fold(name))[:60].strip("-") or "cong-trinh"
+    taken = set(Subject.objects.filter(key__startswith=f"{stem}{slug}").values_list("key", flat=True))
+    key = next(
+        candidate
+        for candidate in (f"{stem}{slug}{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
+        if candidate not in taken
+    )
+    work = put_work(
+        key=key, name=name, kind=kind, sector=sector, parent=parent, territories=territories, source_kind=source_kind,
+        note=note, passage=passage, by=by,
+    )  # fmt: skip
+    if operator is not None:
+        set_operator(work, operator, team=team, from_date=from_date, passage=passage, by=by)
+    set_status(work, status, from_date=from_date, passage=passage, by=by)
+    return work
+
+
+@transaction.atomic
+def hand_over(
+    work: Work,
+    operator: Organisation,
+    *,
+    team: Organisation | None = None,
+    from_date: date | None = None,
+    passage: Passage | None = None,
+    by: Person | None = None,
+) -> None:
+    """Let an organisation run the work from a day on, with the sub-schemes that the same organisation ran with it.
+
+    Raises WorksError as set_operator does.
+    """
+    former_id = work.operator_id
+    set_operator(work, operator, team=team, from_date=from_date, passage=passage, by=by)
+    for part in Work.objects.filter(parent=work, operator_id=former_id).select_related("subject"):
+        hand_over(part, operator, team=team, from_date=from_date, passage=passage, by=by)
+
+
+def _mark_sums_dirty(work: Work, from_date: date | None, reason: str) -> None:
+    """Let the sums of organisations and units be computed anew: the work has moved from one to another.
+
+    Figures of the year of the move are those of its end, so they go with the work.
+    """
+    start = date(from_date.year, 1, 1) if from_date else date.min
+    measures = Metric.objects.filter(
+        kind=Metric.Kind.MEASURE, pk__in=Value.objects.filter(subject_id=work.pk).values("metric_id")
+    )
+    for metric in measures:
+        indicator_operations.mark_dirty(metric, subject=work.subject, from_date=start, reason=reason)
 
 
 @transaction.atomic
@@ -129,7 +205,8 @@ def set_operator(
         if live is not None:
             if from_date is None or (live.valid_from is not None and from_date <= live.valid_from):
                 raise WorksError(
-                    f"«{work}» đang do «{live.organisation}» vận hành. Cần ngày chuyển giao, sau ngày đơn vị này bắt đầu."
+                    f"«{work}» đang do «{live.organisation}» vận hành. "
+                    "Cần ngày chuyển giao, sau ngày đơn vị này bắt đầu."
                 )
             live.valid_to = from_date
             live.save(update_fields=["valid_to"])
@@ -139,6 +216,7 @@ def set_operator(
     place_operations.set_parents(
         work.subject, ParentLink.Reason.OPERATED_BY, [(team or operator).subject], from_date=from_date, passage=passage
     )
+    _mark_sums_dirty(work, from_date, f"đơn vị vận hành của {work.subject.key}")
     search_entries.put_work(work)
     audit.record("works.operator.set", actor=by, target=work, organisation=operator.pk, team=team.pk if team else None)
     return record
@@ -195,7 +273,8 @@ def record_capacity(
     if live is not None:
         if from_date is None or (live.valid_from is not None and from_date <= live.valid_from):
             raise WorksError(
-                f"«{work}» đã có {live.get_kind_display().lower()} {live.amount.normalize():f} {live.get_basis_display()}. "
+                f"«{work}» đã có công suất {live.get_kind_display().lower()} "
+                f"{format_number(live.amount.normalize() + 0)} {live.get_basis_display()}. "
                 "Cần ngày bắt đầu của công suất mới, sau ngày bắt đầu của công suất này."
             )
         live.valid_to = from_date
@@ -212,7 +291,7 @@ def record_capacity(
     return capacity
 
 
-_MEASURES = {
+_MEASURES: dict[tuple[str, str], str] = {
     (Capacity.Kind.DESIGN, Capacity.Basis.HOUSEHOLDS): "works.households_design",
     (Capacity.Kind.DESIGN, Capacity.Basis.M3D): "works.capacity_design_m3d",
 }

@@ -1,0 +1,99 @@
+"""What works add to the side bar, to «Tổng quan» and to the pages of places and organisations."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from machnuoc.core.models import Person
+from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.places import access
+from machnuoc.places.models import Grant, Subject
+from machnuoc.works import queries
+
+_OWN_WORKS = 12
+_TOP = 5
+_OF_A_PLACE = 10
+_OVERSEEING = {Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.AGENCY, Grant.Role.ADMIN}
+
+
+def navigation(person: Person) -> list[NavigationItem]:
+    return [NavigationItem("Công trình", reverse("works:list"), "building-factory-2", 10)]
+
+
+def overview(person: Person) -> list[Panel]:
+    """Show a station its works; show those who oversee many where growth is planned and where design is exceeded."""
+    roles = access.roles(person)
+    if not roles & (_OVERSEEING | {Grant.Role.STATION}):
+        return []
+    rows, plan_year = queries.list_rows(queries.list_works(person), today=timezone.localdate())
+    if not rows:
+        return []
+    context: dict[str, Any] = {"plan_year": plan_year, "year": plan_year - 1}
+    if not roles & _OVERSEEING:
+        shown = queries.dress(queries.flatten(rows[:_OWN_WORKS]), plan_year)
+        more = max(len(rows) - _OWN_WORKS, 0)
+        context |= {"rows": shown, "more": more, "more_url": reverse("works:list")}
+        return [Panel("Công trình của tôi", "works/panels/table.html", context, order=20)]
+    growing = sorted((row for row in rows if row.growth), key=lambda row: -(row.growth or 0))[:_TOP]
+    above = [row for row in queries.flatten(rows) if row.warnings]
+    above.sort(key=lambda row: -row.excess)
+    queries.dress({row.pk: row for row in [*growing, *above[: 2 * _TOP]]}.values(), plan_year)
+    found = []
+    if above:
+        found.append(
+            Panel(
+                "Vượt công suất thiết kế",
+                "works/panels/above_design.html",
+                {
+                    **context,
+                    "rows": above[: 2 * _TOP],
+                    "above": sum(queries.ABOVE_DESIGN in row.warnings for row in above),
+                    "planned_above": sum(queries.PLANNED_ABOVE_DESIGN in row.warnings for row in above),
+                },
+                order=30,
+            )
+        )
+    if growing:
+        found.append(
+            Panel(
+                f"Tăng khách hàng nhiều nhất theo kế hoạch {plan_year}",
+                "works/panels/growing.html",
+                {**context, "rows": growing},
+                order=35,
+            )
+        )
+    return found
+
+
+def for_subject(person: Person, subject: Subject) -> list[Panel]:
+    """Show on the page of a place which works lie there or serve it, and on an organisation's which it runs."""
+    titles = {
+        Subject.Kind.UNIT: "Công trình cấp nước ở đây",
+        Subject.Kind.URBAN_AREA: "Công trình cấp nước ở đây",
+        Subject.Kind.ORGANISATION: "Công trình vận hành",
+    }
+    if subject.kind not in titles:
+        return []
+    works = queries.list_works_of(subject, person)
+    rows, plan_year = queries.list_rows(works, today=timezone.localdate())
+    if not rows:
+        return []
+    shown = queries.dress(queries.flatten(rows[:_OF_A_PLACE]), plan_year)
+    context = {
+        "rows": shown,
+        "plan_year": plan_year,
+        "year": plan_year - 1,
+        "more": max(len(rows) - _OF_A_PLACE, 0),
+        "more_url": _list_address(subject),
+    }
+    return [Panel(titles[subject.kind], "works/panels/table.html", context, order=30)]  # type: ignore[index]
+
+
+def _list_address(subject: Subject) -> str:
+    name = ""
+    if subject.kind == Subject.Kind.ORGANISATION:
+        name = "operator"
+    elif subject.kind == Subject.Kind.UNIT:
+        name = {"PROVINCE": "province", "COMMUNE": "commune"}.get(subject.unit.level, "")
+    return reverse("works:list") + (f"?{name}={subject.pk}" if name else "")

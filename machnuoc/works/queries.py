@@ -1,0 +1,708 @@
+"""What reads water works: the list with its figures and sums, and all that the page of one work shows."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+
+from machnuoc.core import audit, search
+from machnuoc.core.models import AuditEntry, Person
+from machnuoc.core.vietnamese import format_number, format_percent, round_half_up
+from machnuoc.indicators.models import PeriodKind, Scenario, Value
+from machnuoc.places import access
+from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, ParentLink, PrintedName, Subject
+from machnuoc.places.queries import sort_key
+from machnuoc.works import search_entries
+from machnuoc.works.models import Capacity, ServiceArea, Work, WorkOperator, WorkStatus
+
+CONNECTED = "works.households_connected"
+DESIGN = "works.households_design"
+PLANNED = "works.households_planned"
+GROWTH = "works.customer_growth_planned"
+GROWTH_PCT = "works.customer_growth_planned_pct"
+UTILISATION = "works.utilisation_households_pct"
+UTILISATION_VOLUME = "works.utilisation_volume_pct"
+# The figures of one row: of the year itself, and of the year that its plan is about.
+_OF_THE_YEAR = (CONNECTED, DESIGN, UTILISATION, UTILISATION_VOLUME)
+_OF_THE_PLAN = (PLANNED, DESIGN, GROWTH, GROWTH_PCT)
+_NUMBERS = ((CONNECTED, 0), (DESIGN, 0), (PLANNED, 1), (DESIGN, 1))  # what is summed, counted and sorted by
+
+_FIGURE_NAMES = {
+    (CONNECTED, 0): "connected", (DESIGN, 0): "design", (UTILISATION, 0): "utilisation_pct",
+    (UTILISATION_VOLUME, 0): "utilisation_volume_pct", (PLANNED, 1): "planned", (DESIGN, 1): "design_planned",
+    (GROWTH, 1): "growth", (GROWTH_PCT, 1): "growth_pct",
+}  # fmt: skip
+FIGURES = tuple(_FIGURE_NAMES.values())  # the names under which rows and sums hold their figures
+
+ABOVE_DESIGN = "above_design"
+PLANNED_ABOVE_DESIGN = "planned_above_design"
+WARNINGS = {
+    ABOVE_DESIGN: "Số hộ đấu nối vượt thiết kế",
+    PLANNED_ABOVE_DESIGN: "Số hộ theo kế hoạch vượt thiết kế",
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a person asked the list for. Empty means «all»; plan_year 0 is the latest year with a plan."""
+
+    q: str = ""
+    province: int = 0
+    commune: int = 0
+    operator: int = 0
+    sector: str = ""
+    kind: str = ""
+    status: str = ""
+    warning: str = ""
+    plan_year: int = 0
+
+
+@dataclass
+class Row:
+    """One line of the list. Numbers are households; a work with sub-schemes counts theirs in, `own` leaves them out."""
+
+    pk: int
+    key: str
+    name: str
+    kind: str
+    sector: str
+    status: str
+    parent_id: int | None
+    parent_name: str
+    operator_id: int | None
+    operator: str
+    operator_key: str
+    team: str
+    latitude: float | None
+    longitude: float | None
+    design: int | None = None
+    connected: int | None = None
+    planned: int | None = None
+    design_planned: int | None = None  # design in force at the end of the plan year
+    connected_own: int | None = None
+    planned_own: int | None = None
+    depth: int = 0
+    parts: list["Row"] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    values: dict[str, Value | None] = field(default_factory=lambda: dict.fromkeys(FIGURES))
+    is_at_centre: bool = False  # the point is that of the commune, not of the work
+
+    @property
+    def growth(self) -> int | None:
+        return None if self.planned is None or self.connected is None else self.planned - self.connected
+
+    @property
+    def growth_pct(self) -> Decimal | None:
+        return _percent(self.growth, self.connected, 2)
+
+    @property
+    def utilisation_pct(self) -> Decimal | None:
+        return _percent(self.connected, self.design, 1)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Equal to the design is not above it."""
+        found = []
+        if self.design is not None and self.connected is not None and self.connected > self.design:
+            found.append(ABOVE_DESIGN)
+        if self.design_planned is not None and self.planned is not None and self.planned > self.design_planned:
+            found.append(PLANNED_ABOVE_DESIGN)
+        return tuple(found)
+
+    @property
+    def excess(self) -> int:
+        """How many households are above the design, now or by the plan, whichever is more; negative: none."""
+        pairs = ((self.connected, self.design), (self.planned, self.design_planned))
+        return max((above - below for above, below in pairs if above is not None and below is not None), default=0)
+
+    @property
+    def kind_label(self) -> str:
+        return Work.Kind(self.kind).label
+
+    @property
+    def sector_label(self) -> str:
+        return Work.Sector(self.sector).label
+
+    def get_status_display(self) -> str:
+        return str(Work.Status(self.status).label)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the selection. Rates are sum over sum, over the works that have both numbers.
+
+    values: the stored figures of the organisation or unit that the selection is the whole of, by figure of this row.
+    """
+
+    works: int
+    parts: int
+    design: int | None
+    connected: int | None
+    planned: int | None
+    growth: int | None
+    growth_pct: Decimal | None
+    utilisation_pct: Decimal | None
+    above_design: int
+    planned_above_design: int
+    with_connected: int
+    whole: Subject | None = None
+    values: dict[str, Value | None] = field(default_factory=lambda: dict.fromkeys(FIGURES))
+
+
+@dataclass(frozen=True)
+class Choice:
+    pk: int
+    name: str
+    group: str = ""
+
+
+@dataclass
+class Selection:
+    """The works that a person sees and asked for: whole works in order, each followed by its sub-schemes."""
+
+    filters: Filters
+    roots: list[Row]
+    totals: Totals
+    visible_count: int
+    plan_year: int
+    plan_years: list[int]
+    provinces: list[Choice]
+    communes: list[Choice]
+    operators: list[Choice]
+
+    @property
+    def year(self) -> int:
+        """The year whose end the connected households and the design are of."""
+        return self.plan_year - 1
+
+    @property
+    def year_label(self) -> str:
+        return str(self.year)
+
+    @property
+    def plan_year_label(self) -> str:
+        return str(self.plan_year)
+
+    @property
+    def only_operator(self) -> Row | None:
+        """Return any row if one operator runs all works of the selection: its name then need not stand in each line."""
+        operators = {row.operator_id for row in self.rows}
+        return self.roots[0] if len(operators) == 1 and None not in operators else None
+
+    @property
+    def rows(self) -> list[Row]:
+        return list(flatten(self.roots))
+
+
+def flatten(roots: Iterable[Row]) -> Iterable[Row]:
+    for row in roots:
+        yield row
+        yield from flatten(row.parts)
+
+
+def list_works(visible_to: Person) -> QuerySet[Work]:
+    """Return the works in the person's scope."""
+    works = Work.objects.all()
+    if not access.sees_everything(visible_to):
+        works = works.filter(pk__in=access.visible_subject_ids(visible_to))
+    return works
+
+
+def get_work(key: str, visible_to: Person) -> Work:
+    """Return the work. Raises Work.DoesNotExist if there is none or the person may not see it: both look alike."""
+    return (
+        list_works(visible_to)
+        .select_related(
+            "subject", "parent__subject", "operator__subject", "team__subject", "treatment__passage__document",
+            "passage__document",
+        )
+        .get(subject__key=key)
+    )  # fmt: skip
+
+
+# --- the list -------------------------------------------------------------------------------------------------------
+
+_ORDERS: dict[str, Callable[[Row], Any]] = {
+    "name": lambda row: sort_key(row.name),
+    "operator": lambda row: sort_key(row.operator) if row.operator else None,
+    "design": lambda row: row.design,
+    "connected": lambda row: row.connected,
+    "planned": lambda row: row.planned,
+    "growth": lambda row: row.growth,
+    "growth_pct": lambda row: row.growth_pct,
+    "utilisation": lambda row: row.utilisation_pct,
+}
+SORTS = frozenset(_ORDERS)
+
+
+def select(visible_to: Person, filters: Filters, sort: str = "", *, today: date) -> Selection:
+    """Return the works asked for, in order, with numbers and sums, in a fixed number of queries.
+
+    A work is shown with all its sub-schemes; a sub-scheme that is found without its work stands alone. sort: a key of
+    SORTS, with «-» before it for descending; what has no figure comes last either way.
+    """
+    works = list_works(visible_to)
+    rows = {row.pk: row for row in _read_rows(works)}
+    last = latest_plan_year(today)
+    plan_year = filters.plan_year or last
+    _fill_numbers(rows, works, plan_year)
+    places = _read_places(works)
+    matched = set(search.matching_ids(search_entries.WORK, filters.q)) if filters.q.strip() else None
+    chosen = {pk for pk, row in rows.items() if _is_asked_for(row, filters, places, matched)}
+    for row in rows.values():  # the sub-schemes of a work that was found come along
+        if _ancestors(row, rows) & chosen:
+            chosen.add(row.pk)
+    for row in rows.values():
+        row.is_at_centre = (row.latitude, row.longitude) in places.points.get(row.pk, set())
+    roots = _as_trees([rows[pk] for pk in chosen], sort)
+    return Selection(
+        filters=filters,
+        roots=roots,
+        totals=_sum(visible_to, filters, roots, plan_year),
+        visible_count=len(rows),
+        plan_year=plan_year,
+        plan_years=sorted({*range(last, last - 5, -1), plan_year}, reverse=True),
+        provinces=places.provinces,
+        communes=[choice for pk, choice in places.communes if not filters.province or pk == filters.province],
+        operators=_operators(rows.values()),
+    )
+
+
+def _read_rows(works: QuerySet[Work]) -> Iterable[Row]:
+    columns = (
+        "pk", "subject__key", "subject__name", "kind", "sector", "status", "parent_id", "parent__subject__name",
+        "operator_id", "operator__subject__name", "operator__subject__key", "team__subject__name",
+        "subject__latitude", "subject__longitude",
+    )  # fmt: skip
+    for found in works.values_list(*columns):
+        cells: list[Any] = [
+            "" if cell is None and column.endswith(("name", "key")) else cell
+            for column, cell in zip(columns, found, strict=True)
+        ]
+        yield Row(*cells)
+
+
+def latest_plan_year(today: date) -> int:
+    """Return the latest year that any work has a plan for; without plans the present year."""
+    found = Value.objects.filter(metric__key=PLANNED, period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL).aggregate(
+        last=Max("period_start")
+    )["last"]
+    return found.year if found else today.year
+
+
+def _fill_numbers(rows: dict[int, Row], works: QuerySet[Work], plan_year: int) -> None:
+    starts = {date(plan_year - 1, 1, 1): 0, date(plan_year, 1, 1): 1}
+    names = dict(zip(_NUMBERS, ("connected", "design", "planned", "design_planned"), strict=True))
+    found = Value.objects.filter(
+        metric__key__in={key for key, _ in _NUMBERS}, period_kind=PeriodKind.YEAR, period_start__in=starts,
+        scenario=Scenario.ACTUAL, subject_id__in=works.values("pk"), number__isnull=False,
+    ).values_list("subject_id", "metric__key", "period_start", "number")  # fmt: skip
+    for subject_id, key, start, number in found:
+        name = names.get((key, starts[start]))
+        if name:
+            setattr(rows[subject_id], name, number)
+    _take_parts_off(rows)
+
+
+def _take_parts_off(rows: dict[int, Row]) -> None:
+    """Give each row the numbers of its own line: the whole without its sub-schemes."""
+    below: dict[int, list[Row]] = {}
+    for row in rows.values():
+        if row.parent_id in rows:
+            below.setdefault(row.parent_id, []).append(row)
+    for row in rows.values():
+        parts = below.get(row.pk, [])
+        row.connected_own = _less(row.connected, [part.connected for part in parts])
+        row.planned_own = _less(row.planned, [part.planned for part in parts])
+
+
+def _less(whole: int | None, parts: list[int | None]) -> int | None:
+    return None if whole is None else whole - sum(part for part in parts if part is not None)
+
+
+@dataclass
+class _Places:
+    """Where works lie: unit ids by work, and the choices of the filters."""
+
+    of: dict[int, set[int]]
+    points: dict[int, set[tuple[float | None, float | None]]]
+    provinces: list[Choice]
+    communes: list[tuple[int, Choice]]  # with the id of the province
+
+
+def _read_places(works: QuerySet[Work]) -> _Places:
+    found = Containment.objects.filter(
+        descendant_id__in=works.values("pk"),
+        ancestor__unit__level__in=[AdministrativeUnit.Level.PROVINCE, AdministrativeUnit.Level.COMMUNE],
+    ).values_list(
+        "descendant_id", "ancestor_id", "ancestor__unit__level", "ancestor__unit__full_name",
+        "ancestor__unit__parent_id", "ancestor__unit__parent__full_name", "ancestor__latitude", "ancestor__longitude",
+    )  # fmt: skip
+    places = _Places({}, {}, [], [])
+    provinces: dict[int, str] = {}
+    communes: dict[int, tuple[int, Choice]] = {}
+    for work_id, unit_id, level, name, parent_id, parent_name, latitude, longitude in found:
+        places.of.setdefault(work_id, set()).add(unit_id)
+        if level == AdministrativeUnit.Level.PROVINCE:
+            provinces[unit_id] = name
+        else:
+            communes[unit_id] = (parent_id or 0, Choice(unit_id, name, parent_name or ""))
+            if latitude is not None:
+                places.points.setdefault(work_id, set()).add((latitude, longitude))
+    places.provinces = sorted((Choice(pk, name) for pk, name in provinces.items()), key=lambda row: sort_key(row.name))
+    places.communes = sorted(communes.values(), key=lambda pair: (sort_key(pair[1].group), sort_key(pair[1].name)))
+    return places
+
+
+def _is_asked_for(row: Row, filters: Filters, places: _Places, matched: set[int] | None) -> bool:
+    lies_in = places.of.get(row.pk, set())
+    return (
+        (matched is None or row.pk in matched)
+        and (not filters.province or filters.province in lies_in)
+        and (not filters.commune or filters.commune in lies_in)
+        and (not filters.operator or filters.operator == row.operator_id)
+        and (not filters.sector or filters.sector == row.sector)
+        and (not filters.kind or filters.kind == row.kind)
+        and (not filters.status or filters.status == row.status)
+        and (not filters.warning or filters.warning in row.warnings)
+    )
+
+
+def _ancestors(row: Row, rows: dict[int, Row]) -> set[int]:
+    found: set[int] = set()
+    above = row.parent_id
+    while above is not None and above in rows and above not in found:
+        found.add(above)
+        above = rows[above].parent_id
+    return found
+
+
+def _as_trees(rows: list[Row], sort: str) -> list[Row]:
+    by_id = {row.pk: row for row in rows}
+    roots: list[Row] = []
+    for row in rows:
+        above = by_id.get(row.parent_id) if row.parent_id is not None else None
+        (above.parts if above else roots).append(row)
+
+    def order(branch: list[Row], depth: int) -> list[Row]:
+        for row in branch:
+            row.depth = depth
+            row.parts = order(row.parts, depth + 1)
+        return _in_order(branch, sort)
+
+    return order(roots, 0)
+
+
+def _in_order(rows: list[Row], sort: str) -> list[Row]:
+    rows = sorted(rows, key=lambda row: (sort_key(row.name), row.key))
+    key = _ORDERS.get(sort.removeprefix("-"))
+    if key is None:
+        return rows
+    there = [row for row in rows if key(row) is not None]
+    return sorted(there, key=key, reverse=sort.startswith("-")) + [row for row in rows if key(row) is None]
+
+
+def _operators(rows: Iterable[Row]) -> list[Choice]:
+    found = {row.operator_id: row.operator for row in rows if row.operator_id is not None}
+    return sorted((Choice(pk, name) for pk, name in found.items()), key=lambda choice: sort_key(choice.name))
+
+
+def _sum(person: Person, filters: Filters, roots: list[Row], plan_year: int) -> Totals:
+    def total(pairs: Iterable[tuple[int | None, ...]]) -> tuple[int, ...] | None:
+        complete = [pair for pair in pairs if None not in pair]
+        return tuple(sum(column) for column in zip(*complete, strict=True)) if complete else None
+
+    growth = total((row.growth, row.connected) for row in roots)
+    used = total((row.connected, row.design) for row in roots)
+    design = total((row.design,) for row in roots)
+    connected = total((row.connected,) for row in roots)
+    planned = total((row.planned,) for row in roots)
+    everything = list(flatten(roots))
+    totals = Totals(
+        works=len(roots),
+        parts=len(everything) - len(roots),
+        design=design[0] if design else None,
+        connected=connected[0] if connected else None,
+        planned=planned[0] if planned else None,
+        growth=growth[0] if growth else None,
+        growth_pct=_percent(growth[0], growth[1], 2) if growth else None,
+        utilisation_pct=_percent(used[0], used[1], 1) if used else None,
+        above_design=sum(ABOVE_DESIGN in row.warnings for row in everything),
+        planned_above_design=sum(PLANNED_ABOVE_DESIGN in row.warnings for row in everything),
+        with_connected=sum(row.connected is not None for row in roots),
+    )
+    whole_id = _whole_of(person, filters)
+    if whole_id is None or not connected:
+        return totals
+    values = _read_values([whole_id], plan_year).get(whole_id, {})
+    # Only a stored figure that says what stands here may explain it.
+    agreeing = {name: value for name, value in values.items() if _unscaled(value) == getattr(totals, name, None)}
+    subject = next((value.subject for value in values.values()), None)
+    return replace(totals, whole=subject, values={**totals.values, **agreeing})
+
+
+def _whole_of(person: Person, filters: Filters) -> int | None:
+    """Return the subject that the selection is the whole of: the one asked for, or all that the person sees."""
+    asked = {column.name: getattr(filters, column.name) for column in fields(filters) if column.name != "plan_year"}
+    asked = {name: value for name, value in asked.items() if value}
+    if not asked:
+        scopes = access.list_scopes(person, "view")
+        return scopes[0] if len(scopes) == 1 else None
+    (name, value), *more = asked.items()
+    return value if not more and name in {"operator", "province"} else None
+
+
+def _unscaled(value: Value) -> Decimal | None:
+    return None if value.number is None else Decimal(value.number).scaleb(-value.metric.decimals)
+
+
+def _percent(part: int | None, whole: int | None, decimals: int) -> Decimal | None:
+    if part is None or not whole:
+        return None
+    return round_half_up(Decimal(part) * 100 / Decimal(whole), decimals)
+
+
+def _read_values(subject_ids: Iterable[int], plan_year: int) -> dict[int, dict[str, Value]]:
+    """Return the figures of the list by subject and name, whole enough to be shown with link, band and state."""
+    starts = {date(plan_year - 1, 1, 1): 0, date(plan_year, 1, 1): 1}
+    found: dict[int, dict[str, Value]] = {}
+    values = Value.objects.filter(
+        subject_id__in=list(subject_ids), metric__key__in={*_OF_THE_YEAR, *_OF_THE_PLAN},
+        period_kind=PeriodKind.YEAR, period_start__in=starts, scenario=Scenario.ACTUAL,
+    ).select_related("metric", "fact", "band", "subject")  # fmt: skip
+    for value in values:
+        name = _FIGURE_NAMES.get((value.metric.key, starts[value.period_start]))
+        if name:
+            found.setdefault(value.subject_id, {})[name] = value
+    return found
+
+
+def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
+    """Give the rows of one page their figures (as links) and the names of the places they serve. Two queries."""
+    rows = list(rows)
+    by_id = {row.pk: row for row in rows}
+    for subject_id, values in _read_values(by_id, plan_year).items():
+        by_id[subject_id].values |= values
+    name_places(rows)
+    return rows
+
+
+def name_places(rows: Iterable[Row]) -> None:
+    """Give the rows the names of the places they serve now. One query."""
+    by_id = {row.pk: row for row in rows}
+    areas = (
+        ServiceArea.objects.filter(work_id__in=by_id, valid_to__isnull=True, is_planned=False)
+        .select_related("place__unit")
+        .order_by("place__name")
+    )
+    for area in areas:
+        by_id[area.work_id].places.append(place_name(area.place))
+
+
+def place_name(place: Subject) -> str:
+    """Return the name with its type: «Xã Bình Sơn», «Tà Lùng cũ». Asks for unit."""
+    return place.unit.full_name if place.kind == Subject.Kind.UNIT else place.name
+
+
+# --- one work -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line of the work's own history."""
+
+    at: Any
+    text: str
+    icon: str = "pencil"
+
+
+@dataclass(frozen=True)
+class WorkPage:
+    """Everything that the page of one work shows besides the panels of other rooms."""
+
+    work: Work
+    row: Row
+    parts: list[Row]
+    operators: list[WorkOperator]
+    statuses: list[WorkStatus]
+    capacities: list[Capacity]
+    served: list[ServiceArea]
+    planned: list[ServiceArea]
+    formerly_served: list[ServiceArea]
+    names: list[PrintedName]
+    territories: list[Subject]
+    plan_year: int
+    is_at_centre: bool
+
+    @property
+    def year_label(self) -> str:
+        return str(self.plan_year - 1)
+
+    @property
+    def all_areas(self) -> list[ServiceArea]:
+        return [*self.served, *self.planned, *self.formerly_served]
+
+    @property
+    def design_note(self) -> str:
+        """Say what the design will be in the plan's year, where that differs."""
+        now, then = self.row.design, self.row.design_planned
+        if then is None or now == then:
+            return f"cuối năm {self.plan_year - 1}"
+        return f"năm {self.plan_year}: {format_number(then)} hộ"
+
+    @property
+    def growth_note(self) -> str:
+        if self.row.growth is None:
+            return f"năm {self.plan_year}"
+        sign = "+" if self.row.growth > 0 else ""
+        pct = f" ({sign}{format_percent(self.row.growth_pct, 2)})" if self.row.growth_pct is not None else ""
+        return f"năm {self.plan_year}: {sign}{format_number(self.row.growth)} hộ{pct}"
+
+
+def get_page(work: Work, *, today: date) -> WorkPage:
+    """Return what the page of the work shows, with every fact's source."""
+    rows = {row.pk: row for row in _read_rows(Work.objects.filter(Q(pk=work.pk) | Q(parent=work)))}
+    plan_year = _fill_from_values(rows, today)
+    areas = list(
+        work.service_areas.select_related("place__unit", "place__urban_area", "passage__document").order_by(
+            "is_planned", "place__name"
+        )
+    )
+    territories = list_territories(work)
+    own = rows[work.pk]
+    point = (own.latitude, own.longitude)
+    return WorkPage(
+        work=work,
+        row=own,
+        parts=_in_order([row for row in rows.values() if row.pk != work.pk], ""),
+        operators=list(work.operators.select_related("organisation__subject", "passage__document")),
+        statuses=list(work.statuses.select_related("passage__document")),
+        capacities=list(work.capacities.select_related("passage__document", "recorded_by")),
+        served=[area for area in areas if area.valid_to is None and not area.is_planned],
+        planned=[area for area in areas if area.valid_to is None and area.is_planned],
+        formerly_served=[area for area in areas if area.valid_to is not None],
+        names=list(work.subject.printed_names.select_related("passage__document").order_by("certainty", "pk")),
+        territories=territories,
+        plan_year=plan_year,
+        is_at_centre=own.latitude is not None
+        and any((place.latitude, place.longitude) == point for place in territories),
+    )
+
+
+def _fill_from_values(rows: dict[int, Row], today: date) -> int:
+    """Give a few rows their latest figures with one query, and return the year of their latest plan."""
+    values = list(
+        Value.objects.filter(
+            subject_id__in=list(rows), metric__key__in={*_OF_THE_YEAR, *_OF_THE_PLAN},
+            period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL,
+        ).select_related("metric", "fact", "band", "subject")
+    )  # fmt: skip
+    plan_year = max((value.period_start.year for value in values if value.metric.key == PLANNED), default=today.year)
+    names = dict(zip(_NUMBERS, ("connected", "design", "planned", "design_planned"), strict=True))
+    for value in values:
+        which = (value.metric.key, value.period_start.year - plan_year + 1)
+        if which in _FIGURE_NAMES:
+            rows[value.subject_id].values[_FIGURE_NAMES[which]] = value
+        if which in names:
+            setattr(rows[value.subject_id], names[which], value.number)
+    _take_parts_off(rows)
+    return plan_year
+
+
+def list_territories(work: Work) -> list[Subject]:
+    """Return the units and urban areas that the work lies in, as recorded (not those around them)."""
+    links = ParentLink.objects.filter(
+        child_id=work.pk, reason=ParentLink.Reason.TERRITORY, valid_to__isnull=True
+    ).select_related("parent__unit__parent", "parent__urban_area")
+    return sorted((link.parent for link in links), key=lambda subject: sort_key(subject.name))
+
+
+def list_changes(work: Work, *, limit: int = 30) -> list[Change]:
+    """Return who did what to the work, the newest first."""
+    about = Q(target_kind="works.work") | Q(target_kind="places.subject")
+    entries = list(
+        AuditEntry.objects.filter(about, target_id=str(work.pk)).select_related("actor").order_by("-pk")[:limit]
+    )
+    return [Change(entry.at, text) for entry, text in zip(entries, audit.sentences(entries), strict=True)]
+
+
+def list_linked_ids(person: Person, page: WorkPage) -> set[int]:
+    """Return which of the organisations and works named on the page the person may open."""
+    named = {operator.organisation_id for operator in page.operators} | {page.work.operator_id, page.work.parent_id}
+    ids = {pk for pk in named if pk is not None}
+    if access.sees_everything(person):
+        return ids
+    return set(access.visible_subject_ids(person).filter(descendant_id__in=ids))
+
+
+def may_manage(person: Person, work: Work) -> bool:
+    """Return whether the person, who may see the work, may also change it."""
+    scopes = access.list_scopes(person, "manage", work.sector)
+    if scopes == access.list_scopes(person, "view"):
+        return bool(scopes)
+    return access.may(person, "manage", work.pk, work.sector)
+
+
+# --- choices of the forms, panels -----------------------------------------------------------------------------------
+
+
+def list_provinces_managed(person: Person) -> QuerySet[AdministrativeUnit]:
+    """Return the provinces in which the person may place a work: in, around, or the territory of what they manage."""
+    provinces = AdministrativeUnit.objects.filter(level=AdministrativeUnit.Level.PROVINCE, is_in_force=True)
+    provinces = provinces.select_related("subject").order_by("code")
+    if access.sees_everything(person, "manage"):
+        return provinces
+    managed = access.visible_subject_ids(person, "manage")
+    territory = Organisation.objects.filter(pk__in=managed).values_list("territory_id", "territory__parent_id")
+    ids = {unit_id for pair in territory for unit_id in pair if unit_id}
+    ids |= set(
+        AdministrativeUnit.objects.filter(pk__in=managed, level=AdministrativeUnit.Level.COMMUNE).values_list(
+            "parent_id", flat=True
+        )
+    )
+    ids |= set(AdministrativeUnit.objects.filter(pk__in=managed).values_list("pk", flat=True))
+    return provinces.filter(pk__in=ids)
+
+
+def list_places_in(province_ids: Iterable[int]) -> list[Subject]:
+    """Return the communes and urban areas of the provinces: where a work may lie and whom it may serve."""
+    provinces = list(province_ids)
+    communes = Subject.objects.filter(unit__parent_id__in=provinces, unit__is_in_force=True)
+    areas = Subject.objects.filter(urban_area__commune__parent_id__in=provinces)
+    found = (communes | areas).select_related("unit__parent", "urban_area__commune")
+    return sorted(found, key=lambda place: (place.kind != Subject.Kind.UNIT, sort_key(place.name)))
+
+
+_OPERATING = (
+    Organisation.Kind.OPERATOR, Organisation.Kind.CENTRE, Organisation.Kind.AUTHORITY, Organisation.Kind.STATION,
+)  # fmt: skip
+
+
+def list_possible_operators(visible_to: Person) -> QuerySet[Organisation]:
+    """Return the organisations of the person's scope that may run a work."""
+    organisations = Organisation.objects.filter(kind__in=_OPERATING).select_related("subject", "parent__subject")
+    if not access.sees_everything(visible_to):
+        organisations = organisations.filter(pk__in=access.visible_subject_ids(visible_to))
+    return organisations.order_by("subject__name")
+
+
+def list_works_of(subject: Subject, visible_to: Person) -> QuerySet[Work]:
+    """Return the works that lie in, serve or belong to a unit, urban area or organisation, in the person's scope."""
+    lies = Containment.objects.filter(ancestor=subject, descendant_id=OuterRef("pk"))
+    serves = ServiceArea.objects.filter(place=subject, work_id=OuterRef("pk"), valid_to__isnull=True)
+    return list_works(visible_to).filter(Exists(lies) | Exists(serves))
+
+
+def list_rows(works: QuerySet[Work], *, today: date) -> tuple[list[Row], int]:
+    """Return the works as rows with numbers (sub-schemes counted in, not listed) and the plan's year."""
+    rows = {row.pk: row for row in _read_rows(works)}
+    plan_year = latest_plan_year(today)
+    _fill_numbers(rows, works, plan_year)
+    top = [row for row in rows.values() if row.parent_id not in rows]
+    for row in rows.values():
+        if row.parent_id in rows:
+            rows[row.parent_id].parts.append(row)
+    return _in_order(top, ""), plan_year
