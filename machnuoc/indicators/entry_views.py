@@ -23,6 +23,7 @@ from machnuoc.places import access
 from machnuoc.places.models import Organisation
 
 ROWS_A_PAGE = 100
+_CELLS_A_PAGE = 800  # each sends up to five fields, and DATA_UPLOAD_MAX_NUMBER_FIELDS bounds them
 _PROBLEM_ROWS_SHOWN = 200
 _REFUSALS = (entry.EntryError, sheets.SheetError, files.RefusedFile)
 
@@ -272,7 +273,8 @@ def _show(
     is_open = found.status in {"DRAFT", "RETURNED"}
     may_enter = access.may(person, "enter", found.organisation_id, found.form.field)
     may_approve = access.may(person, "approve", found.organisation_id, found.form.field)
-    page = Paginator(grid.rows, ROWS_A_PAGE).get_page(request.POST.get("page") or request.GET.get("page"))
+    rows_a_page = max(1, min(ROWS_A_PAGE, _CELLS_A_PAGE // max(1, len(grid.columns))))
+    page = Paginator(grid.rows, rows_a_page).get_page(request.POST.get("page") or request.GET.get("page"))
     events = list(found.events.select_related("person"))
     returned = next((event for event in reversed(events) if event.what in {"returned", "reopened"}), None)
     context = {

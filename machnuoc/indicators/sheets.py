@@ -773,7 +773,8 @@ def apply(batch: ImportBatch, *, mode: str, by: Person, now: datetime) -> Import
             if row.organisation is not None:
                 by_organisation[row.organisation.pk].append(row)
         previous: list[list[Any]] = []
-        for rows in by_organisation.values():
+        # In one order everywhere: two imports at once must not wait for each other in a circle.
+        for _, rows in sorted(by_organisation.items()):
             previous += _apply_to(batch, rows, by=by, now=now)
         batch.mode = mode
         batch.applied_at = now

@@ -10,6 +10,7 @@ from machnuoc.core.models import AuditEntry, Notice
 from machnuoc.core.periods import Period
 from machnuoc.indicators import entry, entry_queries
 from machnuoc.indicators.models import (
+    EntryForm,
     EntryFormLine,
     Fact,
     FormulaVersion,
@@ -20,7 +21,7 @@ from machnuoc.indicators.models import (
 )
 from machnuoc.indicators.tests import entry_world
 from machnuoc.indicators.tests.entry_world import AUGUST, JULY, at
-from machnuoc.places.models import Grant, Subject
+from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
 
 
 @pytest.fixture
@@ -80,6 +81,23 @@ def test_a_work_stands_in_the_sheet_of_the_lowest_organisation_that_fills_the_fo
     held = entry_queries.list_held_subjects(world.form, world.centre)
 
     assert list(held) == [own]
+
+
+def test_a_commune_reports_on_its_own_territory(world):
+    province = Subject.objects.create(kind=Subject.Kind.UNIT, key="dia-ban.tinh", name="Tỉnh")
+    commune = Subject.objects.create(kind=Subject.Kind.UNIT, key="dia-ban.xa", name="Xã Phục Hòa")
+    entry_world.contain(province, [])
+    entry_world.contain(commune, [province])
+    AdministrativeUnit.objects.create(
+        subject=commune, level="COMMUNE", unit_type="Xã", code="1", full_name="Xã Phục Hòa"
+    )
+    office = entry_world.make_organisation("to-chuc.ubnd-xa", "UBND xã Phục Hòa", Organisation.Kind.AUTHORITY)
+    Organisation.objects.filter(pk=office.pk).update(territory_id=commune.pk)
+    office.refresh_from_db()
+    form = EntryForm.objects.create(key="bieu-xa", name="Biểu xã", period_kind="Y", subject_kind=Subject.Kind.UNIT)
+    form.organisations.add(office)
+
+    assert list(entry_queries.list_held_subjects(form, office)) == [commune]
 
 
 def test_a_period_that_has_not_begun_is_refused(world):

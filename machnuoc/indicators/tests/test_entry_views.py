@@ -327,3 +327,16 @@ def test_the_lists_take_the_same_queries_for_any_number_of_sheets(client, world,
     enter(client, world.leader)
     with django_assert_max_num_queries(15):
         client.get(reverse("indicators:queue"))
+
+
+def test_a_long_sheet_is_filled_in_page_by_page(client, world, month):
+    for number in range(120):
+        entry_world.make_work(f"cong-trinh.dai-{number}", f"Dài {number:03}", world.south)
+    submission = open_sheet(world, month)
+    enter(client, world.writer)
+
+    second = text_of(client.get(page_of(submission), {"page": 2}))
+    answer = client.post(page_of(submission), typed(submission, {(world.households, world.nghia_phu): "5"}, page=2))
+
+    assert second.count("entry-input") == 2 * 22
+    assert answer.url.endswith("?page=2") and SubmissionLine.objects.get().number == 5
