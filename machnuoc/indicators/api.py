@@ -174,10 +174,10 @@ def get_metric(request: HttpRequest, key: str):  # type: ignore[no-untyped-def]
                         code=band.code, label=band.label, severity=band.severity, lower=band.lower,
                         lower_inclusive=band.lower_inclusive, upper=band.upper, upper_inclusive=band.upper_inclusive,
                     )
-                    for band in scheme.bands.all()
+                    for band in levels
                 ],
             )
-            for scheme in queries.list_band_schemes(metric)
+            for scheme, levels in queries.list_band_schemes(metric)
         ],
     )  # fmt: skip
 

@@ -152,7 +152,7 @@ def _python_column(value: object, row_count: int) -> list[Any]:
     if isinstance(value, np.ndarray):
         return value.tolist()  # type: ignore[no-any-return]
     if isinstance(value, datetime):
-        value = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        value = connection.ops.adapt_datetimefield_value(value)  # as the ORM writes it, so that instants compare
     elif isinstance(value, date):
         value = value.isoformat()
     return [value] * row_count

@@ -216,6 +216,19 @@ def store_stated(metric: Metric, period: Period, scenario: str, *, now: datetime
     return _store(metric, period, scenario, computed, now=now, reason=reason)
 
 
+def compute_sums_again(value: Value, version: FormulaVersion) -> tuple[int | None, int, int]:
+    """Return number, numerator and denominator of a larger subject as its inputs give them now, without storing."""
+    metric = value.metric
+    frame, plan = load_frame(metric.subject_kind), _Plan.of(version)
+    period = Period(value.period_kind, value.period_start)  # type: ignore[arg-type]
+    computed = _apply(metric, plan, _Inputs(frame, period, plan.references), frame)
+    rows = np.flatnonzero(computed.subject_ids == value.subject_id)
+    if len(rows) == 0 or computed.numerators is None or computed.denominators is None:
+        return None, 0, 0
+    row = rows[-1]  # a subject of the metric's own kind may sum others too: larger subjects stand last
+    return int(computed.numbers[row]), int(computed.numerators[row]), int(computed.denominators[row])
+
+
 # --- the parts --------------------------------------------------------------------------------------------------
 
 

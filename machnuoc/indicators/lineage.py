@@ -22,7 +22,7 @@ from machnuoc.core import folding, units, vietnamese
 from machnuoc.core.figures import figure_text
 from machnuoc.core.models import Passage, Person
 from machnuoc.core.periods import Period
-from machnuoc.indicators import columns, formula, providers, queries
+from machnuoc.indicators import columns, computing, formula, providers, queries
 from machnuoc.indicators.models import Fact, FormulaVersion, Metric, Scenario, State, Value, ValueChange
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, ParentLink, Subject
@@ -32,13 +32,18 @@ _SORTED_HERE = 500
 _MAX_DEPTH = 12
 
 Kind = Literal[
-    "figure", "formula", "input", "parts", "group", "part", "outside", "own", "fact", "passage", "record", "period", "note"
+    "figure", "formula", "input", "parts", "group", "part", "outside", "own", "fact", "passage", "record", "period",
+    "note",
 ]  # fmt: skip
 
 
 @dataclass
 class Node:
-    """One step of the way down. details: terms and texts; branch_url: where the children come from when it is opened."""
+    """One step of the way down.
+
+    details: terms and texts; branch_url: where the children come from when it is opened; more_url: the next page of
+    its brothers.
+    """
 
     kind: Kind
     title: str
@@ -349,7 +354,7 @@ def _measure_nodes(value: Value, visible_to: Person, *, depth: int) -> list[Node
 
 def _tree_parts(value: Value) -> list[Value]:
     """Return the values of the direct sub-works that are summed in the value."""
-    if value.subject.kind != Subject.Kind.WORK or value.parts_total <= 1 and value.parts_present <= 1:
+    if value.subject.kind != Subject.Kind.WORK or max(value.parts_total, value.parts_present) <= 1:
         return []
     children = ParentLink.objects.filter(
         parent_id=value.subject_id, reason=ParentLink.Reason.PART_OF, valid_to__isnull=True
@@ -443,9 +448,8 @@ def _formula_nodes(value: Value, visible_to: Person, *, page: int, depth: int) -
     period = queries.period_of(value)
     wanted = Q()
     for reference in references:
-        place = _place(reference, period)
-        wanted |= Q(metric__key=reference.key, period_kind=place[0].kind, period_start=place[0].start_date,
-                    scenario=place[1])  # fmt: skip
+        place, scenario = _place(reference, period)
+        wanted |= Q(metric__key=reference.key, period_kind=place.kind, period_start=place.start_date, scenario=scenario)
     found = {
         (row.metric.key, row.period_start, row.scenario): row
         for row in Value.objects.filter(wanted, subject_id=value.subject_id).select_related(*_WITH)
@@ -499,7 +503,7 @@ def _sum_nodes(value: Value, version: FormulaVersion, metrics: dict[str, Metric]
     if version.denominator:
         rows.append(("Mẫu số", version.denominator, value.denominator, version.denominator_decimals))
     expressions = [formula.parse(text) for _, text, _, _ in rows]
-    alone = _same_inputs([node.reference for node in expressions if isinstance(node, formula.Measure)], value)
+    known = _same_inputs(list_references(version), value)
     nodes = []
     for (title, _, number, decimals), expression in zip(rows, expressions, strict=True):
         if number is None:
@@ -510,14 +514,24 @@ def _sum_nodes(value: Value, version: FormulaVersion, metrics: dict[str, Metric]
         )
         node = Node("input", f"{title}: tổng {in_words(expression, names)}", shown)
         node.details = [("Cộng trên", f"{_coverage(value)} có đủ số liệu")]
-        same = alone.get(expression.reference) if isinstance(expression, formula.Measure) else None
-        if same is not None:
-            node.url, node.value = reverse("indicators:value", args=[same.pk]), same
-            if same.number != number:
-                node.note = (
-                    f"Tổng của riêng đại lượng này là {queries.as_text(same, same.metric)}; chênh lệch là của những nơi "
-                    "không có đủ số liệu cho cả công thức."
+        if isinstance(expression, formula.Measure):
+            same = known.get(expression.reference)
+            if same is not None:
+                node.url, node.value = reverse("indicators:value", args=[same.pk]), same
+                if same.number != number:
+                    node.note = (
+                        f"Tổng của riêng đại lượng này là {queries.as_text(same, same.metric)}; chênh lệch là của "
+                        "những nơi không có đủ số liệu cho cả công thức."
+                    )
+        else:
+            node.children = [
+                Node(
+                    "input", f"{_reference_words(reference, names)}, {queries.period_of(same).label_vi.lower()}",
+                    queries.as_text(same, same.metric), url=reverse("indicators:value", args=[same.pk]), value=same,
                 )
+                for reference in sorted(formula.references(expression), key=repr)
+                if (same := known.get(reference)) is not None
+            ]  # fmt: skip
         nodes.append(node)
     return nodes
 
@@ -528,7 +542,7 @@ def _unit_of(expression: formula.Expression, metrics: dict[str, Metric]) -> str:
 
 
 def _same_inputs(references: list[formula.Reference], value: Value) -> dict[formula.Reference, Value]:
-    """Return the values of these measures for the value's own subject: the sums that consist of one measure alone."""
+    """Return the values of these measures for the value's own subject."""
     if not references:
         return {}
     places = {reference: _place(reference, queries.period_of(value)) for reference in references}
@@ -645,6 +659,15 @@ def _parts_node(value: Value, visible_to: Person, *, page: int) -> Node:
         node.children = _province_nodes(summed, visible_to, totals)
     else:
         node.children = _part_nodes(summed, visible_to, totals=totals, page=page)
+    without = value.parts_present - totals["count"]
+    if summed.has_formula and without > 0:
+        node.children.append(
+            Node(
+                "note",
+                f"{vietnamese.format_number(without)} {queries.part_name(value.metric)} có mẫu số bằng 0: vẫn cộng vào "
+                "tổng, nhưng không có tỷ lệ riêng.",
+            )
+        )  # fmt: skip
     if value.parts_present < value.parts_total:
         missing = value.parts_total - value.parts_present
         node.note = (
@@ -671,10 +694,11 @@ def _province_nodes(summed: _Sum, visible_to: Person, totals: dict[str, int]) ->
         )
         .annotate(**summed.figures())
     )
+    found: list[dict[str, Any]] = [dict(row) for row in rows]
     sees_all = access.sees_everything(visible_to)
     nodes = []
     counted = 0
-    for row in sorted(rows, key=lambda row: row["code"]):
+    for row in sorted(found, key=lambda row: str(row["code"])):
         counted += row["count"]
         part = queries.part_name(value.metric)
         node = Node(
@@ -848,7 +872,8 @@ def _former_sum(value: Value, change: ValueChange, text: str, root: Node) -> For
     is_same = top == wanted and count == change.parts_present
     root.children.append(
         Node(
-            "parts", f"Cộng từ {vietnamese.format_number(count)} {queries.part_name(value.metric)} theo phiên bản lúc đó",
+            "parts",
+            f"Cộng từ {vietnamese.format_number(count)} {queries.part_name(value.metric)}, theo phiên bản lúc đó",
             details=[("Đã thay đổi từ đó đến nay", f"{vietnamese.format_number(changed['count'])} nơi")],
         )
     )  # fmt: skip
@@ -896,12 +921,15 @@ def recheck(value: Value) -> Check:
 def _recheck_formula(value: Value, version: FormulaVersion) -> Check:
     metric = value.metric
     if _is_whole(value):
-        summed = _Sum.of(value)
-        totals = summed.totals()
+        totals = _Sum.of(value).totals()
         top, bottom = totals["top"], totals["bottom"] if version.denominator else 1
-        same_sums = top == value.numerator and (not version.denominator or bottom == value.denominator)
-        number = _ratio(version, metric, top, bottom)
-        return _compare(same_sums and number == value.number, _number(number, metric), "tổng các phần và công thức")
+        if (top, bottom) != (value.numerator, value.denominator if version.denominator else 1):
+            # Parts with a denominator of 0 have no figure of their own, yet belong to the sums: ask the inputs.
+            again, top, bottom = computing.compute_sums_again(value, version)
+        else:
+            again = _ratio(version, metric, top, bottom)
+        is_same = (again, top) == (value.number, value.numerator)
+        return _compare(is_same, _number(again, metric), "tổng các phần và công thức")
     period = queries.period_of(value)
     given: dict[formula.Reference, columns.Column] = {}
     metrics = {row.key: row for row in Metric.objects.filter(key__in={ref.key for ref in list_references(version)})}
@@ -918,15 +946,15 @@ def _recheck_formula(value: Value, version: FormulaVersion) -> Check:
         given[reference] = columns.Column(
             np.array([number or 0], np.int64), np.array([number is not None]), metrics[reference.key].decimals
         )
-    top = columns.evaluate(formula.parse(version.numerator), given, row_count=1)
-    bottom = (
+    numerator = columns.evaluate(formula.parse(version.numerator), given, row_count=1)
+    denominator = (
         columns.evaluate(formula.parse(version.denominator), given, row_count=1)
         if version.denominator
         else columns.constant(1, 1)
     )
-    result = columns.ratio(top, bottom, version.factor, metric.decimals)
-    number = int(result.values[0]) if result.present[0] else None
-    return _compare(number == value.number, _number(number, metric), "công thức và các số liệu đầu vào")
+    result = columns.ratio(numerator, denominator, version.factor, metric.decimals)
+    found = int(result.values[0]) if result.present[0] else None
+    return _compare(found == value.number, _number(found, metric), "công thức và các số liệu đầu vào")
 
 
 def _recheck_measure(value: Value) -> Check:

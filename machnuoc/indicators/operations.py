@@ -25,12 +25,14 @@ from machnuoc.indicators.models import (
 )
 from machnuoc.places.models import Subject
 
-
 audit.describe("indicators.metric.saved", "lưu chỉ tiêu {target}")
 audit.describe("indicators.formula.saved", "đặt công thức {metric}, phiên bản {version}")
 audit.describe("indicators.bands.saved", "đặt bộ mức {target}: {count} mức")
 audit.describe("indicators.fact.stated", "ghi nhận số liệu {metric} kỳ {period}")
 audit.describe("indicators.fact.withdrawn", "rút số liệu {metric} kỳ {period}")
+
+
+_LABELS = {"unit": "đơn vị", "decimals": "số lẻ", "subject_kind": "loại nơi được tính"}
 
 
 class IndicatorsError(ValueError):
@@ -60,7 +62,7 @@ def put_metric(*, key: str, by: Person | None = None, **fields: object) -> Metri
     for name in {"unit", "decimals", "subject_kind"} & changed.keys():
         if Fact.objects.filter(metric=metric).exists() or Value.objects.filter(metric=metric).exists():
             raise IndicatorsError(
-                f"Không đổi được {Metric._meta.get_field(name).verbose_name} của «{metric.name}»: đã có số liệu. "
+                f"Không đổi được {_LABELS[name]} của «{metric.name}»: đã có số liệu. "
                 "Tạo chỉ tiêu mới với khóa khác."
             )
     for name, value in changed.items():
@@ -333,7 +335,7 @@ def state_fact(
         audit.record("indicators.fact.stated", actor=by, target=fact, metric=metric.key, period=period.key)
     mark_dirty(
         metric, subject=subject, period=period,
-        reason=f"số liệu mới của {metric.key} kỳ {period.key}" if live is None else f"sửa số liệu {metric.key} kỳ {period.key}",
+        reason=f"{'số liệu mới của' if live is None else 'sửa số liệu'} {metric.key} kỳ {period.key}",
     )  # fmt: skip
     return fact
 
@@ -372,8 +374,8 @@ def mark_dirty(
     if period is not None:
         from_date, to_date = period.start_date, period.end_date
     DirtyRange.objects.create(
-        metric=metric, subject=subject, period_kind=period.kind if period else "", from_date=max(from_date, date(1900, 1, 1)),
-        to_date=min(to_date, date(2200, 1, 1)), reason=reason[:200],
+        metric=metric, subject=subject, period_kind=period.kind if period else "",
+        from_date=max(from_date, date(1900, 1, 1)), to_date=min(to_date, date(2200, 1, 1)), reason=reason[:200],
     )  # fmt: skip
 
 
@@ -462,7 +464,7 @@ def _plan_work(waiting: Sequence[DirtyRange], metrics: dict[int, Metric]) -> _Wo
                 continue
             work.measures[(metric_id, period, scenario)] = reason
             for kind in metric.period_kinds:
-                coarser = Period.containing(period.start_date, kind)
+                coarser = Period.containing(period.start_date, kind)  # type: ignore[arg-type]
                 if (
                     coarser.kind in "QHY"
                     and coarser.start_date <= period.start_date
@@ -505,7 +507,7 @@ def _periods_of(
         ).values_list("scenario", flat=True)
         return [(period, scenario) for scenario in sorted(set(scenarios) | {Scenario.ACTUAL})]
     around = {metric.pk} | {by_key[reference.key].pk for reference in inputs.get(metric.pk, ())}
-    for user, references in inputs.items():  # a record's periods are those of the facts that it is held against
+    for references in inputs.values():  # a record's periods are those of the facts that it is held against
         if any(by_key[reference.key].pk == metric.pk for reference in references):
             around |= {by_key[reference.key].pk for reference in references}
     known = set(
@@ -520,8 +522,11 @@ def _periods_of(
     for kind, start, scenario, metric_id in known:
         if kind not in metric.period_kinds:
             continue
-        found.add((Period(kind, start), scenario if metric_id == metric.pk else Scenario.ACTUAL))
+        known_period = Period(kind, start)  # type: ignore[arg-type]
+        found.add((known_period, scenario if metric_id == metric.pk else Scenario.ACTUAL))
         found.update(
-            (Period.containing(start, coarser), Scenario.ACTUAL) for coarser in metric.period_kinds if coarser in "QHY"
+            (Period.containing(start, coarser), Scenario.ACTUAL)  # type: ignore[arg-type]
+            for coarser in metric.period_kinds
+            if coarser in "QHY"
         )
     return sorted(found, key=lambda pair: (pair[0].start_date, pair[0].kind, pair[1]))

@@ -110,28 +110,24 @@ def _standing(person: Person) -> dict[str, Any] | None:
     by_subject: dict[int, dict[tuple[str, str], Value]] = {}
     for value in queries.newest(keys, home):
         by_subject.setdefault(value.subject_id, {})[(value.metric.key, value.scenario)] = value
-    chosen = max(
-        (subject_id for subject_id in home if subject_id in by_subject),
-        key=lambda subject_id: (subject_id in access.list_scopes(person, "view"), len(by_subject[subject_id]) > 0, -home.index(subject_id)),
-        default=None,
-    )  # fmt: skip
+    chosen = next((subject_id for subject_id in home if subject_id in by_subject), None)
     if chosen is None:
         return None
     found = by_subject[chosen]
     tiles = []
     for key, icon in _KEY_FIGURES:
-        value, plan = found.get((key, Scenario.ACTUAL)), found.get((key, Scenario.PLAN))
-        if value is None and plan is None:
+        done, plan = found.get((key, Scenario.ACTUAL)), found.get((key, Scenario.PLAN))
+        shown = done or plan
+        if shown is None:
             continue
-        shown = value or plan
         tiles.append(
             {
-                "label": shown.metric.short_name if shown else "",
-                "value": value,
+                "label": shown.metric.short_name,
+                "value": done,
                 "plan": f"{_as_printed(plan)} ({queries.period_of(plan).label_vi.lower()})" if plan else "",
-                "band": value.band if value else None,
+                "band": done.band if done else None,
                 "icon": icon,
-                "note": _note(shown) if shown else "",
+                "note": _note(shown),
                 "url": reverse("indicators:detail", args=[key]),
             }
         )
@@ -176,7 +172,7 @@ def _charts(subject: Subject, keys: Any) -> list[tuple[str, str, dict[str, Any]]
             subject=subject, metric__key__in=list(keys), period_kind="Y", number__isnull=False
         ).select_related("metric")
     )
-    charts = []
+    charts: list[tuple[str, str, dict[str, Any]]] = []
     for unit in dict.fromkeys(value.metric.unit for value in values):
         chosen = [value for value in values if value.metric.unit == unit]
         periods = sorted({queries.period_of(value) for value in chosen}, key=lambda period: period.start_date)[-10:]

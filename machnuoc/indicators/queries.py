@@ -1,4 +1,4 @@
-"""What reads metrics and figures: lists, rankings, series, latest figures, warnings, changes. Filtered by scope first."""
+"""What reads metrics and figures: lists, rankings, series, warnings, changes. Filtered by scope first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -206,6 +206,9 @@ class RankRow:
     plan: Value | None = None
     previous: Value | None = None
     change: Decimal | None = None
+    province: str = ""
+    coverage: str = ""
+    url: str = ""
 
 
 LEVELS = {
@@ -248,7 +251,8 @@ def rank(
         ids = [row.value.subject_id for row in rows]
         if len(ids) <= 500:
             beside = beside.filter(subject_id__in=ids)
-        plans, previous = {}, {}
+        plans: dict[int, Value] = {}
+        previous: dict[int, Value] = {}
         both = Q(scenario=Scenario.PLAN, period_start=period.start_date) | Q(
             scenario=Scenario.ACTUAL, period_start=period.previous.start_date
         )
@@ -415,7 +419,7 @@ def latest(subject: Subject) -> list[LatestRow]:
 
 
 def newest(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> list[Value]:
-    """Return the newest yearly figures, done and planned, of these metrics and subjects. The caller checks the scope."""
+    """Return the newest yearly figures, done and planned, of these subjects. The caller checks the scope."""
     values = Value.objects.filter(metric__key__in=list(metric_keys), subject_id__in=subject_ids, period_kind="Y")
     return list(_newest(values).select_related(*SHOWN))
 
@@ -502,7 +506,8 @@ def _warnings_of(value: Value, good_edges: dict[int, Decimal]) -> list[Warning]:
         low = Decimal(value.low).scaleb(-metric.decimals)
         if low >= good_edges[metric.pk]:
             edge = f"{vietnamese.format_number(good_edges[metric.pk])}{_NBSP}{units.label(metric.unit)}"
-            sentence = f"{name}: {_inside(metric.short_name)} {as_text(value, metric)}, cao hơn mức tốt (đến {edge}), {period}."
+            said = f"{_inside(metric.short_name)} {as_text(value, metric)}"
+            sentence = f"{name}: {said}, cao hơn mức tốt (đến {edge}), {period}."
             found.append(Warning("bound", "warning", sentence, value))
     if value.parts_present < value.parts_total:
         sentence = (

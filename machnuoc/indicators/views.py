@@ -1,5 +1,6 @@
 """Screens of figures: the catalogue, an indicator, where a figure comes from, and the editors of what is computed."""
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,16 @@ from machnuoc.core import export, figures, folding, units, vietnamese
 from machnuoc.core.models import Person
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators import bands, computing, forms, formula, lineage, operations, queries
-from machnuoc.indicators.models import Band, BandScheme, FormulaVersion, Metric, Scenario, Value, ValueChange
+from machnuoc.indicators.models import (
+    Band,
+    BandScheme,
+    FormulaVersion,
+    Metric,
+    PeriodKind,
+    Scenario,
+    Value,
+    ValueChange,
+)
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Subject
 
@@ -153,7 +163,11 @@ def _period_links(
 ) -> list[tuple[str, str, bool]]:
     periods = list(dict.fromkeys(row.period for row in slices))
     return [
-        (period.label_vi, _address(request, period=period.key, page="", scenario=""), chosen is not None and period == chosen.period)
+        (
+            period.label_vi,
+            _address(request, period=period.key, page="", scenario=""),
+            chosen is not None and period == chosen.period,
+        )
         for period in periods[:36]
     ]  # fmt: skip
 
@@ -214,7 +228,7 @@ def _headline(shown: Metric, chosen: queries.Slice, person: Person) -> dict[str,
     return {
         "headline": actual,
         "headline_plan": plan,
-        "headline_plan_text": f"{figure_words(plan)}, {queries.period_of(plan).label_vi.lower()}" if plan else "",
+        "headline_plan_text": queries.period_of(plan).label_vi if plan else "",
         "headline_coverage": queries.coverage_text(actual) if actual.parts_total > 1 else "",
     }
 
@@ -226,7 +240,7 @@ def figure_words(value: Value) -> str:
     return f"{qualifier} {text}" if qualifier and value.number is not None else text
 
 
-_ORDERS = {
+_ORDERS: dict[str, Callable[[queries.RankRow], Any]] = {
     "name": lambda row: folding.sort_key(row.value.subject.name),
     "number": lambda row: (row.value.number is None, row.value.number or 0),
     "plan": lambda row: (row.plan is None, (row.plan.number or 0) if row.plan else 0),
@@ -269,7 +283,7 @@ def _ranking(
     if "level" not in request.GET and (parts := queries.single_places(shown, rows)):
         # Different levels in one ranking say little: begin with the single places, where there are any.
         rows = parts
-        form.data = {**form.data, "level": "part"}  # type: ignore[dict-item]
+        form.data = {**form.data, "level": "part"}
     sort = request.GET.get("sort", "")
     if sort.removeprefix("-") in _ORDERS:
         name = sort.removeprefix("-")
@@ -384,9 +398,7 @@ def _through_time(request: HttpRequest, shown: Metric, chosen: queries.Slice | N
         "series_subject": subject,
         "series_choices": [(row.name, _address(request, subject=row.key), row == subject) for row in known[:12]],
         "series_kinds": [
-            (Period.containing(values[0].period_start, name).label_vi.split()[0] if values else name,
-             _address(request, kind=name), name == kind)
-            for name in kinds
+            (PeriodKind(name).label, _address(request, kind=name), name == kind) for name in kinds
         ],
         "chart": series_chart(shown, values),
     }  # fmt: skip
@@ -427,7 +439,12 @@ def _source(shown: Metric) -> dict[str, Any]:
             ("Tính cho", shown.get_subject_kind_display()),
             ("Nguồn số", shown.get_source_display()),
             ("Gộp theo thời gian", shown.get_time_how_display()),
-            ("Gộp theo nơi", "tổng tử số chia tổng mẫu số" if versions and versions[0].denominator else shown.get_parts_how_display()),
+            (
+                "Gộp theo nơi",
+                "tổng tử số chia tổng mẫu số"
+                if versions and versions[0].denominator
+                else shown.get_parts_how_display(),
+            ),
             ("Chiều", shown.get_direction_display()),
         ],
         "versions": [
@@ -436,8 +453,8 @@ def _source(shown: Metric) -> dict[str, Any]:
                 "words": lineage.formula_in_words(version, names),
                 "text": lineage.formula_as_text(version),
                 "inputs": [
-                    (names.get(reference.key, reference.key), reverse("indicators:detail", args=[reference.key]), reference.key)
-                    for reference in {reference.key: reference for reference in lineage.list_references(version)}.values()
+                    (names.get(key, key), reverse("indicators:detail", args=[key]))
+                    for key in dict.fromkeys(reference.key for reference in lineage.list_references(version))
                 ],
             }
             for version in versions
@@ -656,7 +673,10 @@ def edit_bands(request: HttpRequest, key: str) -> HttpResponse:
         else:
             return _recomputed(request, shown, f"Đã lưu bộ mức của «{shown.name}».", now)
     context = {
-        "metric": shown, "form": form, "levels": levels, "schemes": [_scheme_rows(scheme, rows, shown) for scheme, rows in schemes],
+        "metric": shown,
+        "form": form,
+        "levels": levels,
+        "schemes": [_scheme_rows(scheme, rows, shown) for scheme, rows in schemes],
         "unit": units.label(shown.unit),
     }  # fmt: skip
     return render(request, "indicators/bands.html", context)

@@ -137,7 +137,8 @@ def figure_plain(value: Any) -> str:
         units.label(value.metric.unit),
         "" if has_edges or not value.band_id else value.band.label,
     )
-    return f"{qualifier} {text}" if qualifier else text
+    # An edge says «≤» or «trên» itself, and a class is its own word: the qualifier would say it twice.
+    return f"{qualifier} {text}" if qualifier and value.number is not None else text
 
 
 @register.filter
