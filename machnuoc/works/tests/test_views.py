@@ -186,6 +186,12 @@ def test_the_export_holds_what_is_on_screen_and_its_sums():
     assert [row["Đấu nối 2025, dòng riêng (hộ)"] for row in rows] == ["425", "277", ""]
 
 
+def test_the_export_is_offered_inside_the_part_that_filters_renew():
+    page = text_of(sign_in("qn.khkt").get(reverse("works:list") + "?q=duc"))
+
+    assert page.index('id="works"') < page.index("?q=duc&amp;export=csv")
+
+
 def test_the_export_as_a_workbook_works_from_every_tab():
     client = sign_in("qn.khkt")
 
