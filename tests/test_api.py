@@ -141,6 +141,20 @@ def test_a_token_sees_what_its_person_sees(admin, station, make_program):
     problem(station.get(f"/works/{quote(foreign)}"), 404)
 
 
+def test_a_signed_in_browser_reads_but_writes_only_with_its_csrf_token(demo, last_month):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(
+        Person.objects.get(username="qn.binhchanh"), backend="django.contrib.auth.backends.ModelBackend"
+    )
+
+    assert browser.get(f"{ROOT}/works").status_code == 200
+    refused = browser.post(
+        f"{ROOT}/submissions", STATION_MONTH | {"period": last_month}, content_type="application/json"
+    )
+    problem(refused, 403)
+    assert not Submission.objects.exists()
+
+
 # --- errors -----------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,389 @@
+"""One matrix: every address and every operation of the API, for every demo account and for a stranger.
+
+A row says who gets in. Whoever is not named is refused (404 where the thing lies out of sight, 403 where the act is not
+theirs), a stranger is sent to the sign-in page, and nobody ever sees a 500. An address without a row fails.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from machnuoc.config.api_urls import api
+from machnuoc.core import files, jobs, notices, tokens
+from machnuoc.core.models import Person
+from machnuoc.core.periods import Period
+from machnuoc.indicators import entry
+from machnuoc.indicators.models import EntryForm, ImportBatch, Value
+from machnuoc.places import operations as places
+from machnuoc.places.models import Grant, Organisation
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo"), pytest.mark.slow]
+
+ACCOUNTS = frozenset({
+    "quantri", "qn.lanhdao", "qn.khkt", "qn.hcth", "qn.binhchanh", "qn.nghiaphu", "qn.sonnmt", "cb.soxaydung",
+    "cb.capnuoc", "cb.baolac", "cb.phuchoa", "doitac",
+})  # fmt: skip
+STRANGER = ""
+ADMIN = frozenset({"quantri"})
+LEADER = frozenset({"qn.lanhdao"})
+DEPARTMENTS = frozenset({"qn.khkt", "qn.hcth"})
+AGENCIES = frozenset({"qn.sonnmt", "cb.soxaydung"})
+MANAGERS = ADMIN | LEADER | DEPARTMENTS
+WRITERS = DEPARTMENTS | {"qn.binhchanh", "qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
+APPROVERS = LEADER | AGENCIES
+SEES_QUANG_NGAI = MANAGERS | {"qn.sonnmt", "doitac"}
+SEES_BINH_CHANH = SEES_QUANG_NGAI | {"qn.binhchanh"}
+SEES_CAO_BANG = ADMIN | {"cb.soxaydung"}
+NOBODY: frozenset[str] = frozenset()
+
+IN = {200, 302, 409, 422}  # let in: done, or told what is wrong with the request
+OUT = {403, 404}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who gets in at one address. None: the method is not taken there, whoever asks."""
+
+    name: str
+    get: frozenset[str] | None
+    post: frozenset[str] | None = None
+    args: tuple[Any, ...] = ()  # a text that starts with @ is the id of what `things` made
+    query: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    refused: int = 403
+    shown: int = 200  # what a GET gives those who get in
+    is_open: bool = False  # a stranger too gets in
+
+
+QN_WORK, CB_WORK = "@work:qn", "work.cb.song-bang"
+QN_ORGANISATION, CB_ORGANISATION = ("org.qn.tram-binh-chanh",), ("org.cb.cap-nuoc-cao-bang",)
+
+
+def _work_acts() -> Iterator[Row]:
+    """Give the acts on a work: those who manage it; the others who see it are refused with 403, see `_refusals`."""
+    for name in ["edit", "hand_over", "set_status", "record_capacity", "set_service_areas", "add_alias", "add_part"]:
+        yield Row(f"works:{name}", MANAGERS, MANAGERS, (QN_WORK,))
+        yield Row(f"works:{name}", ADMIN, ADMIN, (CB_WORK,))
+
+
+ROWS = [
+    Row("core:overview", ACCOUNTS),
+    Row("core:healthz", ACCOUNTS, is_open=True),
+    Row("core:sign_in", ACCOUNTS, ACCOUNTS, shown=302, is_open=True),
+    Row("core:sign_out", None, ACCOUNTS),
+    Row("core:account", ACCOUNTS, ACCOUNTS),
+    Row("core:create_token", None, ACCOUNTS, data={"name": "máy bơm", "days": "30"}),
+    Row("core:revoke_token", None, frozenset({"qn.binhchanh"}), ("@token",), refused=404),
+    Row("core:notices", ACCOUNTS),
+    Row("core:read_all_notices", None, ACCOUNTS),
+    Row("core:open_notice", None, frozenset({"qn.binhchanh"}), ("@notice",), refused=404),
+    Row("core:documents", ACCOUNTS),
+    Row("core:document", ACCOUNTS, args=("@document",)),
+    Row("core:document", NOBODY, args=("khong-co",), refused=404),
+    Row("core:jobs", ADMIN),
+    Row("core:retry_job", None, ADMIN, ("@job",)),
+    Row("core:cancel_job", None, ADMIN, ("@job",)),
+    Row("core:audit", ADMIN | LEADER),
+    Row("core:export_audit", ADMIN | LEADER),
+    Row("core:file", MANAGERS | {"qn.binhchanh"}, args=("@file",)),
+    Row("places:search", ACCOUNTS, query={"q": "hoa binh"}),
+    Row("places:units", ACCOUNTS),
+    Row("places:suggest_units", ACCOUNTS, query={"box": "q", "q": "phuc hoa"}),
+    Row("places:unit", ACCOUNTS, args=("vn.quang-ngai",)),
+    Row("places:unit", NOBODY, args=("vn.khong-co",), refused=404),
+    Row("places:unit_children", ACCOUNTS, args=("vn.quang-ngai",)),
+    Row("places:map", ACCOUNTS, query={"province": "vn.quang-ngai"}),
+    Row("places:organisations", ACCOUNTS),
+    Row("places:add_organisation", MANAGERS, MANAGERS),
+    Row("places:organisation", SEES_BINH_CHANH, args=QN_ORGANISATION, refused=404),
+    Row("places:organisation", SEES_CAO_BANG | {"cb.capnuoc"}, args=CB_ORGANISATION, refused=404),
+    Row("places:edit_organisation", MANAGERS, MANAGERS, QN_ORGANISATION),
+    Row("places:edit_organisation", ADMIN, ADMIN, CB_ORGANISATION),
+    Row("places:urban_area", ACCOUNTS, args=("urban.cb.ta-lung-cu",)),
+    Row("places:loans", ACCOUNTS, ACCOUNTS),
+    Row("places:end_loan", None, frozenset({"qn.binhchanh"}), ("@loan",), refused=404),
+    Row("places:people", ADMIN),
+    Row("places:add_person", ADMIN, ADMIN),
+    Row("places:suggest_scopes", ADMIN, query={"box": "q", "q": "binh chanh"}),
+    Row("places:person", ADMIN, ADMIN, ("@person",)),
+    Row("places:reset_password", None, ADMIN, ("@person",)),
+    Row("places:set_active", None, ADMIN, ("@person",), data={"active": "0"}),
+    Row("places:end_grant", None, ADMIN, ("@grant",)),
+    Row("indicators:list", ACCOUNTS),
+    Row("indicators:add", ADMIN, ADMIN),
+    Row("indicators:detail", ACCOUNTS, args=("works.utilisation_households_pct",)),
+    Row("indicators:detail", NOBODY, args=("khong.co",), refused=404),
+    Row("indicators:formula", ADMIN, ADMIN, ("works.utilisation_households_pct",)),
+    Row("indicators:formula_check", None, ADMIN, ("works.utilisation_households_pct",)),
+    Row("indicators:bands", ADMIN, ADMIN, ("works.utilisation_households_pct",)),
+    Row("indicators:value", SEES_BINH_CHANH, args=("@value:qn",), refused=404),
+    Row("indicators:value", SEES_CAO_BANG | {"cb.capnuoc"}, args=("@value:cb",), refused=404),
+    Row("indicators:value", ACCOUNTS, args=("@value:province",)),
+    Row("indicators:value_branch", SEES_BINH_CHANH, args=("@value:qn",), refused=404),
+    Row("indicators:forms", ACCOUNTS),
+    Row("indicators:open_form", None, ACCOUNTS),
+    Row("indicators:late_exceptions", ACCOUNTS - {"doitac"}, ACCOUNTS - {"doitac"}),
+    Row("indicators:submission", SEES_BINH_CHANH, DEPARTMENTS | {"qn.binhchanh"}, ("@submission:qn",)),
+    Row("indicators:submission", SEES_BINH_CHANH, LEADER | {"qn.sonnmt"}, ("@submission:qn",),
+        data={"action": "approve", "version": "1"}),
+    Row("indicators:submission", SEES_CAO_BANG | {"cb.capnuoc"}, frozenset({"cb.capnuoc"}), ("@submission:cb",)),
+    Row("indicators:submission", SEES_CAO_BANG | {"cb.capnuoc"}, frozenset({"cb.soxaydung"}), ("@submission:cb",),
+        data={"action": "approve", "version": "1"}),
+    Row("indicators:queue", APPROVERS, APPROVERS),
+    Row("indicators:import", WRITERS, WRITERS),
+    # The empty form is for all who enter in its field; rows are listed of one's own organisations alone.
+    Row("indicators:import_template", WRITERS - {"cb.capnuoc", "cb.baolac"},
+        query={"form": "tram-thang", "period": "2026-01"}),
+    Row("indicators:import_batch", frozenset({"qn.binhchanh"}), frozenset({"qn.binhchanh"}), ("@batch",), refused=404),
+    Row("works:list", ACCOUNTS),
+    Row("works:map", ACCOUNTS),
+    Row("works:chart", ACCOUNTS),
+    Row("works:add", MANAGERS, MANAGERS),
+    Row("works:detail", SEES_BINH_CHANH, args=(QN_WORK,), refused=404),
+    Row("works:history", SEES_BINH_CHANH - {"doitac"}, args=(QN_WORK,)),
+    Row("works:detail", SEES_CAO_BANG | {"cb.capnuoc"}, args=(CB_WORK,), refused=404),
+    *_work_acts(),
+    Row("api:openapi-json", ACCOUNTS, is_open=True),
+    Row("api:api-root", NOBODY, refused=404, is_open=True),
+]  # fmt: skip
+
+
+@pytest.fixture
+def things(demo, db) -> dict[str, Any]:
+    """Make one of each thing that an address names, belonging to the station Bình Chánh, and find the others."""
+    from machnuoc.core.models import Document
+    from machnuoc.works.models import Work
+
+    now = timezone.now()
+    station, operator = (Person.objects.get(username=name) for name in ("qn.binhchanh", "cb.capnuoc"))
+    month = Period.containing(timezone.localdate(now), "M").previous
+    token, _ = tokens.create_token(person=station, name="thử", now=now)
+    notices.notify([station], kind="test", text="Có biểu cần nhập", url="/nhap-lieu/")
+    stored = files.store(b"\xef\xbb\xbfCong trinh\n", name="bang.csv", by=station, kinds=frozenset({"csv"}))
+    loan = places.lend_grant(  # begins later: what is seen today stays as it is
+        station.grants.get(), by=station, to=Person.objects.get(username="qn.nghiaphu"),
+        valid_from=timezone.localdate(now) + timedelta(days=30), valid_to=timezone.localdate(now) + timedelta(days=32),
+    )  # fmt: skip
+    submissions = {
+        key: entry.open_submission(
+            EntryForm.objects.get(key=form), Organisation.objects.get(subject__key=organisation[0]), month, by, now
+        )
+        for key, form, organisation, by in (
+            ("qn", "tram-thang", QN_ORGANISATION, station), ("cb", "do-thi-thang", CB_ORGANISATION, operator),
+        )
+    }  # fmt: skip
+    batch = ImportBatch.objects.create(
+        form=EntryForm.objects.get(key="tram-thang"), period_start=month.start_date, file=stored, file_name="bang.csv",
+        uploaded_by=station, uploaded_at=now,
+    )  # fmt: skip
+    qn_work = Work.objects.get(operator__isnull=False, subject__name="Trạm Bình Chánh")
+    return {
+        "@token": token.pk, "@notice": station.notices.get().pk, "@file": stored.pk, "@loan": loan.pk,
+        "@job": jobs.enqueue("core.seal_audit").pk, "@document": Document.objects.first().key,
+        "@person": operator.pk, "@grant": operator.grants.get().pk,
+        "@submission:qn": submissions["qn"].pk, "@submission:cb": submissions["cb"].pk, "@batch": batch.pk,
+        "@work:qn": qn_work.subject.key,
+        "@value:qn": Value.objects.filter(subject=qn_work.subject)[0].pk,
+        "@value:cb": Value.objects.filter(subject__key=CB_WORK)[0].pk,
+        "@value:province": Value.objects.filter(subject__key="vn.quang-ngai")[0].pk,
+    }  # fmt: skip
+
+
+def _list_names(resolver: URLResolver, namespace: str = "") -> Iterable[str]:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _list_names(pattern, pattern.namespace or namespace)
+        else:
+            yield f"{namespace}:{pattern.name}" if namespace else str(pattern.name)
+
+
+def test_every_address_has_a_row():
+    names = set(_list_names(get_resolver())) - _api_names()
+
+    assert names - {row.name for row in ROWS} == set()
+    assert {row.name for row in ROWS} - names == set()
+
+
+def _api_names() -> set[str]:
+    paths = [path for _, router in api._routers for path in router.path_operations.values()]
+    return {f"api:{operation.view_func.__name__}" for path in paths for operation in path.operations}
+
+
+def test_every_demo_account_is_walked(demo):
+    assert set(Person.objects.filter(is_demo=True).values_list("username", flat=True)) == ACCOUNTS
+    assert not Grant.objects.exclude(person__username__in=ACCOUNTS).exists()
+
+
+@pytest.mark.parametrize("username", [STRANGER, *sorted(ACCOUNTS)])
+def test_whoever_asks_gets_what_is_theirs_and_nothing_else(things, username):
+    person = Person.objects.get(username=username) if username else None
+    wrong = [
+        complaint
+        for row in ROWS
+        for method in ("GET", "POST")
+        if (complaint := _ask(row, method, username, person, things))
+    ]
+
+    assert not wrong, f"{username or 'a stranger'}:\n" + "\n".join(wrong)
+
+
+def _ask(row: Row, method: str, username: str, person: Person | None, things: dict[str, Any]) -> str:
+    """Return what is wrong with the answer, or nothing. What the request changes is taken back."""
+    address = reverse(row.name, args=[things.get(part, part) for part in row.args])
+    with transaction.atomic():
+        client = Client(raise_request_exception=False)
+        if person is not None:
+            client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        answer = client.get(address, row.query) if method == "GET" else client.post(address, row.data)
+        if answer.streaming:
+            b"".join(answer.streaming_content)
+        transaction.set_rollback(True)
+    return _judge(f"{row.name} {method} {address}", answer, _expected(row, method, username))
+
+
+def _judge(what: str, answer: Any, expected: set[int]) -> str:
+    status = answer.status_code
+    to_sign_in = status == 302 and answer["Location"].startswith(reverse("core:sign_in"))
+    if status in expected and (not to_sign_in or expected == {302} or what.startswith("core:sign_out")):
+        return ""
+    return f"  {what}: {status}{' to sign-in' if to_sign_in else ''}, expected {sorted(expected)}"
+
+
+def _expected(row: Row, method: str, username: str) -> set[int]:
+    welcome = row.get if method == "GET" else row.post
+    if username == STRANGER:
+        if not row.is_open:
+            return {302}
+        return {404} if row.name == "api:api-root" else {405} if welcome is None else {200, 302}
+    if welcome is None:
+        return {405} if row.name != "api:api-root" else {404}
+    if username in welcome:
+        return {row.shown} if method == "GET" else IN
+    return {row.refused} if row.refused == 404 else OUT
+
+
+# --- the API ----------------------------------------------------------------------------------------------------
+
+MONTH = "2026-01"
+BINH_CHANH = {"form_key": "tram-thang", "organisation_key": QN_ORGANISATION[0]}
+
+
+@dataclass(frozen=True)
+class Call:
+    """Who gets in at one operation of the API; the others get 403 or 404, a stranger 401."""
+
+    method: str
+    path: str
+    who: frozenset[str]
+    of: str = ""  # what stands for the parameter of the path
+    body: dict[str, Any] | None = None
+
+
+CALLS = [
+    Call("get", "/api/v1/units", ACCOUNTS),
+    Call("get", "/api/v1/units/{key}", ACCOUNTS, "vn.quang-ngai"),
+    Call("get", "/api/v1/organisations", ACCOUNTS),
+    Call("get", "/api/v1/organisations/{key}", SEES_BINH_CHANH, QN_ORGANISATION[0]),
+    Call("get", "/api/v1/organisations/{key}", SEES_CAO_BANG | {"cb.capnuoc"}, CB_ORGANISATION[0]),
+    Call("get", "/api/v1/works", ACCOUNTS),
+    Call("get", "/api/v1/works/{key}", SEES_BINH_CHANH, QN_WORK),
+    Call("get", "/api/v1/works/{key}", SEES_CAO_BANG | {"cb.capnuoc"}, CB_WORK),
+    Call("get", "/api/v1/metrics", ACCOUNTS),
+    Call("get", "/api/v1/metrics/{key}", ACCOUNTS, "works.households_connected"),
+    Call("get", "/api/v1/values", ACCOUNTS),
+    Call("get", "/api/v1/figures/{value_id}", SEES_BINH_CHANH, "@value:qn"),
+    Call("get", "/api/v1/figures/{value_id}", SEES_CAO_BANG | {"cb.capnuoc"}, "@value:cb"),
+    Call("get", "/api/v1/figures/{value_id}", ACCOUNTS, "@value:province"),
+    Call("get", "/api/v1/forms", ACCOUNTS),
+    Call("get", "/api/v1/submissions", ACCOUNTS),
+    Call("post", "/api/v1/submissions", DEPARTMENTS | {"qn.binhchanh"}, body=BINH_CHANH | {"period": MONTH}),
+    Call("get", "/api/v1/submissions/{submission_id}", SEES_BINH_CHANH, "@submission:qn"),
+    Call("get", "/api/v1/submissions/{submission_id}", SEES_CAO_BANG | {"cb.capnuoc"}, "@submission:cb"),
+    Call("put", "/api/v1/submissions/{submission_id}/cells", DEPARTMENTS | {"qn.binhchanh"}, "@submission:qn",
+         {"version": 1, "cells": []}),
+    Call("put", "/api/v1/submissions/{submission_id}/cells", frozenset({"cb.capnuoc"}), "@submission:cb",
+         {"version": 1, "cells": []}),
+    Call("post", "/api/v1/submissions/{submission_id}/submit", DEPARTMENTS | {"qn.binhchanh"}, "@submission:qn",
+         {"version": 1}),
+]  # fmt: skip
+
+
+def test_every_operation_of_the_api_has_a_row():
+    described = {(method, path) for path, methods in api.get_openapi_schema()["paths"].items() for method in methods}
+
+    assert {(call.method, call.path) for call in CALLS} == described
+
+
+@pytest.mark.parametrize("username", [STRANGER, *sorted(ACCOUNTS)])
+def test_a_program_gets_what_its_person_gets(things, username):
+    headers = {}
+    if username:
+        person = Person.objects.get(username=username)
+        _, raw = tokens.create_token(person=person, name="ma trận", now=timezone.now(), can_write=True)
+        headers = {"Authorization": f"Bearer {raw}"}
+
+    wrong = [complaint for call in CALLS if (complaint := _call(call, username, headers, things))]
+
+    assert not wrong, f"{username or 'a stranger'}:\n" + "\n".join(wrong)
+
+
+def _call(call: Call, username: str, headers: dict[str, str], things: dict[str, Any]) -> str:
+    head, brace, rest = call.path.partition("{")
+    address = head + str(things.get(call.of, call.of)) + rest.partition("}")[2] if brace else call.path
+    with transaction.atomic():
+        answer = Client(raise_request_exception=False).generic(
+            call.method.upper(), address, json.dumps(call.body) if call.body else "",
+            content_type="application/json", headers=headers,
+        )  # fmt: skip
+        transaction.set_rollback(True)
+    expected = {401} if username == STRANGER else {200, 409} if username in call.who else OUT
+    complaint = _judge(f"{call.method} {address}", answer, expected)
+    is_problem = answer["Content-Type"].startswith("application/problem+json")
+    if not complaint and answer.status_code >= 400 and not is_problem:
+        return f"  {call.method} {address}: an error that is no problem+json"
+    return complaint
+
+
+ODD_QUERIES: list[dict[str, Any]] = [
+    dict.fromkeys((
+        "page", "sort", "period", "scenario", "q", "province", "commune", "operator", "status", "sector", "kind", "tab",
+        "level", "view", "form", "organisation", "group", "parts", "warning", "export", "band", "field", "from", "to",
+    ), "không có"),
+    dict.fromkeys(("page", "sort", "period", "group", "parts", "organisation", "form", "from", "to"), "-1"),
+    dict.fromkeys(("page", "group", "parts", "organisation", "operator", "province", "form", "period"), "9" * 40),
+    {"q": "%' OR \\"},
+    {"q": "a" * 5_000},
+    {"sort": ["name", "-name"], "status": ["RUNNING", "x"], "page": "1e9"},
+    {"export": "xlsx"},
+    {"export": "csv", "q": "=1+1"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("username", ["quantri", "qn.binhchanh"])
+def test_no_odd_query_breaks_a_page(things, username):
+    client = Client(raise_request_exception=False)
+    client.force_login(Person.objects.get(username=username), backend="django.contrib.auth.backends.ModelBackend")
+    asked = [(row.name, [things.get(part, part) for part in row.args]) for row in ROWS if row.get]
+    asked += [(name, [10**30]) for name, args in asked if args and isinstance(args[0], int)]
+    addresses = {reverse(name, args=args) for name, args in asked}
+
+    broken = []
+    for address in sorted(addresses):
+        for query in ODD_QUERIES:
+            with transaction.atomic():
+                answer = client.get(address, query)
+                if answer.streaming:
+                    b"".join(answer.streaming_content)
+                transaction.set_rollback(True)
+            if answer.status_code >= 500:
+                broken.append(f"{address} {str(query)[:60]}")
+
+    assert not broken, "\n".join(broken)
