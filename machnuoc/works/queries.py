@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from machnuoc.core import audit, search
 from machnuoc.core.models import AuditEntry, Person
@@ -571,6 +571,9 @@ class WorkPage:
         return f"năm {self.plan_year}: {sign}{format_number(self.row.growth)} hộ{pct}"
 
 
+_LATEST = F("valid_from").desc(nulls_last=True)  # an unknown start is the oldest, on every database
+
+
 def get_page(work: Work, *, today: date) -> WorkPage:
     """Return what the page of the work shows, with every fact's source."""
     rows = {row.pk: row for row in _read_rows(Work.objects.filter(Q(pk=work.pk) | Q(parent=work)))}
@@ -587,9 +590,13 @@ def get_page(work: Work, *, today: date) -> WorkPage:
         work=work,
         row=own,
         parts=_in_order([row for row in rows.values() if row.pk != work.pk], ""),
-        operators=list(work.operators.select_related("organisation__subject", "passage__document")),
+        operators=list(
+            work.operators.select_related("organisation__subject", "passage__document").order_by(_LATEST, "-pk")
+        ),
         statuses=list(work.statuses.select_related("passage__document")),
-        capacities=list(work.capacities.select_related("passage__document", "recorded_by")),
+        capacities=list(
+            work.capacities.select_related("passage__document", "recorded_by").order_by("kind", "basis", _LATEST, "-pk")
+        ),
         served=[area for area in areas if area.valid_to is None and not area.is_planned],
         planned=[area for area in areas if area.valid_to is None and area.is_planned],
         formerly_served=[area for area in areas if area.valid_to is not None],

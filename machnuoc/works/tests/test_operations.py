@@ -14,9 +14,10 @@ from machnuoc.places import access
 from machnuoc.places import operations as places
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.works import operations, queries
-from machnuoc.works.models import Capacity, ServiceArea, TreatmentTrain, Work, WorkOperator
+from machnuoc.works.models import ServiceArea, TreatmentTrain, Work, WorkOperator
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
+TODAY = date(2026, 6, 2)
 NOW = datetime(2026, 6, 2, 3, 0, tzinfo=UTC)
 
 
@@ -53,7 +54,8 @@ def test_handing_over_ends_the_former_operator_on_that_day(cooperative, planner)
 
     operations.hand_over(work, cooperative, from_date=date(2026, 3, 1), by=planner)
 
-    spans = list(WorkOperator.objects.filter(work=work).values_list("organisation_id", "valid_from", "valid_to"))
+    history = queries.get_page(get_work("work.qn.binh-minh"), today=TODAY).operators
+    spans = [(row.organisation_id, row.valid_from, row.valid_to) for row in history]
     assert spans == [(cooperative.pk, date(2026, 3, 1), None), (former.pk, None, date(2026, 3, 1))]
     assert get_work("work.qn.binh-minh").operator == cooperative
     assert AuditEntry.objects.filter(action="works.operator.set", target_id=str(work.pk), actor=planner).exists()
@@ -124,8 +126,11 @@ def test_a_new_design_changes_the_figures_from_its_day_on_and_not_those_before(p
     assert number_of("works.utilisation_households_pct", "work.qn.binh-minh", 2025) == 142  # 85 of 600, as before
     assert number_of("works.households_design", "work.qn.binh-minh", 2025) == 600
     assert number_of("works.households_design", "org.qn.trung-tam", 2026) == 34_657 + 200
-    spans = Capacity.objects.filter(work=work, kind="DESIGN").values_list("amount", "valid_from", "valid_to")
-    assert list(spans) == [(800, date(2026, 1, 1), None), (600, None, date(2026, 1, 1))]
+    history = queries.get_page(work, today=TODAY).capacities
+    assert [(row.amount, row.valid_from, row.valid_to) for row in history] == [
+        (800, date(2026, 1, 1), None),
+        (600, None, date(2026, 1, 1)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +247,7 @@ def test_a_household_of_a_new_sub_scheme_is_counted_in_the_work_once(planner):
     )
     indicator_operations.recompute_dirty(NOW)
 
-    row = queries.get_page(parent, today=date(2026, 6, 2)).row
+    row = queries.get_page(parent, today=TODAY).row
     assert (row.connected, row.connected_own) == (100, 85)
     assert number_of("works.households_connected", "org.qn.trung-tam", 2025) == 25_345
 
