@@ -758,7 +758,7 @@ def _part_nodes(
 
 def _page_by_name(parts: QuerySet[Value], count: int, start: int) -> list[Value]:
     """Return a page of the parts by name, as the Vietnamese alphabet goes where they are few enough to sort here."""
-    rows = parts.select_related("metric", "subject", "band", "fact", "formula")
+    rows = parts.select_related("metric", "subject__unit", "band", "fact", "formula")
     if count > _SORTED_HERE:
         return list(rows.order_by("subject__name", "pk")[start : start + PAGE_SIZE])
     light = sorted(parts.values_list("pk", "subject__name"), key=lambda row: (folding.sort_key(row[1]), row[0]))
@@ -768,6 +768,8 @@ def _page_by_name(parts: QuerySet[Value], count: int, start: int) -> list[Value]
 
 
 def _part_line(part: Value) -> Node:
+    is_unit = part.subject.kind == Subject.Kind.UNIT
+    name = part.subject.unit.full_name if is_unit else part.subject.name
     text = queries.as_text(part, part.metric)
     version = part.formula
     if version is not None and version.denominator and part.numerator is not None and part.denominator is not None:
@@ -775,7 +777,7 @@ def _part_line(part: Value) -> Node:
         bottom = vietnamese.format_number(Decimal(part.denominator).scaleb(-version.denominator_decimals))
         text = f"{top} / {bottom} = {text}"
     return Node(
-        "part", part.subject.name, text, url=reverse("indicators:value", args=[part.pk]), value=part,
+        "part", name, text, url=reverse("indicators:value", args=[part.pk]), value=part,
         branch_url=reverse("indicators:value_branch", args=[part.pk]),
     )  # fmt: skip
 
