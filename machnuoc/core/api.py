@@ -70,10 +70,10 @@ class Session(APIKeyCookie):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Person | None:
         person = getattr(request, "user", None)
-        if person is None or not person.is_authenticated:
+        if not isinstance(person, Person):
             return None
         request.person = person  # type: ignore[attr-defined]
-        return person  # type: ignore[return-value]
+        return person
 
 
 def person_of(request: HttpRequest) -> Person:

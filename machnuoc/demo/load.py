@@ -8,12 +8,12 @@ from typing import Any
 from django.db import transaction
 
 from machnuoc.core import audit, documents
-from machnuoc.core.models import Passage, Person
+from machnuoc.core.models import AuditEntry, Passage, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo import plans
 from machnuoc.indicators import bands, catalogue
 from machnuoc.indicators import operations as indicators
-from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLine, Metric, State
+from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLine, Fact, Metric, State
 from machnuoc.places import load_units
 from machnuoc.places import operations as places
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
@@ -79,8 +79,6 @@ def load_demo(now: datetime) -> Loaded:
         _load_forms(passages, organisations)
         indicators.recompute_dirty(now)
         accounts = _load_accounts(organisations)
-    from machnuoc.indicators.models import Fact
-
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 
@@ -109,18 +107,19 @@ def _units() -> dict[str, AdministrativeUnit]:
 def _load_organisations(passages: dict[plans.Plan, dict[str, Passage]]) -> dict[str, Organisation]:
     units = _units()
     found: dict[str, Organisation] = {}
-    for plan, province in (("quang_ngai", "vn.quang-ngai"), ("cao_bang", "vn.cao-bang")):
-        for row in plans.list_organisations(plan):  # type: ignore[arg-type]
+    chosen: tuple[tuple[plans.Plan, str], ...] = (("quang_ngai", "vn.quang-ngai"), ("cao_bang", "vn.cao-bang"))
+    for plan, province in chosen:
+        for row in plans.list_organisations(plan):
             # II.1 of Cao Bằng's plan names the operators «trên địa bàn tỉnh Cao Bằng»: the province is their territory.
             territory = row.territory_key or ("" if row.parent_key else province)
             found[row.key] = places.put_organisation(
                 key=row.key, name=row.name, kind=_ORGANISATION_KINDS[row.kind], parent=found.get(row.parent_key),
-                territory=units.get(territory), note=row.note, passage=passages[plan][row.passage_key],  # type: ignore[index]
+                territory=units.get(territory), note=row.note, passage=passages[plan][row.passage_key],
             )  # fmt: skip
             if row.name_printed != row.name:
                 places.put_printed_name(
                     found[row.key].subject, row.name_printed, note=row.note,
-                    passage=passages[plan][row.passage_key],  # type: ignore[index]
+                    passage=passages[plan][row.passage_key],
                 )  # fmt: skip
     for key, commune, passage in (
         ("org.cb.ubnd-xa-phuc-hoa", "vn.cao-bang/01648", "vii.1.2"),
@@ -168,10 +167,8 @@ def _load_stations(passages: dict[str, Passage], organisations: dict[str, Organi
             work, organisations[row.operator_key], team=organisations[row.team_key] if row.team_key else None,
             passage=passage,
         )  # fmt: skip
-        works.set_status(work, Work.Status.RUNNING, passage=passages["ii.2.van-hanh"] if "ii.2.van-hanh" in passages else passage)
-        works.set_service_areas(
-            work, [(unit.subject, row.scope_printed) for unit in communes], passage=passage
-        )
+        works.set_status(work, Work.Status.RUNNING, passage=passages["ii.2.van-hanh"])
+        works.set_service_areas(work, [(unit.subject, row.scope_printed) for unit in communes], passage=passage)
         if row.name_printed != row.name:
             works.add_alias(work, row.name_printed, note=row.name_reason, passage=passage)
         if row.scope_reason:
@@ -280,8 +277,9 @@ def _load_stated_values(passages: dict[plans.Plan, dict[str, Passage]], now: dat
     subjects = {subject.key: subject for subject in Subject.objects.exclude(kind=Subject.Kind.UNIT)}
     subjects |= {subject.key: subject for subject in Subject.objects.filter(unit__level="PROVINCE")}
     metrics = {metric.key: metric for metric in Metric.objects.all()}
-    for plan in ("quang_ngai", "cao_bang"):
-        rows = plans.list_stated_values(plan)  # type: ignore[arg-type]
+    chosen: tuple[plans.Plan, ...] = ("quang_ngai", "cao_bang")
+    for plan in chosen:
+        rows = plans.list_stated_values(plan)
         for row in rows:
             metric = metrics[row.metric_key]
             band = None
@@ -294,21 +292,17 @@ def _load_stated_values(passages: dict[plans.Plan, dict[str, Passage]], now: dat
                 scenario=row.scenario[0], number=row.number, low=row.low, low_open=bool(row.low_open), high=row.high,
                 high_open=bool(row.high_open), band=band, state=State.ESTIMATED if is_estimate else State.STATED,
                 qualifier=row.qualifier[:60], note=" ".join(filter(None, [row.period_note, row.note]))[:300],
-                passage=passages[plan][row.passage_key], now=now, recorded_in_bulk=True,  # type: ignore[index]
+                passage=passages[plan][row.passage_key], now=now, recorded_in_bulk=True,
             )  # fmt: skip
         _audit_once(f"demo.{plan}.stated", len(rows))
 
 
 def _audit_once(action: str, count: int) -> None:
-    from machnuoc.core.models import AuditEntry
-
     if not AuditEntry.objects.filter(action=action).exists():
         audit.record(action, actor=None, count=count)
 
 
-def _load_forms(
-    passages: dict[plans.Plan, dict[str, Passage]], organisations: dict[str, Organisation]
-) -> None:
+def _load_forms(passages: dict[plans.Plan, dict[str, Passage]], organisations: dict[str, Organisation]) -> None:
     stations = [row for row in organisations.values() if row.kind == Organisation.Kind.STATION]
     operators = [organisations[work.operator_key] for work in plans.list_works()]
     communes = [organisations["org.cb.ubnd-xa-phuc-hoa"], organisations["org.cb.ubnd-xa-dong-khe"]]

@@ -4,6 +4,7 @@ import tomllib
 from datetime import datetime
 from decimal import Decimal
 from importlib import resources
+from typing import Any
 
 from django.db import transaction
 
@@ -19,7 +20,8 @@ def load_catalogue(now: datetime) -> int:
     for order, row in enumerate(rows):
         formula = {name: row.pop(name) for name in ("numerator", "denominator", "factor") if name in row}
         limits = {name: Decimal(row.pop(name)) for name in ("minimum", "maximum") if name in row}
-        metric = operations.put_metric(**row, **limits, order=order)
+        fields: dict[str, Any] = {**row, **limits, "order": order}
+        metric = operations.put_metric(key=fields.pop("key"), **fields)
         has_own_formula = Metric.objects.filter(pk=metric.pk, formulas__isnull=False).exists()
         if formula and not has_own_formula:  # a formula that people changed stays theirs
             operations.put_formula(metric, **formula, now=now)

@@ -40,7 +40,7 @@ def _fetch(sql: str, parameters: Sequence[object], kinds: Sequence[str]) -> list
     if connection.vendor == "postgresql":
         return _fetch_postgresql(sql, parameters, kinds)
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(sql, list(parameters))  # type: ignore[arg-type]
         chunks: list[list[Array]] = []
         while rows := cursor.fetchmany(_FETCH_ROWS):
             table = np.array(rows, np.int64)

@@ -8,7 +8,7 @@ and `bands`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from machnuoc.core.periods import Period
 from machnuoc.indicators import aggregation, bands, columnar, columns, formula, providers
 from machnuoc.indicators.models import BandScheme, Fact, FormulaVersion, Metric, Scenario, Value
+from machnuoc.places import containment
 from machnuoc.places.models import AdministrativeUnit, Containment, ParentLink, Subject
 
 Ids = NDArray[np.int64]
@@ -54,8 +55,8 @@ _WHOLES: dict[str, tuple[str, ...]] = {
 }
 
 
-def load_frame(kind: str) -> Frame:
-    """Return the frame of a subject kind as places stand today."""
+def load_frame(kind: str, day: date) -> Frame:
+    """Return the frame of a subject kind as places, operators and works stood on the day."""
     subjects = Subject.objects.filter(kind=kind)
     if kind == Subject.Kind.UNIT:
         subjects = subjects.filter(unit__level=AdministrativeUnit.Level.COMMUNE, unit__is_in_force=True)
@@ -63,7 +64,7 @@ def load_frame(kind: str) -> Frame:
     trees: list[tuple[int, int]] = []
     if kind == Subject.Kind.WORK:
         trees = list(
-            ParentLink.objects.filter(reason=ParentLink.Reason.PART_OF, valid_to__isnull=True).values_list(
+            ParentLink.objects.filter(containment.valid_on(day), reason=ParentLink.Reason.PART_OF).values_list(
                 "child_id", "parent_id"
             )
         )
@@ -79,13 +80,15 @@ def load_frame(kind: str) -> Frame:
                 tree_pairs.append((row_of[child], row_of[whole]))
     tree = np.array(tree_pairs, np.int64).reshape(-1, 2)
 
-    wholes = Containment.objects.filter(
-        descendant__in=subjects.values("pk"), ancestor__kind__in=_WHOLES.get(kind, ())
-    ).exclude(ancestor__unit__level__in=[AdministrativeUnit.Level.COMMUNE, AdministrativeUnit.Level.DISTRICT])
+    wholes = set(
+        Subject.objects.filter(kind__in=_WHOLES.get(kind, ()))
+        .exclude(unit__level__in=[AdministrativeUnit.Level.COMMUNE, AdministrativeUnit.Level.DISTRICT])
+        .values_list("pk", flat=True)
+    )
     pairs = [
         (row_of[descendant], ancestor)
-        for ancestor, descendant in wholes.values_list("ancestor_id", "descendant_id")
-        if ancestor != descendant and descendant not in parents
+        for ancestor, descendant in containment.list_pairs(subjects, day)
+        if ancestor in wholes and ancestor != descendant and descendant not in parents
     ]
     group_ids = np.array(sorted({ancestor for _, ancestor in pairs}), np.int64)
     group_of = {subject_id: number for number, subject_id in enumerate(group_ids.tolist())}
@@ -98,6 +101,10 @@ def load_frame(kind: str) -> Frame:
         pair_group=np.array([group_of[ancestor] for _, ancestor in pairs], np.int64),
         group_ids=group_ids,
     )
+
+
+def last_day(period: Period) -> date:
+    return period.end_date - timedelta(days=1)
 
 
 @dataclass(eq=False)
@@ -131,7 +138,7 @@ class Outcome:
 
 def compute_measure(metric: Metric, period: Period, scenario: str, *, now: datetime, reason: str) -> Outcome:
     """Compute one measure in one period: from facts or its provider, then its works' trees, then larger subjects."""
-    frame = load_frame(metric.subject_kind)
+    frame = load_frame(metric.subject_kind, last_day(period))
     facts = _live_facts(metric, period, scenario)
     own = {subject: fact for subject, fact in facts.items() if fact.number is not None}
     numbers = np.zeros(len(frame.subject_ids), np.int64)
@@ -147,8 +154,8 @@ def compute_measure(metric: Metric, period: Period, scenario: str, *, now: datet
         _fill_from_finer(metric, frame, period, scenario, numbers, present, states)
         for subject_id, fact in own.items():
             row = int(np.searchsorted(frame.subject_ids, subject_id))
-            if row < len(frame.subject_ids) and frame.subject_ids[row] == subject_id:
-                numbers[row], states[row], present[row] = fact.number, fact.state, True
+            if _is_in(frame, subject_id):
+                numbers[row], states[row], present[row] = fact.number or 0, fact.state, True
     column = columns.Column(numbers, present, metric.decimals)
     parts_total = np.ones(len(numbers), np.int64)
     parts_present = present.astype(np.int64)
@@ -188,7 +195,7 @@ def compute_indicators(
     outcome = Outcome()
     if not metrics:
         return outcome
-    frame = frame or load_frame(metrics[0].subject_kind)
+    frame = frame or load_frame(metrics[0].subject_kind, last_day(period))
     versions = _formulas_in_force(metrics, period)
     plans = {metric.pk: _Plan.of(version) for metric in metrics if (version := versions.get(metric.pk)) is not None}
     wanted = sorted({reference for plan in plans.values() for reference in plan.references}, key=repr)
@@ -212,15 +219,15 @@ def compute_indicators(
 def store_stated(metric: Metric, period: Period, scenario: str, *, now: datetime, reason: str) -> Outcome:
     """Store what documents state for an indicator that nothing is computed for (a plan's figure, a bound, a class)."""
     computed = _nothing()
-    _add_stated(computed, _live_facts(metric, period, scenario), load_frame(metric.subject_kind))
+    _add_stated(computed, _live_facts(metric, period, scenario), load_frame(metric.subject_kind, last_day(period)))
     return _store(metric, period, scenario, computed, now=now, reason=reason)
 
 
 def compute_sums_again(value: Value, version: FormulaVersion) -> tuple[int | None, int, int]:
     """Return number, numerator and denominator of a larger subject as its inputs give them now, without storing."""
     metric = value.metric
-    frame, plan = load_frame(metric.subject_kind), _Plan.of(version)
     period = Period(value.period_kind, value.period_start)  # type: ignore[arg-type]
+    frame, plan = load_frame(metric.subject_kind, last_day(period)), _Plan.of(version)
     computed = _apply(metric, plan, _Inputs(frame, period, plan.references), frame)
     rows = np.flatnonzero(computed.subject_ids == value.subject_id)
     if len(rows) == 0 or computed.numerators is None or computed.denominators is None:

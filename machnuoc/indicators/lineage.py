@@ -8,7 +8,7 @@ Beyond the reader's scope the tree stops at a subtotal.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -24,8 +24,8 @@ from machnuoc.core.models import Passage, Person
 from machnuoc.core.periods import Period
 from machnuoc.indicators import columns, computing, formula, providers, queries
 from machnuoc.indicators.models import Fact, FormulaVersion, Metric, Scenario, State, Value, ValueChange
-from machnuoc.places import access
-from machnuoc.places.models import AdministrativeUnit, Containment, ParentLink, Subject
+from machnuoc.places import access, containment
+from machnuoc.places.models import AdministrativeUnit, ParentLink, Subject
 
 PAGE_SIZE = 30
 _SORTED_HERE = 500
@@ -357,7 +357,7 @@ def _tree_parts(value: Value) -> list[Value]:
     if value.subject.kind != Subject.Kind.WORK or max(value.parts_total, value.parts_present) <= 1:
         return []
     children = ParentLink.objects.filter(
-        parent_id=value.subject_id, reason=ParentLink.Reason.PART_OF, valid_to__isnull=True
+        containment.valid_on(_last_day(value)), parent_id=value.subject_id, reason=ParentLink.Reason.PART_OF
     ).values("child_id")
     rows = _same_slice(value).filter(subject_id__in=children, number__isnull=False, parts_present__gt=0)
     return list(rows.select_related(*_WITH).order_by("subject__name"))
@@ -582,12 +582,14 @@ class _Sum:
         value, kind = self.value, self.value.metric.subject_kind
         rows = _same_slice(value).filter(subject__kind=kind, parts_present__gt=0)
         if value.subject.kind != Subject.Kind.COUNTRY:
-            rows = rows.filter(_lies_in(value.subject_id))
+            rows = rows.filter(_lies_in(value.subject_id, _last_day(value)))
         if within is not None:
-            rows = rows.filter(_lies_in(within.pk))
+            rows = rows.filter(_lies_in(within.pk, _last_day(value)))
         if kind == Subject.Kind.WORK:
             inside = ParentLink.objects.filter(
-                child_id=OuterRef("subject_id"), reason=ParentLink.Reason.PART_OF, valid_to__isnull=True
+                containment.valid_on(_last_day(value)),
+                child_id=OuterRef("subject_id"),
+                reason=ParentLink.Reason.PART_OF,
             )
             rows = rows.filter(~Exists(inside))
         elif kind == Subject.Kind.UNIT:
@@ -634,8 +636,13 @@ class _Sum:
         return f"{pair} = {shown}"
 
 
-def _lies_in(subject_id: int) -> Q:
-    return Q(subject_id__in=Containment.objects.filter(ancestor_id=subject_id).values("descendant_id"))
+def _last_day(value: Value) -> date:
+    """Return the day whose places and operators the figure was summed over."""
+    return queries.period_of(value).end_date - timedelta(days=1)
+
+
+def _lies_in(subject_id: int, day: date) -> Q:
+    return Q(subject_id__in=containment.list_descendants(subject_id, day))
 
 
 def _ratio(version: FormulaVersion, metric: Metric, top: int, bottom: int) -> int | None:

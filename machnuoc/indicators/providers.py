@@ -15,7 +15,7 @@ from machnuoc.core.periods import Period
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Provided:
-    """What a room gives for one measure and period: arrays of shape (n,), whole numbers of the measure's last decimal."""
+    """What a room gives for one measure and period: arrays of shape (n,), in whole last decimals of the measure."""
 
     subject_ids: NDArray[np.int64]
     numbers: NDArray[np.int64]

@@ -251,7 +251,7 @@ def test_the_tree_asks_a_fixed_number_of_times(django_assert_max_num_queries):
     value = get("works.utilisation_households_pct", "org.qn.trung-tam", "2025")
     reader = person("quantri")
 
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):
         lineage.lineage(value, reader)
 
 
