@@ -66,6 +66,7 @@ def say(text: str = "") -> None:
 def start_django() -> None:
     """Load settings and models. Raises CommandFailed if a setting is not understood."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "machnuoc.config.settings")
+    os.umask(0o077)  # database, uploads and backups are for the account that runs the program alone
     import django
 
     from machnuoc.config import environment

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "machnuoc.core.middleware.keep_private",
     "machnuoc.core.middleware.refuse_nul",
 ]
 
@@ -118,6 +119,7 @@ LOGIN_REDIRECT_URL = "core:overview"
 LOGOUT_REDIRECT_URL = "core:sign_in"
 
 AXES_FAILURE_LIMIT = 8
+AXES_CLIENT_IP_CALLABLE = "machnuoc.core.middleware.client_address"
 AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
@@ -179,9 +181,9 @@ if environment.read_flag("MACHNUOC_HTTPS"):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 31_536_000
     SESSION_COOKIE_NAME = "__Host-machnuoc_session"
-if environment.read_flag("MACHNUOC_BEHIND_PROXY"):
+IS_BEHIND_PROXY = environment.read_flag("MACHNUOC_BEHIND_PROXY")
+if IS_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    AXES_IPWARE_PROXY_COUNT = 1
 
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 LOGGING = {

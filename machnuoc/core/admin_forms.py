@@ -31,8 +31,11 @@ class AuditFilter(forms.Form):
         label="Đến hết ngày", required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, within: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.within = within
+        if within is not None:
+            self.fields["person"].queryset = Person.objects.filter(pk__in=within)  # type: ignore[attr-defined]
         described = [
             (action, _as_title(text)) for action, text in sorted(audit.list_described().items(), key=lambda row: row[1])
         ]
@@ -51,6 +54,7 @@ class AuditFilter(forms.Form):
         person, start, end = good.get("person"), good.get("start_date"), good.get("end_date")
         return {
             "actor_id": person.pk if person else None,
+            "within": self.within,
             "action": good.get("action", ""),
             "start_at": _midnight(start) if start else None,
             "end_at": _midnight(end + timedelta(days=1)) if end else None,

@@ -1,5 +1,7 @@
 """Background jobs, the audit trail and kept files."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -9,14 +11,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from machnuoc.core import admin_forms, audit, files, jobs, permissions
-from machnuoc.core.models import Document, Job, StoredFile
+from machnuoc.core.models import Document, Job, Person, StoredFile
 
 ROWS_A_PAGE = 50
 
 
 @require_GET
 def list_jobs(request: HttpRequest) -> HttpResponse:
-    permissions.require(request.user, "administer")
+    permissions.require_everywhere(request.user, "administer")
     form = admin_forms.JobFilter(request.GET or None)
     criteria = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
     page = Paginator(Job.objects.select_related("enqueued_by").filter(**criteria), ROWS_A_PAGE).get_page(
@@ -44,7 +46,7 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def retry_job(request: HttpRequest, pk: int) -> HttpResponse:
-    person = permissions.require(request.user, "administer")
+    person = permissions.require_everywhere(request.user, "administer")
     job = get_object_or_404(Job, pk=pk)
     try:
         jobs.retry(job, by=person, now=timezone.now())
@@ -57,7 +59,7 @@ def retry_job(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def cancel_job(request: HttpRequest, pk: int) -> HttpResponse:
-    person = permissions.require(request.user, "administer")
+    person = permissions.require_everywhere(request.user, "administer")
     job = get_object_or_404(Job, pk=pk)
     try:
         jobs.cancel(job, by=person, now=timezone.now())
@@ -68,10 +70,15 @@ def cancel_job(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("core:jobs")
 
 
+def _audit_filter(request: HttpRequest, person: Person) -> admin_forms.AuditFilter:
+    """Return the filter, which lets nobody reach the acts of people outside their scope."""
+    return admin_forms.AuditFilter(request.GET or None, within=permissions.list_overseen_ids(person, "read_audit"))
+
+
 @require_GET
 def list_audit(request: HttpRequest) -> HttpResponse:
-    permissions.require(request.user, "read_audit")
-    form = admin_forms.AuditFilter(request.GET or None)
+    person = permissions.require(request.user, "read_audit")
+    form = _audit_filter(request, person)
     form.is_valid()
     page = Paginator(audit.list_entries(**form.criteria()), ROWS_A_PAGE).get_page(request.GET.get("page"))
     entries = list(page)
@@ -82,7 +89,7 @@ def list_audit(request: HttpRequest) -> HttpResponse:
 @require_GET
 def export_audit(request: HttpRequest) -> StreamingHttpResponse:
     person = permissions.require(request.user, "read_audit")
-    form = admin_forms.AuditFilter(request.GET or None)
+    form = _audit_filter(request, person)
     form.is_valid()
     # Up to here, so that the line written about this export is not part of it.
     now = timezone.now()
@@ -98,12 +105,17 @@ def export_audit(request: HttpRequest) -> StreamingHttpResponse:
 
 @require_GET
 def download_file(request: HttpRequest, pk: int) -> FileResponse:
-    """Files of official documents are open to all who sign in; any other to its uploader and to who may manage."""
+    """Files of official documents are open to all who sign in; any other to its uploader and who manages them."""
     stored = get_object_or_404(StoredFile, pk=pk)
     is_open = stored.uploaded_by_id == request.user.pk or Document.objects.filter(file=stored).exists()
-    if not is_open and not permissions.may(request.user, "manage"):
+    if not is_open and not _manages(request.user, stored):
         raise PermissionDenied("Chỉ người tải tệp lên và người quản lý mới tải tệp này về được.")
     try:
         return files.as_download(stored)
     except files.LostFile as reason:
         raise Http404(str(reason)) from None
+
+
+def _manages(person: Any, stored: StoredFile) -> bool:
+    overseen = permissions.list_overseen_ids(person, "manage")
+    return overseen is None or Person.objects.filter(pk=stored.uploaded_by_id, pk__in=overseen).exists()

@@ -249,16 +249,22 @@ def _target_names(entries: list[AuditEntry]) -> dict[tuple[str, str], str]:
 def list_entries(
     *,
     actor_id: int | None = None,
+    within: Any = None,
     action: str = "",
     target_kind: str = "",
     target_id: str = "",
     start_at: datetime | None = None,
     end_at: datetime | None = None,
 ) -> models.QuerySet[AuditEntry]:
-    """Return entries, newest first. action also names a family ("works" or "works.capacity"). [start_at, end_at)."""
+    """Return entries, newest first. action also names a family ("works" or "works.capacity"). [start_at, end_at).
+
+    within: ids of the people (a subquery or a collection) whose acts may be told; None: all, and the program's own.
+    """
     entries = AuditEntry.objects.select_related("actor", "sealed").order_by("-id")
     if actor_id is not None:
         entries = entries.filter(actor_id=actor_id)
+    if within is not None:
+        entries = entries.filter(actor_id__in=within)
     if action:
         entries = entries.filter(Q(action=action) | Q(action__startswith=action + "."))
     if target_kind:

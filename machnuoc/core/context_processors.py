@@ -59,12 +59,12 @@ def _list_own_navigation(person: Any) -> list[panels.NavigationItem]:
         panels.NavigationItem("Tổng quan", reverse("core:overview"), "dashboard", 0),
         panels.NavigationItem("Văn bản", reverse("core:documents"), "files", 70),
     ]
-    for title, name, icon, order, action in (
-        ("Tác vụ nền", "core:jobs", "activity-heartbeat", 95, "administer"),
-        ("Nhật ký", "core:audit", "shield-check", 96, "read_audit"),
+    for title, name, icon, order, is_open in (
+        ("Tác vụ nền", "core:jobs", "activity-heartbeat", 95, permissions.may_everywhere(person, "administer")),
+        ("Nhật ký", "core:audit", "shield-check", 96, permissions.may(person, "read_audit")),
     ):
         address = _address(name)
-        if address and permissions.may(person, action):
+        if address and is_open:
             items.append(panels.NavigationItem(title, address, icon, order, "Quản trị"))
     return items
 

@@ -31,6 +31,7 @@ SHEET_MAX_ROWS = 1_048_576
 _CELL_MAX_CHARS = 32_767
 _EXACT_UP_TO = 2**53  # larger whole numbers are not exact in a spreadsheet, so they go out as text
 _RUNS_AS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_AFTER_A_SEPARATOR = re.compile(r"([;\t\r\n] *)(?=[=+@]|-\S*[(!|])")
 _ILLEGAL_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _LINES_A_CHUNK = 200
 
@@ -147,10 +148,14 @@ def _csv_cell(cell: Any) -> str:
 def neutralise(text: str) -> str:
     """Return the text so that a spreadsheet reads it as text, whatever it begins with.
 
+    A spreadsheet set to Vietnamese parts cells at semicolons, so what follows one may begin a cell too.
+
     >>> neutralise("=1+1"), neutralise("Trạm A")
     ("'=1+1", 'Trạm A')
     """
-    return f"'{text}" if text.lstrip(" \n\ufeff").startswith(_RUNS_AS_FORMULA) else text
+    said = text.lstrip(" \n\ufeff")
+    guarded = text[: len(text) - len(said)] + _FORMULA_AFTER_A_SEPARATOR.sub(r"\1'", said)
+    return f"'{guarded}" if said.startswith(_RUNS_AS_FORMULA) else guarded
 
 
 # --- xlsx -----------------------------------------------------------------------------------------------------------

@@ -264,13 +264,13 @@ def _read_through(
 ) -> int:
     """Unpack one entry into nothing, as far as allowed, and return its true size: the directory of a bomb may lie.
 
-    The checksum is verified on the way, and XML parts may declare no document type (entities grow without bound).
+    The checksum is verified on the way, and XML parts may declare no document type (entities grow without bound),
+    whatever they are called: the package names its parts freely.
     """
     size_bytes = 0
     is_xml = entry.filename.lower().endswith((".xml", ".rels"))
-    parser = ParserCreate() if is_xml else None
-    if parser is not None:
-        parser.StartDoctypeDeclHandler = _refuse_doctype(name)
+    parser: XMLParserType | None = ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_doctype(name)
     with package.open(entry) as part:
         while chunk := part.read(CHUNK_BYTES):
             size_bytes += len(chunk)
@@ -278,16 +278,22 @@ def _read_through(
                 raise bomb
             if size_bytes > ZIP_RATIO_FROM_BYTES and size_bytes > ZIP_MAX_RATIO * max(entry.compress_size, 1):
                 raise bomb
-            if parser is not None:
-                _parse(parser, chunk, name)
+            if parser is not None and not _parse(parser, chunk, name, must_be_xml=is_xml):
+                parser = None  # pictures and the like; a reader of XML would stop here too
+    if parser is not None and size_bytes:
+        _parse(parser, b"", name, must_be_xml=is_xml, is_final=True)
     return size_bytes
 
 
-def _parse(parser: XMLParserType, chunk: bytes, name: str) -> None:
+def _parse(parser: XMLParserType, chunk: bytes, name: str, *, must_be_xml: bool, is_final: bool = False) -> bool:
+    """Return whether it is XML up to here. Raises RefusedFile if it must be and is not."""
     try:
-        parser.Parse(chunk)
+        parser.Parse(chunk, is_final)
     except ExpatError:
+        if not must_be_xml:
+            return False
         raise RefusedFile(f"Tệp {name} bị hỏng (XML sai). Mở lại bằng phần mềm văn phòng rồi lưu lại.") from None
+    return True
 
 
 def _refuse_doctype(name: str) -> Callable[..., None]:

@@ -9,17 +9,38 @@ from django.core.exceptions import PermissionDenied
 from machnuoc.core.models import Person
 
 _judge: Callable[..., bool] | None = None
+_overseer: Callable[..., Any] | None = None
 
 
-def set_judge(judge: Callable[..., bool]) -> None:
-    """Take `judge(person, action) -> bool` as the one that decides from now on."""
-    global _judge
-    _judge = judge
+def set_judge(judge: Callable[..., bool], overseer: Callable[..., Any] | None = None) -> None:
+    """Take `judge(person, action) -> bool` as the one that decides from now on.
+
+    overseer: `overseer(person, action)` gives the ids of those over whom the person holds the action, None for all.
+    """
+    global _judge, _overseer
+    _judge, _overseer = judge, overseer
 
 
 def may(person: Any, action: str) -> bool:
     """Return whether the person may do the action anywhere at all. Without a judge nobody may do anything."""
     return _judge is not None and bool(getattr(person, "is_authenticated", False)) and _judge(person, action)
+
+
+def list_overseen_ids(person: Any, action: str) -> Any:
+    """Return the ids of the people over whom the person holds the action, as a subquery; None for everybody."""
+    return _overseer(person, action) if _overseer is not None and may(person, action) else ()
+
+
+def may_everywhere(person: Any, action: str) -> bool:
+    """Return whether the person may do the action to everybody's: for what belongs to the whole program."""
+    return list_overseen_ids(person, action) is None
+
+
+def require_everywhere(person: Person | AnonymousUser, action: str) -> Person:
+    """Return the person. Raises PermissionDenied unless the person may do the action to everybody's."""
+    if isinstance(person, AnonymousUser) or not may_everywhere(person, action):
+        raise PermissionDenied("Việc này chạm đến cả hệ thống, nên chỉ dành cho quản trị hệ thống của toàn quốc.")
+    return person
 
 
 def require(person: Person | AnonymousUser, action: str) -> Person:

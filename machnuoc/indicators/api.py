@@ -17,6 +17,7 @@ from machnuoc.core.api import DEFAULT_PAGE, MAX_PAGE, BadQuery, Page, idempotent
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators import entry, entry_queries, lineage, queries
 from machnuoc.indicators.models import EntryForm, Metric, Scenario, State, Submission, Value
+from machnuoc.places import access
 from machnuoc.places.models import Organisation
 
 router = Router(tags=["Chỉ tiêu và số liệu"])
@@ -328,9 +329,8 @@ def get_submission(request: HttpRequest, submission_id: int):  # type: ignore[no
 def open_submission(request: HttpRequest, wanted: SubmissionIn) -> tuple[int, Any]:
     person = person_of(request)
     form = get_object_or_404(EntryForm, key=wanted.form_key)
-    organisation = get_object_or_404(
-        Organisation.objects.select_related("subject"), subject__key=wanted.organisation_key
-    )
+    visible = Organisation.objects.filter(pk__in=access.visible_subject_ids(person)).select_related("subject")
+    organisation = get_object_or_404(visible, subject__key=wanted.organisation_key)
     submission = entry.open_submission(form, organisation, _period(wanted.period), person, timezone.now())
     return 200, _detail(submission).model_dump(mode="json")
 

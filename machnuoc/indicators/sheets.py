@@ -8,13 +8,14 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, BinaryIO
-from xml.parsers.expat import ParserCreate  # core.files has refused document types already
+from xml.parsers.expat import ExpatError, ParserCreate  # core.files has refused document types already
 
 import openpyxl
 import xlsxwriter
@@ -22,6 +23,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
+from openpyxl.cell.read_only import EMPTY_CELL
 from openpyxl.utils import get_column_letter, range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
 
@@ -55,6 +57,7 @@ _HEAD_WITHIN = 10  # rows from the top in which the head may stand
 _KEY_TITLES = {folding.fold(title) for title in (KEY_TITLE, "Mã", "Khóa", "Key")}
 _FORM_LABEL, _PERIOD_LABEL = "Mã biểu", "Mã kỳ"
 _SHOWN_MERGES = 5
+_MOST_MERGES = 1_000
 
 
 class SheetError(ValueError):
@@ -316,6 +319,13 @@ def _add_row(rows: list[tuple[int, list[Any]]], number: int, cells: list[Any], n
     rows.append((number, cells))
 
 
+# What openpyxl and the parsers below it raise on parts that do not hold what they should.
+_UNREADABLE = (
+    LookupError, ValueError, TypeError, AttributeError, ArithmeticError, SyntaxError, EOFError, NotImplementedError,
+    ExpatError, zlib.error, zipfile.BadZipFile, InvalidFileException,
+)  # fmt: skip
+
+
 def _read_workbook(file: BinaryIO, name: str) -> _Table:
     broken = SheetError(f"Không đọc được tệp {name}. Mở bằng phần mềm bảng tính, lưu lại dạng .xlsx rồi tải lên.")
     try:
@@ -325,7 +335,15 @@ def _read_workbook(file: BinaryIO, name: str) -> _Table:
             sheet = _choose_sheet(sheets, name)
             sheet.reset_dimensions()  # what the file says of its size may be wrong
             table = _Table(sheet.title, [])
+            gap: Any = None
             for number, cells in enumerate(sheet.iter_rows(max_col=_MAX_COLUMNS), start=1):
+                if number > export.SHEET_MAX_ROWS:
+                    raise SheetError(
+                        f"Tệp {name} có dòng nằm ngoài giới hạn của trang tính. Chép số sang tệp mẫu rồi tải lên."
+                    )
+                if cells is gap:  # rows that the file leaves out all come as one and the same tuple
+                    continue
+                gap = cells if all(cell is EMPTY_CELL for cell in cells) else None
                 _add_row(table.rows, number, [_xlsx_cell(cell) for cell in cells], name)
             if GUIDE in sheets:
                 for label, text in sheets[GUIDE].iter_rows(max_col=2, max_row=30, values_only=True):
@@ -335,7 +353,7 @@ def _read_workbook(file: BinaryIO, name: str) -> _Table:
             book.close()
     except SheetError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, InvalidFileException):
+    except _UNREADABLE:
         raise broken from None
     return table
 
@@ -374,6 +392,9 @@ def _read_layout(file: BinaryIO, part: str, table: _Table) -> None:
         local = tag.rpartition(" ")[2]
         if local == "mergeCell" and "ref" in attributes:
             table.merged.append(attributes["ref"])
+            if len(table.merged) > _MOST_MERGES:
+                limit = vietnamese.format_number(_MOST_MERGES)
+                raise SheetError(f"Trang «{table.name}» có hơn {limit} vùng ô gộp. Bỏ gộp tất cả rồi tải lên lại.")
         elif local == "row" and attributes.get("hidden") in {"1", "true"} and "r" in attributes:
             table.hidden_rows.add(int(attributes["r"]))
 

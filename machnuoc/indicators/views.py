@@ -477,17 +477,19 @@ def _group(request: HttpRequest) -> Subject | None:
     text = request.GET.get("group", "")
     if not text:
         return None
-    found = Subject.objects.filter(
-        pk=int(text) if text.isdigit() else 0, unit__level=AdministrativeUnit.Level.PROVINCE
-    ).first()
+    found = Subject.objects.filter(pk=_whole(text), unit__level=AdministrativeUnit.Level.PROVINCE).first()
     if found is None:
         raise Http404("Không có tỉnh này.")
     return found
 
 
 def _page_number(request: HttpRequest) -> int:
-    text = request.GET.get("page", "1")
-    return min(max(int(text), 1), 10_000) if text.isdigit() else 1
+    return min(max(_whole(request.GET.get("page", "")), 1), 10_000)
+
+
+def _whole(text: str) -> int:
+    """Return the whole number that an address names, 0 where it names none or one that no row can have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
 
 @require_safe
@@ -496,11 +498,11 @@ def value(request: HttpRequest, pk: int) -> HttpResponse:
     person: Any = request.user
     shown = _get_value(request, pk)
     period = queries.period_of(shown)
-    version = request.GET.get("version", "")
+    version = _whole(request.GET.get("version", ""))
     former = None
-    if version.isdigit() and int(version) != shown.version:
+    if version and version != shown.version:
         try:
-            former = lineage.former_version(shown, int(version), person)
+            former = lineage.former_version(shown, version, person)
         except ValueChange.DoesNotExist:
             raise Http404("Số liệu này không có phiên bản đó.") from None
     root = lineage.lineage(shown, person, group=_group(request), page=_page_number(request))

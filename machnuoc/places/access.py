@@ -83,6 +83,13 @@ def visible_subject_ids(person: Person, action: str = "view", field: str = "ALL"
     return Containment.objects.filter(ancestor_id__in=scopes).values_list("descendant_id", flat=True)
 
 
+def list_overseen_ids(person: Person, action: str) -> QuerySet[Grant, int] | None:
+    """Return the ids of the people with a grant inside what the person's grants for the action cover; None for all."""
+    if sees_everything(person, action):
+        return None
+    return Grant.objects.filter(scope_id__in=visible_subject_ids(person, action)).values_list("person_id", flat=True)
+
+
 def may(person: Person, action: str, subject: Subject | int | None = None, field: str = "ALL") -> bool:
     """Return whether the person may do the action on the subject, or anywhere at all if no subject is given."""
     scopes = list_scopes(person, action, field)
@@ -101,11 +108,7 @@ def require(person: Person, action: str, subject: Subject | int | None = None, f
 
 def may_give(person: Person, scope: Subject, field: str = "ALL") -> bool:
     """Return whether the person may give or end grants there: who administers one field does not give all fields."""
-    scopes = [
-        grant.scope_id
-        for grant in _live_grants(person)
-        if "administer" in _ACTIONS[grant.role] and grant.field in {Grant.Field.ALL, field}
-    ]
+    scopes = [grant.scope_id for grant in _administering(person) if grant.field in {Grant.Field.ALL, field}]
     return scope.pk in scopes or Containment.objects.filter(ancestor_id__in=scopes, descendant=scope).exists()
 
 
@@ -114,13 +117,36 @@ def is_over(person: Person, other: Person) -> bool:
 
     Someone else's password must not be a way to rights that one does not have.
     """
-    if sees_everything(person, "administer"):
-        return True
-    scopes = set(other.grants.exclude(valid_to__lte=timezone.localdate()).values_list("scope_id", flat=True))
-    if not scopes or not may(person, "administer"):
-        return False
-    administered = Subject.objects.filter(pk__in=visible_subject_ids(person, "administer"))
-    return administered.filter(pk__in=scopes).count() == len(scopes)
+    held: dict[str, set[int]] = {}
+    for field, scope_id in other.grants.exclude(valid_to__lte=timezone.localdate()).values_list("field", "scope_id"):
+        held.setdefault(field, set()).add(scope_id)
+    if not held:  # nobody's: only who administers everything
+        scopes = [grant.scope for grant in _administering(person) if grant.field == Grant.Field.ALL]
+        return any(scope.kind == Subject.Kind.COUNTRY for scope in scopes)
+    for field, scopes in held.items():
+        within = [grant.scope_id for grant in _administering(person) if grant.field in {Grant.Field.ALL, field}]
+        reached = Containment.objects.filter(ancestor_id__in=within, descendant_id__in=scopes)
+        if reached.values("descendant_id").distinct().count() != len(scopes):
+            return False
+    return True
+
+
+def _administering(person: Person) -> list[Grant]:
+    return [grant for grant in _live_grants(person) if "administer" in _ACTIONS[grant.role]]
+
+
+def borrowed_until(person: Person, scope: Subject, field: str = "ALL") -> date | None:
+    """Return the day before which grants given there must end, if the person only stands in for who gives them."""
+    ends = []
+    for grant in _administering(person):
+        reaches = grant.scope_id == scope.pk or (
+            Containment.objects.filter(ancestor_id=grant.scope_id, descendant=scope).exists()
+        )
+        if reaches and grant.field in {Grant.Field.ALL, field}:
+            if grant.lent_from_id is None:
+                return None
+            ends.append(grant.valid_to)
+    return max((day for day in ends if day is not None), default=None)
 
 
 def require_over(person: Person, other: Person) -> None:

@@ -277,6 +277,12 @@ def give_grant(
         raise PermissionDenied("Bạn chỉ giao được quyền trong phạm vi và lĩnh vực mình quản trị.")
     if valid_from and valid_to and valid_to <= valid_from:
         raise PlacesError("Ngày kết thúc quyền phải sau ngày bắt đầu.")
+    until = access.borrowed_until(by, scope, field) if by is not None else None
+    if until is not None and (role == Grant.Role.ADMIN or valid_to is None or valid_to > until):
+        raise PlacesError(
+            f"Bạn quản trị nơi này theo ủy quyền đến trước {until:%d/%m/%Y}: chỉ giao được quyền kết thúc chậm nhất "
+            "vào ngày đó, và không giao quyền quản trị. Nhờ người đã ủy quyền."
+        )
     live = Grant.objects.filter(person=person, role=role, scope=scope, field=field, lent_from__isnull=True).filter(
         Q(valid_to__isnull=True) if valid_to is None else Q(valid_to=valid_to)
     )

@@ -30,6 +30,7 @@ def judge(monkeypatch):
     """Return a dict {action: may}; it decides for everybody."""
     allowed: dict[str, bool] = {}
     monkeypatch.setattr(permissions, "_judge", lambda person, action, *rest: allowed.get(action, False))
+    monkeypatch.setattr(permissions, "_overseer", lambda person, action: None)
     return allowed
 
 

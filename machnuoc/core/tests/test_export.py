@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -53,6 +54,19 @@ def test_text_that_would_run_as_a_formula_is_made_harmless_in_csv(text):
     cell = next(list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")))[n] for n in (1,))[0]
 
     assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["Trạm;=1+1", "Trạm; =1+1", "a;-cmd|' /C calc'!A0", "a;@SUM(A1)", "a\t=1", "a\n=1"])
+def test_text_cut_at_a_semicolon_by_a_vietnamese_spreadsheet_runs_nothing_either(text):
+    _, body = export_as("csv", rows=[(text, 1, None)])
+
+    for line in body.decode("utf-8-sig").splitlines():
+        for cell in re.split(r"[;\t]", line):
+            assert not cell.strip(' "').startswith(("=", "+", "-", "@"))
+
+
+def test_semicolons_and_minus_signs_of_a_sentence_stay_as_they_are():
+    assert export.neutralise("ống 20; -5 °C; 3-4 m") == "ống 20; -5 °C; 3-4 m"
 
 
 def test_numbers_stay_numbers_and_formulas_become_text_in_xlsx():

@@ -134,6 +134,8 @@ def test_lost_bytes_are_named_and_come_back_with_the_next_upload():
         ("thoát.xlsx", make_package({"../../etc/cron.d/x": b"x"}), "bị hỏng"),
         ("xml.xlsx", make_package({"xl/styles.xml": b"<a><b></a>"}), "XML sai"),
         ("dtd.xlsx", make_package({"xl/styles.xml": b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'}), "DOCTYPE"),
+        ("dtd.xlsx", make_package({"xl/sheet.dat": b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'}), "DOCTYPE"),
+        ("cut.xlsx", make_package({"xl/styles.xml": b"<a><b>"}), "XML sai"),
         ("nul.csv", b"a;b\n1;\x002\n", "NUL"),
         ("nhị phân.csv", bytes(range(1, 32)), "ký tự điều khiển"),
         ("u16.csv", codecs.BOM_UTF16_LE + b"a\x00\x00", "không đọc được"),
@@ -270,6 +272,7 @@ def test_the_same_file_uploaded_twice_at_once_is_kept_once():
 def test_a_file_is_for_its_uploader_for_managers_and_if_of_a_document_for_all(client, thao, monkeypatch):
     may_manage = False
     monkeypatch.setattr(permissions, "_judge", lambda person, action, *rest: action == "manage" and may_manage)
+    monkeypatch.setattr(permissions, "_overseer", lambda person, action: None)
     stored = keep(PDF, "kế hoạch số 79.pdf", by=thao)
     address = reverse("core:file", args=[stored.pk])
     hai = Person.objects.create_user("hai", "mot mat khau dai", full_name="Ngô Hải")

@@ -37,6 +37,7 @@ def minh(db) -> Person:
 def judge(monkeypatch):
     allowed: dict[str, bool] = {}
     monkeypatch.setattr(permissions, "_judge", lambda person, action, *rest: allowed.get(action, False))
+    monkeypatch.setattr(permissions, "_overseer", lambda person, action: None)
     return allowed
 
 

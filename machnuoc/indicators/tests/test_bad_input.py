@@ -1,6 +1,7 @@
 """What people send that is not right: each gets a clear message, and nothing is half-written."""
 
 import io
+import time
 import zipfile
 from datetime import date, datetime
 
@@ -288,3 +289,58 @@ def test_what_was_typed_as_a_formula_is_plain_text_in_the_template(world):
 
     assert "=cmd|' /C calc'!A0" in names and kinds == {"s"}
     assert b"'=cmd" in sheets.template_csv(world.form, world.south, entry_world.JULY)
+
+
+# --- files made to harm ---------------------------------------------------------------------------------------------
+
+SHEET_PART = "xl/worksheets/sheet1.xml"
+
+
+def change_part(content, part, change):
+    """Return the workbook with one part changed."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, change(old.read(name)) if name == part else old.read(name))
+    return made.getvalue()
+
+
+def add_row(number):
+    row = f'<row r="{number}"><c r="A{number}" t="inlineStr"><is><t>x</t></is></c></row></sheetData>'
+    return lambda part: part.replace(b"</sheetData>", row.encode())
+
+
+@pytest.mark.parametrize("number", [1_048_577, 2_000_000_000, 10**18])
+def test_a_row_beyond_the_end_of_every_sheet_does_not_keep_the_program_busy(world, number):
+    content = change_part(make_book(GOOD), SHEET_PART, add_row(number))
+
+    with pytest.raises(sheets.SheetError, match="dòng"):
+        receive(world, content)
+
+
+def test_a_last_row_far_below_is_read_at_once_and_not_lost(world):
+    content = change_part(make_book(GOOD), SHEET_PART, add_row(1_048_576))
+    began = time.monotonic()
+
+    found = sheets.preview(receive(world, content), by=world.writer, now=at(5))
+
+    assert [row.number for row in found.rejected] == [1_048_576]
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("change", [lambda part: part[: len(part) // 2], lambda part: b"", lambda part: b"<a>"])
+def test_a_workbook_with_a_cut_part_is_refused(world, change):
+    with pytest.raises((sheets.SheetError, files.RefusedFile), match=r"Không đọc được|hỏng"):
+        receive(world, change_part(make_book(GOOD), SHEET_PART, change))
+
+
+def test_thousands_of_merged_ranges_are_refused_at_once(world):
+    merged = "".join(f'<mergeCell ref="A{row}:B20000"/>' for row in range(2, 5002))
+    content = change_part(
+        make_book(GOOD),
+        SHEET_PART,
+        lambda part: part.replace(b"</sheetData>", f"</sheetData><mergeCells>{merged}</mergeCells>".encode()),
+    )
+
+    with pytest.raises(sheets.SheetError, match="ô gộp"):
+        receive(world, content)
