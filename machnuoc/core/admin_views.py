@@ -118,4 +118,6 @@ def download_file(request: HttpRequest, pk: int) -> FileResponse:
 
 def _manages(person: Any, stored: StoredFile) -> bool:
     overseen = permissions.list_overseen_ids(person, "manage")
-    return overseen is None or Person.objects.filter(pk=stored.uploaded_by_id, pk__in=overseen).exists()
+    if overseen is None or stored.uploaded_by_id is None:
+        return overseen is None
+    return Person.objects.filter(pk=stored.uploaded_by_id).filter(pk__in=overseen).exists()

@@ -14,7 +14,7 @@ LOADED_AT = datetime(2026, 6, 1, 2, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def demo_data_database(django_db_setup, django_db_blocker) -> Iterator[str]:
+def demo_data_database(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
     """Load the plans once a run into a copy of the empty database, and return its name."""
     from machnuoc.demo import load
 
@@ -27,7 +27,7 @@ def demo_data_database(django_db_setup, django_db_blocker) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def demo_data(demo_data_database, django_db_blocker) -> Iterator[None]:
+def demo_data(demo_data_database: str, django_db_blocker: Any) -> Iterator[None]:
     """Let the tests of a module work on the loaded plans; what each one writes is rolled back as everywhere.
 
     Use it with `db`: pytestmark = pytest.mark.usefixtures("demo_data", "db").
