@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-pytest_plugins = ["machnuoc.core.tests.append_only"]
+pytest_plugins = ["machnuoc.core.tests.append_only", "machnuoc.demo.tests.database"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,11 +1,9 @@
 """Fixtures of the tests that cross rooms: the demonstration, the program as a process of its own, a real browser."""
 
-import contextlib
 import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -18,7 +16,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,56 +92,9 @@ def find_chromium() -> str | None:
 # --- the demonstration, in the database of the tests ------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def demo_database(django_db_setup, django_db_blocker) -> Iterator[str]:
-    """Load the plans once a run into a database beside the empty one, and return its name."""
-    from machnuoc.demo import load
-
-    with django_db_blocker.unblock():
-        empty = str(connection.settings_dict["NAME"])
-        name, drop = _copy_database(empty)
-        with _use_database(name):
-            load.load_demo(timezone.now())
-        yield name
-        drop()
-
-
 @pytest.fixture(scope="module")
-def demo(demo_database, django_db_blocker) -> Iterator[None]:
+def demo(demo_data) -> None:
     """Let the tests of a module work on the loaded plans; what each one writes is rolled back as everywhere."""
-    with django_db_blocker.unblock(), _use_database(demo_database):
-        yield
-
-
-@contextlib.contextmanager
-def _use_database(name: str) -> Iterator[None]:
-    before = connection.settings_dict["NAME"]
-    connection.close()
-    connection.settings_dict["NAME"] = name
-    try:
-        yield
-    finally:
-        connection.close()
-        connection.settings_dict["NAME"] = before
-
-
-def _copy_database(name: str):
-    """Return the name of a copy of the database, and what drops the copy again."""
-    connection.close()
-    copy = f"{name}_demo"
-    if connection.vendor == "sqlite":
-        Path(copy).unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(name)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-        return copy, Path(copy).unlink
-    with _postgresql_admin() as admin:
-        admin.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
-
-    def drop() -> None:
-        with _postgresql_admin() as admin:
-            admin.execute(f'DROP DATABASE "{copy}" WITH (FORCE)')
-
-    return copy, drop
 
 
 def _postgresql_admin():

@@ -1,0 +1,69 @@
+"""How often pages and endpoints ask the database: seldom, and no more often for more rows."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from machnuoc.core.models import Person
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo")]
+
+MOST = 15
+MOST_ON_THE_OVERVIEW = 25  # the panels of every room stand on it
+PAGES = [
+    "/thong-bao/", "/van-ban/", "/tim-kiem/?q=hoa+binh", "/dia-ban/", "/dia-ban/?q=dong", "/ban-do/", "/to-chuc/",
+    "/chi-tieu/", "/nhap-lieu/", "/cong-trinh/", "/cong-trinh/ban-do/", "/cong-trinh/bieu-do/",
+    "/chi-tieu/works.utilisation_households_pct/",
+]  # fmt: skip
+ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
+LISTS = ["units", "organisations", "works", "metrics", "values", "submissions"]
+
+
+def _sign_in(username: str) -> Client:
+    client = Client()
+    client.force_login(Person.objects.get(username=username), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def _count(client: Client, address: str) -> tuple[int, str]:
+    """Return the queries of the second visit (the first fills what is kept in memory), and what they were."""
+    assert client.get(address).status_code == 200
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        client.get(address)
+    return len(asked), "\n".join(query["sql"][:150] for query in asked)
+
+
+@pytest.mark.parametrize("username", ["quantri", "qn.lanhdao", "qn.binhchanh", "cb.soxaydung"])
+@pytest.mark.parametrize("address", PAGES)
+def test_a_main_page_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("address", ADMIN_PAGES)
+def test_an_administrators_page_asks_the_database_seldom(address):
+    count, asked = _count(_sign_in("quantri"), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_an_endpoint_asks_no_more_often_for_more_rows(name):
+    client = _sign_in("quantri")
+
+    few, _ = _count(client, f"/api/v1/{name}?limit=3")
+    many, asked = _count(client, f"/api/v1/{name}?limit=200")
+
+    assert few <= many <= few + 1, asked  # a page that holds nothing may spare the look at what belongs to its rows
+    assert many <= MOST
+
+
+@pytest.mark.parametrize("username", ["quantri", "qn.lanhdao", "qn.binhchanh", "cb.soxaydung"])
+def test_the_overview_asks_the_database_a_fixed_number_of_times(username):
+    count, asked = _count(_sign_in(username), "/")
+
+    assert count <= MOST_ON_THE_OVERVIEW, f"{count} queries\n{asked}"
