@@ -1,9 +1,12 @@
 """What somebody tries who wants more than is theirs, or wants the program to fall over."""
 
 import json
+import os
 from datetime import timedelta
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -168,6 +171,31 @@ def test_nul_is_refused_in_forms_and_in_any_body_of_the_api():
             "/api/v1/submissions", body, content_type=content_type, headers={"Authorization": f"Bearer {raw}"}
         )
         assert answer.status_code == 400, content_type
+
+
+def test_a_body_without_end_fills_no_disk_not_even_before_sign_in(settings, monkeypatch):
+    settings.UPLOAD_MAX_BYTES = 100_000
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    sizes: list[int] = []
+    complete = TemporaryFileUploadHandler.file_complete
+
+    def measure(handler: TemporaryFileUploadHandler, file_size: int):  # type: ignore[no-untyped-def]
+        sizes.append(os.path.getsize(handler.file.temporary_file_path()))
+        return complete(handler, file_size)
+
+    monkeypatch.setattr(TemporaryFileUploadHandler, "file_complete", measure)
+    Client().post(reverse("core:sign_in"), {"f": SimpleUploadedFile("to.bin", bytes(5_000_000))})
+    answer = browser_of("qn.binhchanh").post(
+        reverse("indicators:import"),
+        {
+            "form": EntryForm.objects.get(key="tram-thang").pk,
+            "period": "2026-07",
+            "file": SimpleUploadedFile("to.xlsx", bytes(5_000_000)),
+        },
+    )
+
+    assert len(sizes) == 2 and max(sizes) <= 100_001
+    assert answer.status_code == 422 and "quá lớn" in answer.content.decode()
 
 
 # --- what stays behind, and who is who --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ all. Nothing here reads a whole file into memory.
 
 import codecs
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -155,6 +156,12 @@ def _received(stream: BinaryIO, name: str) -> Iterator[tuple[Path, str, int]]:
         if size_bytes == 0:
             raise RefusedFile(f"Tệp {name} rỗng (0 byte). Kiểm tra lại tệp trên máy rồi tải lên lại.")
         yield path, digest.hexdigest(), size_bytes
+    except OSError as reason:
+        if reason.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise RefusedFile(
+            f"Chưa nhận được tệp {name}: ổ đĩa của máy chủ đã đầy. Báo quản trị hệ thống, rồi tải lên lại."
+        ) from None
     finally:
         path.unlink(missing_ok=True)
 

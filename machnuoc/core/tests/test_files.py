@@ -1,5 +1,7 @@
 import codecs
+import errno
 import io
+import os
 import threading
 import tracemalloc
 import zipfile
@@ -299,3 +301,15 @@ def test_a_download_is_saved_and_not_shown(client, thao):
     assert response["X-Content-Type-Options"] == "nosniff"
     files.path_of(stored).unlink()
     assert client.get(reverse("core:file", args=[stored.pk])).status_code == 404
+
+
+@pytest.mark.django_db
+def test_a_full_disk_is_told_and_leaves_nothing(monkeypatch):
+    def refuse(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    with pytest.raises(RefusedFile, match="ổ đĩa của máy chủ đã đầy"):
+        keep(PDF, "kế hoạch.pdf")
+    assert list_kept() == [] and not StoredFile.objects.exists()
