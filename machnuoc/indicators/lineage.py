@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -577,14 +578,22 @@ class _Sum:
     def of(cls, value: Value) -> "_Sum":
         return cls(value, bool(value.formula_id))
 
+    @cached_property
+    def _is_as_today(self) -> bool:
+        return containment.is_as_today(_last_day(self.value))
+
+    def _lies_in(self, subject_id: int) -> Q:
+        day = _last_day(self.value)
+        return Q(subject_id__in=containment.list_descendants(subject_id, day, as_today=self._is_as_today))
+
     def parts(self, within: Subject | None = None) -> QuerySet[Value]:
         """Return the values of the parts, sub-works apart: they lie in their work."""
         value, kind = self.value, self.value.metric.subject_kind
         rows = _same_slice(value).filter(subject__kind=kind, parts_present__gt=0)
         if value.subject.kind != Subject.Kind.COUNTRY:
-            rows = rows.filter(_lies_in(value.subject_id, _last_day(value)))
+            rows = rows.filter(self._lies_in(value.subject_id))
         if within is not None:
-            rows = rows.filter(_lies_in(within.pk, _last_day(value)))
+            rows = rows.filter(self._lies_in(within.pk))
         if kind == Subject.Kind.WORK:
             inside = ParentLink.objects.filter(
                 containment.valid_on(_last_day(value)),
@@ -639,10 +648,6 @@ class _Sum:
 def _last_day(value: Value) -> date:
     """Return the day whose places and operators the figure was summed over."""
     return queries.period_of(value).end_date - timedelta(days=1)
-
-
-def _lies_in(subject_id: int, day: date) -> Q:
-    return Q(subject_id__in=containment.list_descendants(subject_id, day))
 
 
 def _ratio(version: FormulaVersion, metric: Metric, top: int, bottom: int) -> int | None:

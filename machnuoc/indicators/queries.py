@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 
 from machnuoc.core import folding, units, vietnamese
 from machnuoc.core.figures import figure_text
@@ -368,13 +368,22 @@ def list_other_periods(value: Value, *, limit: int = 12) -> list[Value]:
     return list(others.select_related(*SHOWN).order_by("-period_start", "scenario")[:limit])
 
 
+# A sum that stands on less than half of its parts (the first station has reported) does not push out a fuller one.
+_STANDS_ON_ENOUGH = Case(When(parts_total__lte=F("parts_present") * 2, then=1), default=0)
+
+
 def _newest(values: QuerySet[Value]) -> QuerySet[Value]:
-    """Keep of each metric, subject, scenario and kind of period the newest figure that says something."""
-    newer = Value.objects.filter(
+    """Keep of each metric, subject, scenario and kind of period the newest figure that stands on enough parts.
+
+    Where none does, the newest one that says something.
+    """
+    better = Value.objects.annotate(is_enough=_STANDS_ON_ENOUGH).filter(
+        Q(is_enough__gt=OuterRef("is_enough"))
+        | Q(is_enough=OuterRef("is_enough"), period_start__gt=OuterRef("period_start")),
         subject_id=OuterRef("subject_id"), metric_id=OuterRef("metric_id"), period_kind=OuterRef("period_kind"),
-        scenario=OuterRef("scenario"), period_start__gt=OuterRef("period_start"), parts_present__gt=0,
+        scenario=OuterRef("scenario"), parts_present__gt=0,
     )  # fmt: skip
-    return values.filter(~Exists(newer), parts_present__gt=0)
+    return values.annotate(is_enough=_STANDS_ON_ENOUGH).filter(~Exists(better), parts_present__gt=0)
 
 
 @dataclass

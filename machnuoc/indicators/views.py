@@ -140,7 +140,10 @@ def _address(request: HttpRequest, **changes: str) -> str:
 
 
 def _choose_slice(request: HttpRequest, slices: list[queries.Slice]) -> queries.Slice | None:
-    """Return the slice that the address asks for, else the newest of what is done, else the newest plan."""
+    """Return the slice that the address asks for, else the newest of what is done, else the newest plan.
+
+    Newest means: of those with at least half as many figures as the fullest one of its kind.
+    """
     if not slices:
         return None
     period, scenario = request.GET.get("period", ""), request.GET.get("scenario", "")
@@ -155,7 +158,10 @@ def _choose_slice(request: HttpRequest, slices: list[queries.Slice]) -> queries.
         return None
     if scenario:
         return found[0]
-    return next((row for row in found if row.scenario == Scenario.ACTUAL), found[0])
+    done = [row for row in found if row.scenario == Scenario.ACTUAL] or found
+    kind = done[0].period.kind
+    fullest = max(row.count for row in done if row.period.kind == kind)
+    return next(row for row in done if row.period.kind == kind and row.count * 2 >= fullest)
 
 
 def _period_links(

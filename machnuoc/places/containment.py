@@ -46,9 +46,14 @@ def list_pairs(descendants: QuerySet[Subject], day: date) -> list[tuple[int, int
     return pairs
 
 
-def list_descendants(ancestor_id: int, day: date) -> "QuerySet[Containment, int] | list[int]":
-    """Return the ids of all that lay in the subject on the day, itself included, for `subject_id__in=`."""
-    if is_as_today(day):
+def list_descendants(
+    ancestor_id: int, day: date, *, as_today: bool | None = None
+) -> "QuerySet[Containment, int] | list[int]":
+    """Return the ids of all that lay in the subject on the day, itself included, for `subject_id__in=`.
+
+    as_today: what is_as_today said of the day, where the caller has asked already.
+    """
+    if is_as_today(day) if as_today is None else as_today:
         return Containment.objects.filter(ancestor_id=ancestor_id).values_list("descendant_id", flat=True)
     children: dict[int, set[int]] = {}
     for child, parent in ParentLink.objects.filter(valid_on(day)).values_list("child_id", "parent_id"):

@@ -255,3 +255,23 @@ def test_lists_ask_a_fixed_number_of_times(django_assert_num_queries):
         queries.list_warnings(reader)
     with django_assert_num_queries(1):
         queries.changes_since(reader, datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def report(work: str, period: Period) -> None:
+    operations.state_fact(
+        metric=Metric.objects.get(key="works.households_connected"), subject=Subject.objects.get(key=work),
+        period=period, number=Decimal(1_300), state=State.APPROVED, now=datetime(2026, 7, 1, tzinfo=UTC),
+    )  # fmt: skip
+    operations.recompute_dirty(datetime(2026, 7, 1, tzinfo=UTC))
+
+
+def test_the_first_station_to_report_a_year_does_not_push_out_the_sum_of_all():
+    report("work.qn.binh-chanh", NEXT)
+    centre, station = Subject.objects.get(key="org.qn.trung-tam"), Subject.objects.get(key="work.qn.binh-chanh")
+
+    def newest(subject: Subject) -> Value | None:
+        return next(row.value for row in queries.latest(subject) if row.metric.key == "works.households_connected")
+
+    assert value("works.households_connected", "org.qn.trung-tam", 2026).number == 1_300
+    assert newest(centre).number == 25_330
+    assert newest(station).number == 1_300
