@@ -62,8 +62,7 @@ def put_metric(*, key: str, by: Person | None = None, **fields: object) -> Metri
     for name in {"unit", "decimals", "subject_kind"} & changed.keys():
         if Fact.objects.filter(metric=metric).exists() or Value.objects.filter(metric=metric).exists():
             raise IndicatorsError(
-                f"Không đổi được {_LABELS[name]} của «{metric.name}»: đã có số liệu. "
-                "Tạo chỉ tiêu mới với khóa khác."
+                f"Không đổi được {_LABELS[name]} của «{metric.name}»: đã có số liệu. Tạo chỉ tiêu mới với khóa khác."
             )
     for name, value in changed.items():
         setattr(metric, name, value)
@@ -231,9 +230,7 @@ def put_band_scheme(
             )
         live.valid_to = valid_from
         live.save(update_fields=["valid_to"])
-    scheme = BandScheme.objects.create(
-        metric=metric, scope=scope, name=name, valid_from=valid_from, passage=passage
-    )
+    scheme = BandScheme.objects.create(metric=metric, scope=scope, name=name, valid_from=valid_from, passage=passage)
     Band.objects.bulk_create(
         [
             Band(
