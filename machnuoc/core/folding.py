@@ -1,6 +1,7 @@
 """Vietnamese text for search and for sorting: spelling variants that a reader takes for the same become the same."""
 
 import unicodedata
+from functools import lru_cache
 
 # đ has no decomposition in Unicode. Eth, African d and d with a bar through it look the same and do turn up: keyboards
 # and scans give Ð (U+00D0) where Đ (U+0110) is meant.
@@ -41,6 +42,7 @@ def fold(text: str) -> str:
     return " ".join("".join(char if char.isalnum() else " " for char in letters).translate(_D_WITH_STROKE).split())
 
 
+@lru_cache(maxsize=20_000)
 def sort_key(text: str) -> str:
     """Return an ASCII key by which names sort in the order of the Vietnamese alphabet.
 

@@ -344,6 +344,8 @@ def format_number(value: Decimal | int | float | None, decimals: int | None = No
     """
     if value is None:
         return NO_FIGURE
+    if type(value) is int and not decimals:  # most figures are, and pages show hundreds
+        return f"{value:,}".replace(",", ".")
     exact = _to_exact(value)
     if not exact.is_finite():
         raise ValueError(f"cannot format {exact}")

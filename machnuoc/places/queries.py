@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from django.db.models import Count, Prefetch, Q, QuerySet
 
@@ -14,7 +13,7 @@ from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Pare
 # Subjects that can be searched for by name: what a grant can be about.
 _SEARCHED_KINDS = (search_entries.UNIT, search_entries.ORGANISATION, search_entries.URBAN_AREA, "work")
 
-sort_key = lru_cache(maxsize=20_000)(folding.sort_key)
+sort_key = folding.sort_key
 
 
 def get_country() -> Subject:

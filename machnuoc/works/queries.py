@@ -1,17 +1,19 @@
 """What reads water works: the list with its figures and sums, and all that the page of one work shows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, When
 
 from machnuoc.core import audit, search
 from machnuoc.core.models import AuditEntry, Person
 from machnuoc.core.vietnamese import format_number, format_percent, round_half_up
-from machnuoc.indicators.models import PeriodKind, Scenario, Value
+from machnuoc.indicators.models import Metric, PeriodKind, Scenario, Value
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, ParentLink, PrintedName, Subject
 from machnuoc.places.queries import sort_key
@@ -36,6 +38,8 @@ _FIGURE_NAMES = {
     (GROWTH, 1): "growth", (GROWTH_PCT, 1): "growth_pct",
 }  # fmt: skip
 FIGURES = tuple(_FIGURE_NAMES.values())  # the names under which rows and sums hold their figures
+_NO_VALUES: Mapping[str, Any] = MappingProxyType(dict.fromkeys(FIGURES))
+_MANY_WORKS = 200  # above it the communes are offered only within a province: nobody scrolls through 1,000
 
 ABOVE_DESIGN = "above_design"
 PLANNED_ABOVE_DESIGN = "planned_above_design"
@@ -60,7 +64,7 @@ class Filters:
     plan_year: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """One line of the list. Numbers are households; a work with sub-schemes counts theirs in, `own` leaves them out."""
 
@@ -71,13 +75,13 @@ class Row:
     sector: str
     status: str
     parent_id: int | None
-    parent_name: str
     operator_id: int | None
-    operator: str
-    operator_key: str
-    team: str
+    team_id: int | None
     latitude: float | None
     longitude: float | None
+    parent_name: str = ""
+    operator: str = ""
+    team: str = ""
     design: int | None = None
     connected: int | None = None
     planned: int | None = None
@@ -87,7 +91,7 @@ class Row:
     depth: int = 0
     parts: list["Row"] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    values: dict[str, Value | None] = field(default_factory=lambda: dict.fromkeys(FIGURES))
+    values: Mapping[str, "Value | Stored | None"] = field(default_factory=lambda: _NO_VALUES)
     is_at_centre: bool = False  # the point is that of the commune, not of the work
 
     @property
@@ -186,13 +190,13 @@ class Selection:
     def plan_year_label(self) -> str:
         return str(self.plan_year)
 
-    @property
+    @cached_property
     def only_operator(self) -> Row | None:
         """Return any row if one operator runs all works of the selection: its name then need not stand in each line."""
         operators = {row.operator_id for row in self.rows}
         return self.roots[0] if len(operators) == 1 and None not in operators else None
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         return list(flatten(self.roots))
 
@@ -200,7 +204,8 @@ class Selection:
 def flatten(roots: Iterable[Row]) -> Iterable[Row]:
     for row in roots:
         yield row
-        yield from flatten(row.parts)
+        if row.parts:
+            yield from flatten(row.parts)
 
 
 def list_works(visible_to: Person) -> QuerySet[Work]:
@@ -246,18 +251,23 @@ def select(visible_to: Person, filters: Filters, sort: str = "", *, today: date)
     """
     works = list_works(visible_to)
     rows = {row.pk: row for row in _read_rows(works)}
-    last = latest_plan_year(today)
+    metrics = _read_metrics(today)
+    last = metrics.plan_year
     plan_year = filters.plan_year or last
-    _fill_numbers(rows, works, plan_year)
-    places = _read_places(works)
-    matched = set(search.matching_ids(search_entries.WORK, filters.q)) if filters.q.strip() else None
-    chosen = {pk for pk, row in rows.items() if _is_asked_for(row, filters, places, matched)}
+    _fill_numbers(rows, metrics, plan_year)
+    conditions = [
+        *([set(search.matching_ids(search_entries.WORK, filters.q))] if filters.q.strip() else []),
+        *([_ids_in(works, filters.province)] if filters.province else []),
+        *([_ids_in(works, filters.commune)] if filters.commune else []),
+    ]
+    chosen = {
+        pk for pk, row in rows.items() if all(pk in found for found in conditions) and _is_asked_for(row, filters)
+    }
     for row in rows.values():  # the sub-schemes of a work that was found come along
-        if _ancestors(row, rows) & chosen:
+        if row.parent_id is not None and _ancestors(row, rows) & chosen:
             chosen.add(row.pk)
-    for row in rows.values():
-        row.is_at_centre = (row.latitude, row.longitude) in places.points.get(row.pk, set())
-    roots = _as_trees([rows[pk] for pk in chosen], sort)
+    roots = _as_trees([row for pk, row in rows.items() if pk in chosen], sort)
+    provinces, communes = _list_units(works, filters, len(rows))
     return Selection(
         filters=filters,
         roots=roots,
@@ -265,45 +275,79 @@ def select(visible_to: Person, filters: Filters, sort: str = "", *, today: date)
         visible_count=len(rows),
         plan_year=plan_year,
         plan_years=sorted({*range(last, last - 5, -1), plan_year}, reverse=True),
-        provinces=places.provinces,
-        communes=[choice for pk, choice in places.communes if not filters.province or pk == filters.province],
+        provinces=provinces,
+        communes=communes,
         operators=_operators(rows.values()),
     )
 
 
 def _read_rows(works: QuerySet[Work]) -> Iterable[Row]:
-    columns = (
-        "pk", "subject__key", "subject__name", "kind", "sector", "status", "parent_id", "parent__subject__name",
-        "operator_id", "operator__subject__name", "operator__subject__key", "team__subject__name",
-        "subject__latitude", "subject__longitude",
-    )  # fmt: skip
-    for found in works.values_list(*columns):
-        cells: list[Any] = [
-            "" if cell is None and column.endswith(("name", "key")) else cell
-            for column, cell in zip(columns, found, strict=True)
-        ]
-        yield Row(*cells)
+    """Return the rows. The few names that many works share are read once each, in a query of their own."""
+    rows = [
+        Row(*found)
+        for found in works.values_list(
+            "pk", "subject__key", "subject__name", "kind", "sector", "status", "parent_id", "operator_id", "team_id",
+            "subject__latitude", "subject__longitude",
+        )
+    ]  # fmt: skip
+    named = {pk for row in rows for pk in (row.parent_id, row.operator_id, row.team_id) if pk is not None}
+    names = dict(Subject.objects.filter(pk__in=named).values_list("pk", "name")) if named else {}
+    for row in rows:
+        if row.parent_id is not None:
+            row.parent_name = names[row.parent_id]
+        if row.operator_id is not None:
+            row.operator = names[row.operator_id]
+        if row.team_id is not None:
+            row.team = names[row.team_id]
+    return rows
 
 
-def latest_plan_year(today: date) -> int:
-    """Return the latest year that any work has a plan for; without plans the present year."""
-    found = Value.objects.filter(metric__key=PLANNED, period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL).aggregate(
-        last=Max("period_start")
-    )["last"]
-    return found.year if found else today.year
+@dataclass(frozen=True)
+class _Metrics:
+    """Which metrics the numbers of the list are, and the latest year that any work has a plan for."""
+
+    ids: dict[str, int]
+    plan_year: int
 
 
-def _fill_numbers(rows: dict[int, Row], works: QuerySet[Work], plan_year: int) -> None:
-    starts = {date(plan_year - 1, 1, 1): 0, date(plan_year, 1, 1): 1}
-    names = dict(zip(_NUMBERS, ("connected", "design", "planned", "design_planned"), strict=True))
-    found = Value.objects.filter(
-        metric__key__in={key for key, _ in _NUMBERS}, period_kind=PeriodKind.YEAR, period_start__in=starts,
-        scenario=Scenario.ACTUAL, subject_id__in=works.values("pk"), number__isnull=False,
-    ).values_list("subject_id", "metric__key", "period_start", "number")  # fmt: skip
-    for subject_id, key, start, number in found:
-        name = names.get((key, starts[start]))
-        if name:
-            setattr(rows[subject_id], name, number)
+def _read_metrics(today: date) -> _Metrics:
+    """Ask for both at once. Without plans the year is the present one."""
+    newest = Value.objects.filter(metric=OuterRef("pk"), period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL)
+    last = Subquery(newest.order_by("-period_start").values("period_start")[:1])
+    ids: dict[str, int] = {}
+    plan_year = today.year
+    for key, pk, start in Metric.objects.filter(key__in={key for key, _ in _NUMBERS}).values_list("key", "pk", last):
+        ids[key] = pk
+        if key == PLANNED and start is not None:
+            plan_year = start.year
+    return _Metrics(ids, plan_year)
+
+
+def _fill_numbers(rows: dict[int, Row], metrics: _Metrics, plan_year: int) -> None:
+    fields_of = {
+        (CONNECTED, 0): "connected",
+        (DESIGN, 0): "design",
+        (PLANNED, 1): "planned",
+        (DESIGN, 1): "design_planned",
+    }
+    wanted = Q()
+    slots: dict[tuple[int, int], str] = {}
+    for (key, later), name in fields_of.items():
+        if key in metrics.ids:
+            wanted |= Q(metric_id=metrics.ids[key], period_start=date(plan_year - 1 + later, 1, 1))
+            slots[metrics.ids[key], later] = name
+    if not slots:
+        return
+    values = Value.objects.filter(wanted, period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL, number__isnull=False)
+    if len(rows) < _MANY_WORKS:  # of more, reading the figures of all is less work than asking for each
+        values = values.filter(subject_id__in=list(rows))
+    # A whole number for the year: turning the text of SQLite into days takes longer than all the rest.
+    later_year = Case(When(period_start=date(plan_year, 1, 1), then=1), default=0, output_field=IntegerField())
+    for subject_id, metric_id, later, number in values.values_list("subject_id", "metric_id", later_year, "number"):
+        row = rows.get(subject_id)
+        name = slots.get((metric_id, later))
+        if row is not None and name is not None:
+            setattr(row, name, number)
     _take_parts_off(rows)
 
 
@@ -311,68 +355,63 @@ def _take_parts_off(rows: dict[int, Row]) -> None:
     """Give each row the numbers of its own line: the whole without its sub-schemes."""
     below: dict[int, list[Row]] = {}
     for row in rows.values():
+        row.connected_own, row.planned_own = row.connected, row.planned
         if row.parent_id in rows:
             below.setdefault(row.parent_id, []).append(row)
-    for row in rows.values():
-        parts = below.get(row.pk, [])
-        row.connected_own = _less(row.connected, [part.connected for part in parts])
-        row.planned_own = _less(row.planned, [part.planned for part in parts])
+    for pk, parts in below.items():
+        whole = rows[pk]
+        whole.connected_own = _less(whole.connected, [part.connected for part in parts])
+        whole.planned_own = _less(whole.planned, [part.planned for part in parts])
 
 
 def _less(whole: int | None, parts: list[int | None]) -> int | None:
     return None if whole is None else whole - sum(part for part in parts if part is not None)
 
 
-@dataclass
-class _Places:
-    """Where works lie: unit ids by work, and the choices of the filters."""
-
-    of: dict[int, set[int]]
-    points: dict[int, set[tuple[float | None, float | None]]]
-    provinces: list[Choice]
-    communes: list[tuple[int, Choice]]  # with the id of the province
+def _ids_in(works: QuerySet[Work], unit_id: int) -> set[int]:
+    return set(works.filter(subject__contained_in__ancestor_id=unit_id).values_list("pk", flat=True))
 
 
-def _read_places(works: QuerySet[Work]) -> _Places:
-    # Two short queries: joined into one, SQLite walks all communes of the country instead of the works.
-    pairs = list(
-        Containment.objects.filter(descendant_id__in=works.values("pk")).values_list("descendant_id", "ancestor_id")
+def _list_units(works: QuerySet[Work], filters: Filters, count: int) -> tuple[list[Choice], list[Choice]]:
+    """Return the provinces and communes where works lie, for the filters; communes of the province asked for."""
+    holds = Exists(Containment.objects.filter(ancestor_id=OuterRef("pk"), descendant_id__in=works.values("pk")))
+    levels = AdministrativeUnit.Level
+    wanted = Q(level=levels.PROVINCE)
+    if filters.province:
+        wanted |= Q(level=levels.COMMUNE, parent_id=filters.province)
+    elif count <= _MANY_WORKS:  # from the works: asking every commune of the country takes longer
+        pairs = Containment.objects.filter(descendant_id__in=works.values("pk"))
+        wanted |= Q(level=levels.COMMUNE, pk__in=pairs.values("ancestor_id"))
+    elif filters.commune:
+        wanted |= Q(level=levels.COMMUNE, pk=filters.commune)
+    found = AdministrativeUnit.objects.filter(wanted).filter(holds)
+    units = list(found.values_list("pk", "level", "full_name", "parent__full_name"))
+    provinces = [Choice(pk, name) for pk, level, name, _ in units if level == levels.PROVINCE]
+    communes = [Choice(pk, name, above or "") for pk, level, name, above in units if level == levels.COMMUNE]
+    provinces.sort(key=lambda choice: sort_key(choice.name))
+    communes.sort(key=lambda choice: (sort_key(choice.group), sort_key(choice.name)))
+    return provinces, communes
+
+
+def mark_centres(rows: Iterable[Row], visible_to: Person) -> None:
+    """Say of the rows which points are those of a commune, not of the work. One query."""
+    rows = list(rows)
+    works = list_works(visible_to)
+    if len(rows) < _MANY_WORKS:
+        works = works.filter(pk__in=[row.pk for row in rows])
+    there = works.filter(
+        subject__contained_in__ancestor__unit__level=AdministrativeUnit.Level.COMMUNE,
+        subject__contained_in__ancestor__latitude=F("subject__latitude"),
+        subject__contained_in__ancestor__longitude=F("subject__longitude"),
     )
-    units = {
-        unit.pk: unit
-        for unit in AdministrativeUnit.objects.filter(
-            pk__in={above for _, above in pairs},
-            level__in=[AdministrativeUnit.Level.PROVINCE, AdministrativeUnit.Level.COMMUNE],
-        ).select_related("subject", "parent")
-    }
-    places = _Places({}, {}, [], [])
-    for work_id, unit_id in pairs:
-        unit = units.get(unit_id)
-        if unit is None:
-            continue
-        places.of.setdefault(work_id, set()).add(unit_id)
-        if unit.level == AdministrativeUnit.Level.COMMUNE and unit.subject.latitude is not None:
-            places.points.setdefault(work_id, set()).add((unit.subject.latitude, unit.subject.longitude))
-    provinces: dict[int, str] = {}
-    communes: dict[int, tuple[int, Choice]] = {}
-    for unit in units.values():
-        if unit.level == AdministrativeUnit.Level.PROVINCE:
-            provinces[unit.pk] = unit.full_name
-        else:
-            above = unit.parent.full_name if unit.parent else ""
-            communes[unit.pk] = (unit.parent_id or 0, Choice(unit.pk, unit.full_name, above))
-    places.provinces = sorted((Choice(pk, name) for pk, name in provinces.items()), key=lambda row: sort_key(row.name))
-    places.communes = sorted(communes.values(), key=lambda pair: (sort_key(pair[1].group), sort_key(pair[1].name)))
-    return places
+    ids = set(there.values_list("pk", flat=True))
+    for row in rows:
+        row.is_at_centre = row.pk in ids
 
 
-def _is_asked_for(row: Row, filters: Filters, places: _Places, matched: set[int] | None) -> bool:
-    lies_in = places.of.get(row.pk, set())
+def _is_asked_for(row: Row, filters: Filters) -> bool:
     return (
-        (matched is None or row.pk in matched)
-        and (not filters.province or filters.province in lies_in)
-        and (not filters.commune or filters.commune in lies_in)
-        and (not filters.operator or filters.operator == row.operator_id)
+        (not filters.operator or filters.operator == row.operator_id)
         and (not filters.sector or filters.sector == row.sector)
         and (not filters.kind or filters.kind == row.kind)
         and (not filters.status or filters.status == row.status)
@@ -410,8 +449,10 @@ def _in_order(rows: list[Row], sort: str) -> list[Row]:
     key = _ORDERS.get(sort.removeprefix("-"))
     if key is None:
         return rows
-    there = [row for row in rows if key(row) is not None]
-    return sorted(there, key=key, reverse=sort.startswith("-")) + [row for row in rows if key(row) is None]
+    keyed = [(key(row), row) for row in rows]
+    there = [pair for pair in keyed if pair[0] is not None]
+    there.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
+    return [row for _, row in there] + [row for found, row in keyed if found is None]
 
 
 def _operators(rows: Iterable[Row]) -> list[Choice]:
@@ -429,18 +470,18 @@ def _sum(person: Person, filters: Filters, roots: list[Row], plan_year: int) -> 
     design = total((row.design,) for row in roots)
     connected = total((row.connected,) for row in roots)
     planned = total((row.planned,) for row in roots)
-    everything = list(flatten(roots))
+    warnings = [row.warnings for row in flatten(roots)]
     totals = Totals(
         works=len(roots),
-        parts=len(everything) - len(roots),
+        parts=len(warnings) - len(roots),
         design=design[0] if design else None,
         connected=connected[0] if connected else None,
         planned=planned[0] if planned else None,
         growth=growth[0] if growth else None,
         growth_pct=_percent(growth[0], growth[1], 2) if growth else None,
         utilisation_pct=_percent(used[0], used[1], 1) if used else None,
-        above_design=sum(ABOVE_DESIGN in row.warnings for row in everything),
-        planned_above_design=sum(PLANNED_ABOVE_DESIGN in row.warnings for row in everything),
+        above_design=sum(ABOVE_DESIGN in codes for codes in warnings),
+        planned_above_design=sum(PLANNED_ABOVE_DESIGN in codes for codes in warnings),
         with_connected=sum(row.connected is not None for row in roots),
     )
     whole_id = _whole_of(person, filters)
@@ -489,12 +530,37 @@ def _read_values(subject_ids: Iterable[int], plan_year: int) -> dict[int, dict[s
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """As much of a stored figure as a cell needs whose number the row has: where it leads and what state it is in."""
+
+    pk: int
+    state: int
+
+
 def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
-    """Give the rows of one page their figures (as links) and the names of the places they serve. Two queries."""
+    """Give the rows of one page their figures (as links) and the names of the places they serve. Three queries."""
     rows = list(rows)
     by_id = {row.pk: row for row in rows}
-    for subject_id, values in _read_values(by_id, plan_year).items():
-        by_id[subject_id].values |= values
+    starts = {date(plan_year - 1, 1, 1): 0, date(plan_year, 1, 1): 1}
+    stored = Value.objects.filter(
+        subject_id__in=by_id, metric__key__in={*_OF_THE_YEAR, *_OF_THE_PLAN}, period_kind=PeriodKind.YEAR,
+        period_start__in=starts, scenario=Scenario.ACTUAL,
+    )  # fmt: skip
+    found: dict[int, dict[str, Value | Stored | None]] = {pk: dict(_NO_VALUES) for pk in by_id}
+    whole: list[int] = []
+    for pk, state, subject_id, key, start in stored.values_list(
+        "pk", "state", "subject_id", "metric__key", "period_start"
+    ):
+        name = _FIGURE_NAMES.get((key, starts[start]))
+        if name:
+            found[subject_id][name] = Stored(pk, state)
+            if key in {UTILISATION, UTILISATION_VOLUME}:  # shown with their band, or in their own words
+                whole.append(pk)
+    for value in Value.objects.filter(pk__in=whole).select_related("metric", "fact", "band"):
+        found[value.subject_id][_FIGURE_NAMES[value.metric.key, 0]] = value
+    for row in rows:
+        row.values = found[row.pk]
     name_places(rows)
     return rows
 
@@ -502,13 +568,11 @@ def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
 def name_places(rows: Iterable[Row]) -> None:
     """Give the rows the names of the places they serve now. One query."""
     by_id = {row.pk: row for row in rows}
-    areas = (
-        ServiceArea.objects.filter(work_id__in=by_id, valid_to__isnull=True, is_planned=False)
-        .select_related("place__unit")
-        .order_by("place__name")
-    )
-    for area in areas:
-        by_id[area.work_id].places.append(place_name(area.place))
+    areas = ServiceArea.objects.filter(work_id__in=by_id, valid_to__isnull=True, is_planned=False)
+    for work_id, name, official in areas.order_by("place__name").values_list(
+        "work_id", "place__name", "place__unit__full_name"
+    ):
+        by_id[work_id].places.append(official or name)
 
 
 def place_name(place: Subject) -> str:
@@ -621,7 +685,8 @@ def _fill_from_values(rows: dict[int, Row], today: date) -> int:
     for value in values:
         which = (value.metric.key, value.period_start.year - plan_year + 1)
         if which in _FIGURE_NAMES:
-            rows[value.subject_id].values[_FIGURE_NAMES[which]] = value
+            row = rows[value.subject_id]
+            row.values = {**row.values, _FIGURE_NAMES[which]: value}
         if which in names:
             setattr(rows[value.subject_id], names[which], value.number)
     _take_parts_off(rows)
@@ -715,8 +780,9 @@ def list_works_of(subject: Subject, visible_to: Person) -> QuerySet[Work]:
 def list_rows(works: QuerySet[Work], *, today: date) -> tuple[list[Row], int]:
     """Return the works as rows with numbers (sub-schemes counted in, not listed) and the plan's year."""
     rows = {row.pk: row for row in _read_rows(works)}
-    plan_year = latest_plan_year(today)
-    _fill_numbers(rows, works, plan_year)
+    metrics = _read_metrics(today)
+    plan_year = metrics.plan_year
+    _fill_numbers(rows, metrics, plan_year)
     top = [row for row in rows.values() if row.parent_id not in rows]
     for row in rows.values():
         if row.parent_id in rows:

@@ -23,7 +23,7 @@ from machnuoc.places.models import Grant, Organisation, Subject
 from machnuoc.works import forms, operations, queries
 from machnuoc.works.models import Capacity, Work
 
-_ROWS_A_PAGE = 50
+_ROWS_A_PAGE = 30
 _BARS = 40  # more of them cannot be read beside one another
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -47,15 +47,12 @@ def works_map(request: HttpRequest) -> HttpResponseBase:
     if export.format_of(request):
         return _export(request, selection)
     placed = [row for row in selection.rows if row.latitude is not None]
-    points = [
-        {
-            "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row), "text": _summary(row),
-            "url": reverse("works:detail", args=[row.key]),
-        }
-        for row in placed
-    ]  # fmt: skip
+    queries.mark_centres(placed, request.user)  # type: ignore[arg-type]
+    page = Paginator(placed, _ROWS_A_PAGE).get_page(request.GET.get("page"))
+    page.object_list = [_point(row) for row in page.object_list]
     context = {
-        "points": {"points": points},
+        "points": _pack(placed),
+        "page": page,
         "unplaced": [row for row in selection.rows if row.latitude is None],
         "at_centre": sum(row.is_at_centre for row in placed),
         "placed": len(placed),
@@ -128,21 +125,45 @@ def _render_list(
 
 
 def _tone(row: queries.Row) -> str:
-    if queries.ABOVE_DESIGN in row.warnings:
+    warnings = row.warnings
+    if queries.ABOVE_DESIGN in warnings:
         return "danger"
-    return "warning" if row.warnings else "neutral" if row.status == Work.Status.STOPPED else "info"
+    return "warning" if warnings else "neutral" if row.status == Work.Status.STOPPED else "info"
+
+
+def _point(row: queries.Row) -> dict[str, Any]:
+    return {
+        "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row), "text": _summary(row),
+        "url": reverse("works:detail", args=[row.key]),
+    }  # fmt: skip
+
+
+def _pack(rows: list[queries.Row]) -> dict[str, Any]:
+    """Return the points of many works: what repeats stands once (see core/maps.js), so that the page stays small."""
+    prefix, _, suffix = reverse("works:detail", args=["0"]).rpartition("0")
+    words: dict[str, int] = {}
+    packed = []
+    for row in rows:
+        tone, kind, operator, *rest = (_tone(row), row.kind_label, row.operator, *_notes(row))
+        numbers = [words.setdefault(word, len(words)) for word in (tone, kind, operator, *rest)]
+        packed.append([row.latitude, row.longitude, row.name, row.key, _households(row), *numbers])
+    return {"packed": packed, "words": list(words), "url": [prefix, suffix]}
 
 
 def _summary(row: queries.Row) -> str:
-    parts = [row.kind_label, row.operator]
-    if row.connected is not None:
-        against = f"/{format_number(row.design)}" if row.design is not None else ""
-        parts.append(f"{format_number(row.connected)}{against} hộ")
-    if row.warnings:
-        parts.append(queries.WARNINGS[row.warnings[0]].lower())
-    if row.is_at_centre:
-        parts.append("điểm ở tâm xã, phường")
-    return " · ".join(filter(None, parts))
+    return " · ".join(filter(None, [row.kind_label, row.operator, _households(row), *_notes(row)]))
+
+
+def _households(row: queries.Row) -> str:
+    if row.connected is None:
+        return ""
+    against = f"/{format_number(row.design)}" if row.design is not None else ""
+    return f"{format_number(row.connected)}{against} hộ"
+
+
+def _notes(row: queries.Row) -> list[str]:
+    found = [queries.WARNINGS[row.warnings[0]].lower()] if row.warnings else []
+    return [*found, "điểm ở tâm xã, phường"] if row.is_at_centre else found
 
 
 def _export(request: HttpRequest, selection: queries.Selection) -> HttpResponseBase:

@@ -41,19 +41,23 @@ Charts and maps (core/charts.js and core/maps.js draw them; the same data stand 
         "lines": [{"value", "label"}], "stacked", "from_zero"}, or {"type": "scatter", "x_title", "x_unit", "y_title",
         "unit", "decimals", "series": [{"name", "values": [(x, y, label)]}]}
     {% point_map "stations" data "Bản đồ công trình" %}     data: {"points": [{"lat", "lon", "title", "url", "text",
-        "tone"}], "labels": [{"lat", "lon", "text"}]}
+        "tone"}], "labels": [{"lat", "lon", "text"}]}; of very many points: {"packed", "words", "url"} (core/maps.js)
+        and page=…, the page of them (dicts as above) that is listed beside the map
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.paginator import Page
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, Form, RadioSelect, Select
+from django.forms.utils import flatatt
 from django.http import QueryDict
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+from django.urls import NoReverseMatch, get_urlconf, reverse
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from machnuoc.core import figures, panels, units, vietnamese
@@ -153,18 +157,25 @@ def figure(value: Any) -> SafeString:
 
 def _figure_link(value: Any) -> SafeString:
     text = figure_plain(value)
-    address = _address("indicators:value", value.pk)
-    if not address:
+    return figure_link(value.pk, text)
+
+
+def figure_link(pk: int, text: str) -> SafeString:
+    """Return words that lead to the provenance page of a Value; the words alone where the site has none."""
+    before, after = _address_around(str(get_urlconf() or settings.ROOT_URLCONF))
+    if not before:
         return format_html('<span class="figure">{}</span>', text)
-    return format_html('<a class="figure" href="{}" title="Xem nguồn gốc số liệu">{}</a>', address, text)
+    return format_html('<a class="figure" href="{}{}{}" title="Xem nguồn gốc số liệu">{}</a>', before, pk, after, text)
 
 
-def _address(name: str, *args: object) -> str:
-    """Return the address of another room's page, or "" where that room is not part of the site."""
+@lru_cache
+def _address_around(urlconf: str) -> tuple[str, str]:
+    """Return what stands before and behind the number in the address of a Value; a page may show hundreds."""
     try:
-        return reverse(name, args=args)
+        before, _, after = reverse("indicators:value", urlconf, args=[0]).rpartition("0")
     except NoReverseMatch:
-        return ""
+        return "", ""
+    return before, after
 
 
 # --- marks
@@ -172,13 +183,14 @@ def _address(name: str, *args: object) -> str:
 
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
+    return _draw_icon(static("core/icons.svg"), str(name), str(label), str(css))
+
+
+@lru_cache(maxsize=1_000)
+def _draw_icon(sprite: str, name: str, label: str, css: str) -> SafeString:
     says = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')
     return format_html(
-        '<svg class="icon {}" {} focusable="false"><use href="{}#{}"></use></svg>',
-        css,
-        says,
-        static("core/icons.svg"),
-        name,
+        '<svg class="icon {}" {} focusable="false"><use href="{}#{}"></use></svg>', css, says, sprite, name
     )
 
 
@@ -383,7 +395,34 @@ def _dress(bound: BoundField) -> dict[str, Any]:
     described += [f"{bound.auto_id}_error"] if bound.errors else []
     if described and not is_group:
         attributes["aria-describedby"] = " ".join(described)
-    return {"bound": bound, "control": bound.as_widget(attrs=attributes), "is_check": is_check, "is_group": is_group}
+    return {"bound": bound, "control": _draw(bound, attributes), "is_check": is_check, "is_group": is_group}
+
+
+def _draw(bound: BoundField, attributes: dict[str, str | bool]) -> str:
+    """Return the control. A plain select is written here: Django renders a template for each of its options."""
+    widget = bound.field.widget
+    if type(widget) is not Select:
+        return bound.as_widget(attrs=attributes)
+    if bound.auto_id:
+        attributes = {"id": bound.auto_id, **attributes}
+    all_attributes = widget.build_attrs(widget.attrs, bound.build_widget_attrs(attributes, widget))
+    chosen = set(widget.format_value(bound.value()) or [])
+    parts = [format_html("<select{}>", flatatt({"name": bound.html_name} | all_attributes))]
+    for value, label in widget.choices:
+        if isinstance(label, list | tuple):
+            parts += [format_html('<optgroup label="{}">', value), _draw_options(label, chosen), "</optgroup>"]
+        else:
+            parts.append(_draw_options([(value, label)], chosen))
+    return mark_safe("".join([*parts, "</select>"]))  # noqa: S308 - every part was escaped
+
+
+def _draw_options(options: Iterable[tuple[Any, Any]], chosen: set[str]) -> str:
+    found = []
+    for value, label in options:
+        text = "" if value is None else str(value)
+        mark = " selected" if text in chosen else ""
+        found.append(f'<option value="{conditional_escape(text)}"{mark}>{conditional_escape(label)}</option>')
+    return "".join(found)
 
 
 @register.inclusion_tag("core/parts/field.html")
@@ -447,6 +486,17 @@ def chart(id: str, data: Mapping[str, Any], title: str, *, note: str = "") -> di
     }
 
 
-@register.inclusion_tag("core/parts/point_map.html")
-def point_map(id: str, data: Mapping[str, Any], title: str) -> dict[str, Any]:
-    return {"data_id": f"{id}-data", "data": data, "title": title, "points": data.get("points", [])}
+@register.inclusion_tag("core/parts/point_map.html", takes_context=True)
+def point_map(
+    context: Mapping[str, Any], id: str, data: Mapping[str, Any], title: str, *, page: Page[Any] | None = None
+) -> dict[str, Any]:
+    points = list(data.get("points", [])) if page is None else page.object_list
+    return {
+        "data_id": f"{id}-data",
+        "data": data,
+        "title": title,
+        "points": points,
+        "count": len(points) if page is None else page.paginator.count,
+        "page": page,
+        "request": context.get("request"),
+    }

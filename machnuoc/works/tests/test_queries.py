@@ -152,6 +152,7 @@ def test_a_design_that_changes_in_the_plan_year_warns_only_for_the_plan():
 
 def test_a_point_in_the_middle_of_a_commune_is_said_to_be_one():
     rows = {row.key: row for row in select().rows}
+    queries.mark_centres(rows.values(), Person.objects.get(username="quantri"))
 
     assert rows["work.qn.nghia-phu"].is_at_centre
     assert not rows["work.cb.song-bang"].is_at_centre

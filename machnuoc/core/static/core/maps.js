@@ -1,5 +1,7 @@
 // Draws <div data-map="id of a JSON script">: points on a plain ground, for no tile server may be reachable.
 // JSON: {points: [{lat, lon, title, url, text, tone}], labels: [{lat, lon, text}]}. The same points are listed beside it.
+// Of very many points: {packed: [[lat, lon, title, key, figure, tone, word, word, …]], words: […], url: [before, after]},
+// where tone and words are places in `words`; the text is the first two words, the figure and the other words.
 (() => {
   "use strict";
   const TONES = new Set(["good", "info", "warning", "danger", "neutral"]);
@@ -55,6 +57,12 @@
     return box;
   };
 
+  const unpack = ([lat, lon, title, key, figure, tone, ...rest], { words, url }) => {
+    const said = rest.map((number) => words[number]);
+    const text = [...said.slice(0, 2), figure, ...said.slice(2)].filter(Boolean).join(" · ");
+    return { lat, lon, title, text, url: url[0] + encodeURIComponent(key) + url[1], tone: words[tone] };
+  };
+
   const drawGrid = (L, map, layer) => {
     layer.clearLayers();
     const bounds = map.getBounds();
@@ -107,7 +115,8 @@
     });
     L.control.zoom({ zoomInTitle: "Phóng to", zoomOutTitle: "Thu nhỏ" }).addTo(map);
     L.control.scale({ imperial: false }).addTo(map);
-    const points = data.points.filter((point) => Number.isFinite(point.lat) && Number.isFinite(point.lon));
+    const all = data.packed ? data.packed.map((row) => unpack(row, data)) : data.points;
+    const points = all.filter((point) => Number.isFinite(point.lat) && Number.isFinite(point.lon));
     const marks = [];
     for (const point of points) {
       const mark = L.circleMarker([point.lat, point.lon], { radius: 7, weight: 2 })
