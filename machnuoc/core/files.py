@@ -276,8 +276,9 @@ def _read_through(
     """
     size_bytes = 0
     is_xml = entry.filename.lower().endswith((".xml", ".rels"))
-    parser: XMLParserType | None = ParserCreate()
-    parser.StartDoctypeDeclHandler = _refuse_doctype(name)
+    reader = ParserCreate()
+    reader.StartDoctypeDeclHandler = _refuse_doctype(name)
+    parser: XMLParserType | None = reader
     with package.open(entry) as part:
         while chunk := part.read(CHUNK_BYTES):
             size_bytes += len(chunk)

@@ -121,8 +121,8 @@ def is_over(person: Person, other: Person) -> bool:
     for field, scope_id in other.grants.exclude(valid_to__lte=timezone.localdate()).values_list("field", "scope_id"):
         held.setdefault(field, set()).add(scope_id)
     if not held:  # nobody's: only who administers everything
-        scopes = [grant.scope for grant in _administering(person) if grant.field == Grant.Field.ALL]
-        return any(scope.kind == Subject.Kind.COUNTRY for scope in scopes)
+        own = [grant.scope for grant in _administering(person) if grant.field == Grant.Field.ALL]
+        return any(scope.kind == Subject.Kind.COUNTRY for scope in own)
     for field, scopes in held.items():
         within = [grant.scope_id for grant in _administering(person) if grant.field in {Grant.Field.ALL, field}]
         reached = Containment.objects.filter(ancestor_id__in=within, descendant_id__in=scopes)
