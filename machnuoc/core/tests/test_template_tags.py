@@ -11,9 +11,9 @@ from django.apps import apps
 from django.core.paginator import Paginator
 from django.template import engines
 from django.test import RequestFactory
+from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
-from django.urls import reverse
 
 from machnuoc.core import figures, vietnamese
 from machnuoc.core.models import Document, Passage
