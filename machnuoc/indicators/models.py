@@ -408,7 +408,17 @@ class Value(models.Model):
                 fields=["metric", "period_kind", "period_start", "scenario", "subject"], name="one_value"
             ),
         ]
-        indexes = [models.Index(fields=["subject", "metric", "period_kind", "period_start"], name="value_by_subject")]
+        indexes = [
+            models.Index(
+                fields=["subject", "metric", "period_kind", "scenario", "period_start"], name="value_newest_of_subject"
+            ),
+            # The few figures that warn by themselves. No constants: SQLite could not tell that a query means these.
+            models.Index(fields=["metric"], condition=Q(numerator__gt=F("denominator")), name="value_over_its_whole"),
+            models.Index(fields=["metric"], condition=Q(number__isnull=True), name="value_without_number"),
+            models.Index(
+                fields=["metric"], condition=Q(parts_present__lt=F("parts_total")), name="value_of_some_parts"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.metric_id} {self.subject_id} {self.period_kind}{self.period_start} = {self.number}"

@@ -107,13 +107,9 @@ def _standing(person: Person) -> dict[str, Any] | None:
     """Return the key figures of the first subject of the reader's scope that has any, with plan and chart."""
     home = queries.list_home_subject_ids(person)
     keys = [key for key, _ in _KEY_FIGURES]
-    by_subject: dict[int, dict[tuple[str, str], Value]] = {}
-    for value in queries.newest(keys, home):
-        by_subject.setdefault(value.subject_id, {})[(value.metric.key, value.scenario)] = value
-    chosen = next((subject_id for subject_id in home if subject_id in by_subject), None)
-    if chosen is None:
+    found = {(value.metric.key, value.scenario): value for value in queries.newest_of_first(keys, home)}
+    if not found:
         return None
-    found = by_subject[chosen]
     tiles = []
     for key, icon in _KEY_FIGURES:
         done, plan = found.get((key, Scenario.ACTUAL)), found.get((key, Scenario.PLAN))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db import connection
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 
 from machnuoc.core import folding, units, vietnamese
@@ -17,6 +18,7 @@ from machnuoc.indicators.models import (
     BandScheme,
     FormulaVersion,
     Metric,
+    PeriodKind,
     Scenario,
     Value,
     ValueChange,
@@ -26,6 +28,8 @@ from machnuoc.places.models import AdministrativeUnit, Containment, Subject
 
 _NBSP = "\u00a0"
 _KIND_ORDER = "YHQMWD"
+_KINDS_SQL = " UNION ALL ".join(f"SELECT CAST('{kind}' AS varchar(1)) AS code" for kind in PeriodKind.values)
+_SCENARIOS_SQL = " UNION ALL ".join(f"SELECT CAST('{code}' AS varchar(1)) AS code" for code in Scenario.values)
 # What a figure needs to be shown without asking again.
 SHOWN = ("metric", "subject", "band", "fact")
 
@@ -95,6 +99,17 @@ class CatalogueGroup:
     rows: list[CatalogueRow]
 
 
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """Which figure is the newest of a subject, metric, kind of period and scenario."""
+
+    metric_id: int
+    subject_id: int
+    kind: str
+    scenario: str
+    pk: int
+
+
 def list_catalogue(visible_to: Person, *, query: str = "", kind: str = "", field: str = "") -> list[CatalogueGroup]:
     """Return all metrics by topic, indicators before measures, each with the newest figure of the reader's own scope.
 
@@ -115,27 +130,27 @@ def list_catalogue(visible_to: Person, *, query: str = "", kind: str = "", field
     rows = {metric.pk: CatalogueRow(metric) for metric in metrics}
     home = list_home_subject_ids(visible_to)
     rank = {subject_id: number for number, subject_id in enumerate(home)}
-    for value in _newest(Value.objects.filter(subject_id__in=home)).select_related(*SHOWN):
-        row = rows.get(value.metric_id)
-        if row is None:
-            continue
-        name = "plan" if value.scenario == Scenario.PLAN else "latest"
-        standing = getattr(row, name)
-        if standing is None or _preference(value, rank) < _preference(standing, rank):
-            setattr(row, name, value)
+    chosen: dict[tuple[int, bool], _Newest] = {}
+    for one in _find_newest(home):
+        place = (one.metric_id, one.scenario == Scenario.PLAN)
+        standing = chosen.get(place)
+        if one.metric_id in rows and (standing is None or _preference(one, rank) < _preference(standing, rank)):
+            chosen[place] = one
+    for value in Value.objects.filter(pk__in=[one.pk for one in chosen.values()]).select_related(*SHOWN):
+        setattr(rows[value.metric_id], "plan" if value.scenario == Scenario.PLAN else "latest", value)
     groups: list[CatalogueGroup] = []
     for its_kind in (Metric.Kind.INDICATOR, Metric.Kind.MEASURE):
-        chosen = [row for row in rows.values() if row.metric.kind == its_kind]
-        topics = list(dict.fromkeys(topic_of(row.metric) for row in chosen))
+        its_rows = [row for row in rows.values() if row.metric.kind == its_kind]
+        topics = list(dict.fromkeys(topic_of(row.metric) for row in its_rows))
         for topic in sorted(topics, key=lambda one: list(TOPICS).index(one) if one in TOPICS else 99):
             title = f"{Metric.Kind(its_kind).label}: {TOPICS.get(topic, TOPICS['own']).lower()}"
-            groups.append(CatalogueGroup(title, [row for row in chosen if topic_of(row.metric) == topic]))
+            groups.append(CatalogueGroup(title, [row for row in its_rows if topic_of(row.metric) == topic]))
     return groups
 
 
-def _preference(value: Value, rank: dict[int, int]) -> tuple[int, int, int]:
-    """Return what decides between figures of several subjects and kinds of period: own scope, coarse, late."""
-    return rank[value.subject_id], _KIND_ORDER.index(value.period_kind), -value.period_start.toordinal()
+def _preference(one: _Newest, rank: dict[int, int]) -> tuple[int, int]:
+    """Return what decides between the newest figures of several subjects and kinds of period: own scope, coarse."""
+    return rank[one.subject_id], _KIND_ORDER.index(one.kind)
 
 
 def list_home_subject_ids(person: Person) -> list[int]:
@@ -174,20 +189,46 @@ class Slice:
 
     period: Period
     scenario: str
-    count: int
 
 
 def list_slices(metric: Metric, visible_to: Person) -> list[Slice]:
     """Return the periods and scenarios with figures the person may read, the newest first, coarse ones before fine."""
-    rows = (
-        Value.objects.filter(readable(visible_to), metric=metric)
-        .order_by()
-        .values_list("period_kind", "period_start", "scenario")
-        .annotate(count=Count("pk"))
-    )
-    found = [Slice(Period(kind, start), scenario, count) for kind, start, scenario, count in rows]
+    if access.sees_everything(visible_to):
+        rows = _walk_periods(metric)
+    else:
+        values = Value.objects.filter(readable(visible_to), metric=metric).order_by()
+        rows = list(values.values_list("period_kind", "period_start", "scenario").distinct())
+    found = [Slice(Period(kind, start), scenario) for kind, start, scenario in rows]  # type: ignore[arg-type]
     found.sort(key=lambda row: (_KIND_ORDER.index(row.period.kind), -row.period.start_date.toordinal(), row.scenario))
     return found
+
+
+def count_figures(metric: Metric, kind: str, scenario: str, visible_to: Person) -> dict[date, int]:
+    """Return how many figures the person may read in each period of the kind, by its first day."""
+    values = Value.objects.filter(readable(visible_to), metric=metric, period_kind=kind, scenario=scenario).order_by()
+    return dict(values.values_list("period_start").annotate(count=Count("pk")))
+
+
+def _walk_periods(metric: Metric) -> list[tuple[str, date, str]]:
+    """Step from each kind and period to the next along the index, instead of reading the figures of all subjects."""
+    table = Value._meta.db_table
+    after = "metric_id = %s AND period_kind = walked.kind"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE walked(kind, start) AS ("  # noqa: S608 - names of our own, values as parameters
+            f"SELECT kinds.kind, (SELECT MIN(period_start) FROM {table} "
+            "WHERE metric_id = %s AND period_kind = kinds.kind) "
+            f"FROM (SELECT code AS kind FROM ({_KINDS_SQL}) AS codes) AS kinds "
+            f"UNION ALL SELECT walked.kind, (SELECT MIN(period_start) FROM {table} "
+            f"WHERE {after} AND period_start > walked.start) FROM walked WHERE walked.start IS NOT NULL"
+            ") SELECT walked.kind, walked.start, scenarios.code FROM walked "
+            f"CROSS JOIN ({_SCENARIOS_SQL}) AS scenarios WHERE walked.start IS NOT NULL AND EXISTS "
+            f"(SELECT 1 FROM {table} WHERE {after} AND period_start = walked.start AND scenario = scenarios.code)",
+            [metric.pk, metric.pk, metric.pk],
+        )
+        rows = cursor.fetchall()
+    # SQLite keeps days as text.
+    return [(kind, start if isinstance(start, date) else date.fromisoformat(start), code) for kind, start, code in rows]
 
 
 def list_values(metric: Metric, period: Period, scenario: str, visible_to: Person) -> QuerySet[Value]:
@@ -197,15 +238,28 @@ def list_values(metric: Metric, period: Period, scenario: str, visible_to: Perso
     ).select_related(*SHOWN, "subject__unit")
 
 
-@dataclass
+@dataclass(slots=True)
 class RankRow:
-    """One line of a ranking. place: from 1 among the numbers of the level, None for what is no number."""
+    """One line of a ranking. place: from 1 among the numbers of the level, None for what is no number.
 
-    value: Value
+    The first fields are all that the order needs; value, plan and previous come with `dress_ranking`, for the lines
+    that are shown.
+    """
+
+    pk: int
+    number: int | None
+    low: int | None
+    high: int | None
+    subject_id: int
+    name: str
+    kind: str
+    unit_level: str | None
     place: int | None = None
+    plan_number: int | None = None
+    change: Decimal | None = None
+    value: Value = None  # type: ignore[assignment]
     plan: Value | None = None
     previous: Value | None = None
-    change: Decimal | None = None
     province: str = ""
     coverage: str = ""
     url: str = ""
@@ -231,10 +285,29 @@ def rank(
     band: str = "",
     query: str = "",
 ) -> list[RankRow]:
-    """Return the figures of a metric as a ranking, best first by its direction; what is no number follows.
+    """Return the ranking of `order_ranking` with everything in each line. Three queries, however many rows."""
+    rows = order_ranking(
+        metric, period, scenario, visible_to,
+        level=level, province=province, organisation=organisation, band=band, query=query,
+    )  # fmt: skip
+    return dress_ranking(metric, period, scenario, rows)
+
+
+def order_ranking(
+    metric: Metric,
+    period: Period,
+    scenario: str,
+    visible_to: Person,
+    *,
+    level: str = "",
+    province: Subject | None = None,
+    organisation: Subject | None = None,
+    band: str = "",
+    query: str = "",
+) -> list[RankRow]:
+    """Return the figures of a metric in order, best first by its direction; what is no number follows. One query.
 
     level: a key of LEVELS, "part" being the kind of subject that the metric is about. band: id of a band, or "none".
-    Plan and previous period stand beside each figure. Three queries, whatever the number of rows.
     """
     values = list_values(metric, period, scenario, visible_to).filter(at_level(metric, level))
     for within in (province, organisation):
@@ -245,37 +318,77 @@ def rank(
     elif band.isdigit():
         values = values.filter(band_id=int(band))
     words = folding.fold(query).split()
-    rows = [RankRow(value) for value in values if all(word in folding.fold(value.subject.name) for word in words)]
-    beside = Value.objects.filter(metric=metric, period_kind=period.kind).select_related(*SHOWN)
-    if scenario == Scenario.ACTUAL:
-        ids = [row.value.subject_id for row in rows]
-        if len(ids) <= 500:
-            beside = beside.filter(subject_id__in=ids)
-        plans: dict[int, Value] = {}
-        previous: dict[int, Value] = {}
-        both = Q(scenario=Scenario.PLAN, period_start=period.start_date) | Q(
-            scenario=Scenario.ACTUAL, period_start=period.previous.start_date
-        )
-        for value in beside.filter(both):
-            (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
-        for row in rows:
-            row.plan, row.previous = plans.get(row.value.subject_id), previous.get(row.value.subject_id)
-            if row.previous and row.previous.number is not None and row.value.number is not None:
-                row.change = Decimal(row.value.number - row.previous.number).scaleb(-metric.decimals)
+    columns = ("pk", "number", "low", "high", "subject_id", "subject__name", "subject__kind", "subject__unit__level")
+    rows = [RankRow(*found) for found in values.values_list(*columns)]
+    if words:
+        rows = [row for row in rows if all(word in folding.fold(row.name) for word in words)]
     falling = metric.direction != Metric.Direction.LOWER
-    rows.sort(key=lambda row: _rank_key(row.value, falling))
+    rows.sort(key=lambda row: _rank_key(row, falling))
     return _give_places(rows)
+
+
+def dress_ranking(metric: Metric, period: Period, scenario: str, rows: list[RankRow]) -> list[RankRow]:
+    """Give the lines their figures, each with its plan and the former period beside it. Two queries."""
+    found = _in_bulk(Value.objects.select_related(*SHOWN, "subject__unit"), [row.pk for row in rows], metric, period)
+    plans: dict[int, Value] = {}
+    previous: dict[int, Value] = {}
+    if scenario == Scenario.ACTUAL and rows:
+        beside = Value.objects.filter(_beside(period), metric=metric, period_kind=period.kind).select_related(*SHOWN)
+        if len(rows) <= _FEW:
+            beside = beside.filter(subject_id__in=[row.subject_id for row in rows])
+        for value in beside:
+            (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
+    for row in rows:
+        row.value = found[row.pk]
+        row.plan, row.previous = plans.get(row.subject_id), previous.get(row.subject_id)
+        row.change = _change(metric, row.number, row.previous.number if row.previous else None)
+    return [row for row in rows if row.value is not None]
+
+
+def compare_ranking(metric: Metric, period: Period, scenario: str, rows: list[RankRow]) -> None:
+    """Give the lines the numbers that a ranking may be sorted by: of the plan, and the change. One query."""
+    if scenario != Scenario.ACTUAL:
+        return
+    beside = Value.objects.filter(_beside(period), metric=metric, period_kind=period.kind, number__isnull=False)
+    plans: dict[int, int] = {}
+    previous: dict[int, int] = {}
+    for subject_id, its_scenario, number in beside.values_list("subject_id", "scenario", "number"):
+        (plans if its_scenario == Scenario.PLAN else previous)[subject_id] = number  # type: ignore[assignment]
+    for row in rows:
+        row.plan_number = plans.get(row.subject_id)
+        row.change = _change(metric, row.number, previous.get(row.subject_id))
+
+
+_FEW = 500  # ids that one statement names
+
+
+def _in_bulk(values: QuerySet[Value], ids: list[int], metric: Metric, period: Period) -> dict[int, Value]:
+    if len(ids) <= _FEW:
+        return {value.pk: value for value in values.filter(pk__in=ids)}
+    wanted = set(ids)
+    every = values.filter(metric=metric, period_kind=period.kind, period_start=period.start_date)
+    return {value.pk: value for value in every if value.pk in wanted}
+
+
+def _beside(period: Period) -> Q:
+    return Q(scenario=Scenario.PLAN, period_start=period.start_date) | Q(
+        scenario=Scenario.ACTUAL, period_start=period.previous.start_date
+    )
+
+
+def _change(metric: Metric, number: int | None, before: int | None) -> Decimal | None:
+    return None if number is None or before is None else Decimal(number - before).scaleb(-metric.decimals)
 
 
 def _give_places(rows: list[RankRow]) -> list[RankRow]:
     """Number the rows as they stand; equal numbers share a place."""
     place, last = 0, None
     for number, row in enumerate(rows, 1):
-        if row.value.number is None:
+        if row.number is None:
             row.place = None
             continue
-        if row.value.number != last:
-            place, last = number, row.value.number
+        if row.number != last:
+            place, last = number, row.number
         row.place = place
     return rows
 
@@ -287,17 +400,17 @@ def single_places(metric: Metric, rows: list[RankRow]) -> list[RankRow]:
         [
             row
             for row in rows
-            if row.value.subject.kind == metric.subject_kind
-            and (metric.subject_kind != Subject.Kind.UNIT or row.value.subject.unit.level == commune)
+            if row.kind == metric.subject_kind
+            and (metric.subject_kind != Subject.Kind.UNIT or row.unit_level == commune)
         ]
     )
 
 
-def _rank_key(value: Value, falling: bool) -> tuple[Any, ...]:
-    if value.number is None:
-        edge = value.high if value.high is not None else value.low
-        return 1, edge is None, (edge or 0), folding.sort_key(value.subject.name)
-    return 0, False, (-value.number if falling else value.number), folding.sort_key(value.subject.name)
+def _rank_key(row: RankRow, falling: bool) -> tuple[Any, ...]:
+    if row.number is None:
+        edge = row.high if row.high is not None else row.low
+        return 1, edge is None, (edge or 0), folding.sort_key(row.name)
+    return 0, False, (-row.number if falling else row.number), folding.sort_key(row.name)
 
 
 def at_level(metric: Metric, level: str) -> Q:
@@ -427,10 +540,47 @@ def latest(subject: Subject) -> list[LatestRow]:
     )
 
 
-def newest(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> list[Value]:
-    """Return the newest yearly figures, done and planned, of these subjects. The caller checks the scope."""
-    values = Value.objects.filter(metric__key__in=list(metric_keys), subject_id__in=subject_ids, period_kind="Y")
-    return list(_newest(values).select_related(*SHOWN))
+def _find_newest(subject_ids: Sequence[int], *, kinds: str = _KIND_ORDER, keys: Sequence[str] = ()) -> list[_Newest]:
+    """Return what `_newest` keeps, by one look into the index for each subject, metric, kind and scenario.
+
+    A province has 60 months of each metric behind its newest one: asking of each whether a newer one exists reads all.
+    """
+    if not subject_ids:
+        return []
+    table, mark = Value._meta.db_table, "%s"
+    of_one = (
+        f"SELECT id FROM {table} AS one WHERE one.subject_id = subject.id AND one.metric_id = metric.id "  # noqa: S608
+        "AND one.period_kind = kinds.code AND one.scenario = scenarios.code AND one.parts_present > 0"
+    )
+    last = "ORDER BY one.period_start DESC LIMIT 1"
+    chosen_metrics = f"metric.key IN ({', '.join([mark] * len(keys))}) AND " if keys else ""
+    # MIN, not LIMIT 1: PostgreSQL then steps to the first entry of the index even where there is none.
+    sql = (
+        "SELECT metric.id, subject.id, kinds.code, scenarios.code, COALESCE("  # noqa: S608
+        f"({of_one} AND one.parts_total <= one.parts_present * 2 {last}), ({of_one} {last})) "
+        f"FROM {Subject._meta.db_table} AS subject "
+        f"CROSS JOIN {Metric._meta.db_table} AS metric CROSS JOIN ({_KINDS_SQL}) AS kinds "
+        f"CROSS JOIN ({_SCENARIOS_SQL}) AS scenarios "
+        f"WHERE {chosen_metrics}subject.id IN ({', '.join([mark] * len(subject_ids))}) "
+        f"AND kinds.code IN ({', '.join([mark] * len(kinds))}) AND "
+        f"(SELECT MIN(any_one.period_start) FROM {table} AS any_one WHERE any_one.metric_id = metric.id "
+        "AND any_one.period_kind = kinds.code) IS NOT NULL"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*keys, *subject_ids, *kinds])
+        return [_Newest(*row) for row in cursor.fetchall() if row[-1] is not None]
+
+
+def newest_of_first(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> list[Value]:
+    """Return the newest yearly figures, done and planned, of the first of these subjects that has any.
+
+    The caller checks the scope. Two queries.
+    """
+    found = _find_newest(subject_ids, kinds=PeriodKind.YEAR, keys=list(metric_keys))
+    there = {row.subject_id for row in found}
+    first = next((subject_id for subject_id in subject_ids if subject_id in there), None)
+    chosen = [row.pk for row in found if row.subject_id == first]
+    return list(Value.objects.filter(pk__in=chosen).select_related(*SHOWN)) if chosen else []
 
 
 # --- warnings and changes ---------------------------------------------------------------------------------------
@@ -454,22 +604,27 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
     """Return what the newest yearly figures in the person's scope warn of, the gravest first.
 
     Households connected or planned above design; figures in a band that asks for action; bounds above the good band;
-    indicators of an organisation or unit that only some of its parts have figures for. Two queries.
+    indicators of an organisation or unit that only some of its parts have figures for. Three queries.
     """
     good_edges = _good_edges()
-    partial = Q(
-        parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
-        subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT],
-    )  # fmt: skip
-    over = Q(metric__key__in=list(_OVER), subject__kind=Subject.Kind.WORK, numerator__gt=F("denominator"))
-    bound = Q(number__isnull=True, low__isnull=False, metric_id__in=list(good_edges), band__isnull=True)
-    values = Value.objects.filter(
-        over | Q(band__severity=Band.Severity.DANGER) | bound | partial, period_kind="Y", scenario=Scenario.ACTUAL
-    )
+    values = Value.objects.filter(period_kind="Y", scenario=Scenario.ACTUAL)
     if not access.sees_everything(visible_to):
         values = values.filter(subject_id__in=access.visible_subject_ids(visible_to))
     if within is not None:
         values = values.filter(subject__contained_in__ancestor=within)
+    danger = Band.objects.filter(severity=Band.Severity.DANGER)
+    kinds = (
+        Q(metric__key__in=list(_OVER), subject__kind=Subject.Kind.WORK, numerator__gt=F("denominator")),
+        Q(metric_id__in=danger.values("scheme__metric_id"), band_id__in=danger.values("pk")),
+        Q(number__isnull=True, low__isnull=False, metric_id__in=list(good_edges), band__isnull=True),
+        Q(
+            parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
+            subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT],
+        ),
+    )  # fmt: skip
+    # One after the other, so that each finds its few figures by its index; together they would read all of them.
+    first, *others = (values.filter(kind).order_by().values_list("pk", flat=True) for kind in kinds)
+    values = Value.objects.filter(pk__in=set(first.union(*others, all=True)))
     found: list[Warning] = []
     for value in _newest(values).select_related(*SHOWN):
         found += _warnings_of(value, good_edges)

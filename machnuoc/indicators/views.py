@@ -34,7 +34,7 @@ from machnuoc.indicators.models import (
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Subject
 
-_PAGE_SIZE = 50
+_PAGE_SIZE = 30
 _SERIES_POINTS = 60
 
 
@@ -99,7 +99,7 @@ def metric(request: HttpRequest, key: str) -> HttpResponseBase:
     shown = _get_metric(key)
     person: Any = request.user
     slices = queries.list_slices(shown, person)
-    chosen = _choose_slice(request, slices)
+    chosen = _choose_slice(request, shown, slices, person)
     tab = request.GET.get("tab", "ranking")
     tab = tab if tab in _TABS else "ranking"
     context: dict[str, Any] = {
@@ -139,7 +139,9 @@ def _address(request: HttpRequest, **changes: str) -> str:
     return f"?{parameters.urlencode()}"
 
 
-def _choose_slice(request: HttpRequest, slices: list[queries.Slice]) -> queries.Slice | None:
+def _choose_slice(
+    request: HttpRequest, shown: Metric, slices: list[queries.Slice], person: Person
+) -> queries.Slice | None:
     """Return the slice that the address asks for, else the newest of what is done, else the newest plan.
 
     Newest means: of those with at least half as many figures as the fullest one of its kind.
@@ -160,8 +162,12 @@ def _choose_slice(request: HttpRequest, slices: list[queries.Slice]) -> queries.
         return found[0]
     done = [row for row in found if row.scenario == Scenario.ACTUAL] or found
     kind = done[0].period.kind
-    fullest = max(row.count for row in done if row.period.kind == kind)
-    return next(row for row in done if row.period.kind == kind and row.count * 2 >= fullest)
+    done = [row for row in done if row.period.kind == kind]
+    if len(done) == 1:
+        return done[0]
+    counts = queries.count_figures(shown, kind, done[0].scenario, person)
+    fullest = max(counts.values(), default=0)
+    return next((row for row in done if counts.get(row.period.start_date, 0) * 2 >= fullest), done[0])
 
 
 def _period_links(
@@ -247,9 +253,9 @@ def figure_words(value: Value) -> str:
 
 
 _ORDERS: dict[str, Callable[[queries.RankRow], Any]] = {
-    "name": lambda row: folding.sort_key(row.value.subject.name),
-    "number": lambda row: (row.value.number is None, row.value.number or 0),
-    "plan": lambda row: (row.plan is None, (row.plan.number or 0) if row.plan else 0),
+    "name": lambda row: folding.sort_key(row.name),
+    "number": lambda row: (row.number is None, row.number or 0),
+    "plan": lambda row: (row.plan_number is None, row.plan_number or 0),
     "change": lambda row: (row.change is None, row.change or 0),
 }
 
@@ -285,7 +291,7 @@ def _ranking(
         "band": wanted.get("band", ""),
         "query": wanted.get("q", ""),
     }
-    rows = queries.rank(shown, chosen.period, chosen.scenario, person, level=level, **within)
+    rows = queries.order_ranking(shown, chosen.period, chosen.scenario, person, level=level, **within)
     if "level" not in request.GET and (parts := queries.single_places(shown, rows)):
         # Different levels in one ranking say little: begin with the single places, where there are any.
         rows = parts
@@ -293,11 +299,14 @@ def _ranking(
     sort = request.GET.get("sort", "")
     if sort.removeprefix("-") in _ORDERS:
         name = sort.removeprefix("-")
+        if name in {"plan", "change"}:
+            queries.compare_ranking(shown, chosen.period, chosen.scenario, rows)
         rows.sort(key=_ORDERS[name], reverse=sort.startswith("-"))
         if sort.startswith("-") and name != "name":  # what is missing stays last either way
             rows.sort(key=lambda row: _ORDERS[name](row)[0])
     if export.format_of(request):
-        places = queries.list_places_of([row.value.subject_id for row in rows])
+        rows = queries.dress_ranking(shown, chosen.period, chosen.scenario, rows)
+        places = queries.list_places_of([row.subject_id for row in rows])
         return export.export(
             request,
             name=f"{shown.short_name} {chosen.period.key}",
@@ -307,18 +316,20 @@ def _ranking(
             simulated=any(row.value.state == 5 for row in rows),
         )
     if request.GET.get("tab") == "map":
+        rows = queries.dress_ranking(shown, chosen.period, chosen.scenario, rows)
         return {"filter": form, "map": _map_data(shown, rows), "rows": rows[:0], "row_count": len(rows)}
     page = Paginator(rows, _PAGE_SIZE).get_page(request.GET.get("page"))
-    places = queries.list_places_of([row.value.subject_id for row in page.object_list])
+    page.object_list = queries.dress_ranking(shown, chosen.period, chosen.scenario, list(page.object_list))
+    places = queries.list_places_of([row.subject_id for row in page.object_list])
     for row in page.object_list:
-        row.province = places.get(row.value.subject_id, "")
+        row.province = places.get(row.subject_id, "")
         row.coverage = queries.coverage_text(row.value) if row.value.parts_total > 1 else ""
         row.url = subject_url(row.value.subject)
     return {
         "filter": form,
         "page": page,
-        "has_plan": any(row.plan for row in rows),
-        "has_previous": any(row.previous for row in rows),
+        "has_plan": any(row.plan for row in page.object_list),
+        "has_previous": any(row.previous for row in page.object_list),
         "has_band": bool(band_choices),
     }
 
