@@ -266,10 +266,12 @@ def _show(
     status: int = 200,
 ) -> HttpResponse:
     person: Any = request.user
-    found = get_object_or_404(entry_queries.list_visible(person), pk=found.pk)
+    if request.method == "POST":  # it may have changed since it was read
+        found = get_object_or_404(entry_queries.list_visible(person), pk=found.pk)
     grid = entry_queries.list_cells(found)
     today = timezone.localdate()
-    is_locked = entry_queries.is_locked(found.form, found.organisation, grid.period, today)
+    exception = entry_queries.find_exception(found.form, found.organisation, grid.period, today)
+    is_locked = today >= entry_queries.lock_date(found.form, grid.period) and exception is None
     is_open = found.status in {"DRAFT", "RETURNED"}
     may_enter = access.may(person, "enter", found.organisation_id, found.form.field)
     may_approve = access.may(person, "approve", found.organisation_id, found.form.field)
@@ -289,7 +291,7 @@ def _show(
         "is_locked": is_locked and is_open,
         "lock_date": entry_queries.lock_date(found.form, grid.period),
         "due_date": entry_queries.due_date(found.form, grid.period),
-        "exception": entry_queries.find_exception(found.form, found.organisation, grid.period, today),
+        "exception": exception,
         "returned": returned if found.status == "RETURNED" else None,
         "may_withdraw": may_enter and found.status == "SUBMITTED",
         "may_decide": may_approve and found.status == "SUBMITTED",

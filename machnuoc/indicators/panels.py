@@ -11,7 +11,7 @@ from machnuoc.core import figures, units
 from machnuoc.core.models import Person
 from machnuoc.core.panels import NavigationItem, Panel
 from machnuoc.indicators import entry_queries, queries
-from machnuoc.indicators.models import Metric, Scenario, Submission, Value
+from machnuoc.indicators.models import Scenario, Submission, Value
 from machnuoc.places import access
 from machnuoc.places.models import Grant, Subject
 
@@ -105,9 +105,11 @@ def _entry_panels(person: Person) -> list[Panel]:
 
 def _standing(person: Person) -> dict[str, Any] | None:
     """Return the key figures of the first subject of the reader's scope that has any, with plan and chart."""
-    home = queries.list_home_subject_ids(person)
     keys = [key for key, _ in _KEY_FIGURES]
-    found = {(value.metric.key, value.scenario): value for value in queries.newest_of_first(keys, home)}
+    newest = queries.newest_of_first(keys, access.list_scopes(person, "view"))
+    if not newest:  # those around the person's own scope
+        newest = queries.newest_of_first(keys, queries.list_home_subject_ids(person))
+    found = {(value.metric.key, value.scenario): value for value in newest}
     if not found:
         return None
     tiles = []
@@ -128,7 +130,12 @@ def _standing(person: Person) -> dict[str, Any] | None:
             }
         )
     subject = next(iter(found.values())).subject
-    return {"title": f"{subject.name}", "tiles": tiles, "charts": _charts(subject, _CHARTED), "subject": subject}
+    return {
+        "title": f"{subject.name}",
+        "tiles": tiles,
+        "charts": _charts(subject, queries.list_years(_CHARTED, subject)),
+        "subject": subject,
+    }
 
 
 def _as_printed(value: Value) -> str:
@@ -148,12 +155,12 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
     """Show the newest figures of a work, place or organisation, with plan, former period, band and a chart."""
     if not queries.may_read(person, subject):
         return []
-    rows = queries.latest(subject)
+    rows, years = queries.latest_and_years(subject)
     if not rows:
         return []
     context = {
         "rows": rows,
-        "charts": _charts(subject, [row.metric.key for row in rows if row.metric.kind == Metric.Kind.MEASURE]),
+        "charts": _charts(subject, years),
         "has_plan": any(row.plan for row in rows),
         "has_previous": any(row.previous for row in rows),
         "has_band": any(row.value is not None and row.value.band_id for row in rows),
@@ -161,13 +168,8 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
     return [Panel("Số liệu", "indicators/panels/subject.html", context, order=20)]
 
 
-def _charts(subject: Subject, keys: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return a chart a unit of the yearly figures of these metrics: (id, title, data). At most two."""
-    values = list(
-        Value.objects.filter(
-            subject=subject, metric__key__in=list(keys), period_kind="Y", number__isnull=False
-        ).select_related("metric")
-    )
+def _charts(subject: Subject, values: list[Value]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return a chart a unit of these yearly numbers of a subject: (id, title, data). At most two."""
     charts: list[tuple[str, str, dict[str, Any]]] = []
     for unit in dict.fromkeys(value.metric.unit for value in values):
         chosen = [value for value in values if value.metric.unit == unit]

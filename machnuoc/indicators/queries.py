@@ -510,9 +510,14 @@ class LatestRow:
 
 
 def latest(subject: Subject) -> list[LatestRow]:
-    """Return the newest figures of a subject, one row a metric and kind of period. The caller has checked the scope.
+    """Return the newest figures of a subject, one row a metric and kind of period. The caller has checked the scope."""
+    return latest_and_years(subject)[0]
 
-    Two queries: the newest, and the figures of the periods before them.
+
+def latest_and_years(subject: Subject) -> tuple[list[LatestRow], list[Value]]:
+    """Return the rows of `latest`, and the yearly numbers of their measures for charts.
+
+    Two queries: the newest, and the figures of the periods before them with the years.
     """
     rows: dict[tuple[int, str], LatestRow] = {}
     for value in _newest(Value.objects.filter(subject=subject)).select_related(*SHOWN):
@@ -521,16 +526,23 @@ def latest(subject: Subject) -> list[LatestRow]:
             row.plan = value
         else:
             row.value = value
-    wanted = Q()
-    for row in rows.values():
+    before: dict[tuple[int, str], date] = {}
+    measures = {row.metric.pk for row in rows.values() if row.metric.kind == Metric.Kind.MEASURE}
+    wanted = Q(metric_id__in=measures, period_kind=PeriodKind.YEAR, number__isnull=False)
+    for place, row in rows.items():
         if row.value is not None:
-            before = period_of(row.value).previous
-            wanted |= Q(metric=row.metric, period_kind=before.kind, period_start=before.start_date)
-    if wanted:
-        earlier = Value.objects.filter(wanted, subject=subject, scenario=Scenario.ACTUAL).select_related(*SHOWN)
-        for value in earlier:
-            rows[(value.metric_id, value.period_kind)].previous = value
-    return sorted(
+            before[place] = period_of(row.value).previous.start_date
+            wanted |= Q(
+                metric=row.metric, period_kind=place[1], period_start=before[place], scenario=Scenario.ACTUAL
+            )  # fmt: skip
+    years: list[Value] = []
+    for value in Value.objects.filter(wanted, subject=subject).select_related(*SHOWN) if rows else ():
+        place = (value.metric_id, value.period_kind)
+        if value.scenario == Scenario.ACTUAL and value.period_start == before.get(place):
+            rows[place].previous = value
+        if value.period_kind == PeriodKind.YEAR and value.metric_id in measures and value.number is not None:
+            years.append(value)
+    ordered = sorted(
         rows.values(),
         key=lambda row: (
             row.metric.kind != Metric.Kind.INDICATOR,
@@ -538,6 +550,7 @@ def latest(subject: Subject) -> list[LatestRow]:
             _KIND_ORDER.index((row.value or row.plan).period_kind),  # type: ignore[union-attr]
         ),
     )
+    return ordered, years
 
 
 def _find_newest(subject_ids: Sequence[int], *, kinds: str = _KIND_ORDER, keys: Sequence[str] = ()) -> list[_Newest]:
@@ -583,6 +596,14 @@ def newest_of_first(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> l
     return list(Value.objects.filter(pk__in=chosen).select_related(*SHOWN)) if chosen else []
 
 
+def list_years(metric_keys: Iterable[str], subject: Subject) -> list[Value]:
+    """Return the yearly numbers of these metrics and the subject. The caller has checked the scope."""
+    values = Value.objects.filter(
+        subject=subject, metric__key__in=list(metric_keys), period_kind=PeriodKind.YEAR, number__isnull=False
+    )
+    return list(values.select_related("metric"))
+
+
 # --- warnings and changes ---------------------------------------------------------------------------------------
 
 
@@ -606,17 +627,17 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
     Households connected or planned above design; figures in a band that asks for action; bounds above the good band;
     indicators of an organisation or unit that only some of its parts have figures for. Three queries.
     """
-    good_edges = _good_edges()
     values = Value.objects.filter(period_kind="Y", scenario=Scenario.ACTUAL)
     if not access.sees_everything(visible_to):
         values = values.filter(subject_id__in=access.visible_subject_ids(visible_to))
     if within is not None:
         values = values.filter(subject__contained_in__ancestor=within)
     danger = Band.objects.filter(severity=Band.Severity.DANGER)
+    low_is_good = _good_bands().values("scheme__metric_id")
     kinds = (
         Q(metric__key__in=list(_OVER), subject__kind=Subject.Kind.WORK, numerator__gt=F("denominator")),
         Q(metric_id__in=danger.values("scheme__metric_id"), band_id__in=danger.values("pk")),
-        Q(number__isnull=True, low__isnull=False, metric_id__in=list(good_edges), band__isnull=True),
+        Q(number__isnull=True, low__isnull=False, metric_id__in=low_is_good, band__isnull=True),
         Q(
             parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
             subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT],
@@ -624,7 +645,11 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
     )  # fmt: skip
     # One after the other, so that each finds its few figures by its index; together they would read all of them.
     first, *others = (values.filter(kind).order_by().values_list("pk", flat=True) for kind in kinds)
-    values = Value.objects.filter(pk__in=set(first.union(*others, all=True)))
+    ids = set(first.union(*others, all=True))
+    if not ids:
+        return []
+    good_edges = _good_edges()
+    values = Value.objects.filter(pk__in=ids)
     found: list[Warning] = []
     for value in _newest(values).select_related(*SHOWN):
         found += _warnings_of(value, good_edges)
@@ -639,14 +664,18 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
     return found
 
 
-def _good_edges() -> dict[int, Decimal]:
-    """Return for each metric that should be low the upper edge of its good band."""
-    rows = Band.objects.filter(
+def _good_bands() -> QuerySet[Band]:
+    """Return the good bands in force of metrics that should be low, with an upper edge."""
+    return Band.objects.filter(
         severity=Band.Severity.GOOD, upper__isnull=False, scheme__valid_to__isnull=True,
         scheme__metric__direction=Metric.Direction.LOWER,
-    ).values_list("scheme__metric_id", "upper")  # fmt: skip
+    )  # fmt: skip
+
+
+def _good_edges() -> dict[int, Decimal]:
+    """Return for each metric that should be low the upper edge of its good band."""
     edges: dict[int, Decimal] = {}
-    for metric_id, upper in rows:
+    for metric_id, upper in _good_bands().values_list("scheme__metric_id", "upper"):
         if upper is not None:
             edges[metric_id] = max(upper, edges.get(metric_id, upper))
     return edges

@@ -242,8 +242,11 @@ def _get_unit(key: str) -> AdministrativeUnit:
 def unit(request: SignedInRequest, key: str) -> HttpResponse:
     shown = _get_unit(key)
     subject = shown.subject
-    children = AdministrativeUnit.objects.filter(parent=shown).select_related("subject")
-    current = children.filter(is_in_force=True) if shown.is_in_force else children
+    children: list[AdministrativeUnit] = []
+    if shown.level != AdministrativeUnit.Level.COMMUNE:  # nothing lies below a commune
+        below = AdministrativeUnit.objects.filter(parent=shown).select_related("subject")
+        children = list(below.order_by("code"))
+    current = [row for row in children if row.is_in_force] if shown.is_in_force else children
     organisations = queries.list_organisations(request.user).filter(territory__subject__contained_in__ancestor=subject)
     context = {
         "unit": shown,
@@ -252,8 +255,8 @@ def unit(request: SignedInRequest, key: str) -> HttpResponse:
         "crumbs": _unit_crumbs(shown),
         "same_code": queries.list_same_code(shown),
         "history": [_history_event(row) for row in queries.list_history(shown)],
-        "page": Paginator(current.order_by("code"), _PAGE_SIZE).get_page(request.GET.get("page")),
-        "former_children": list(children.filter(is_in_force=False).order_by("code")) if shown.is_in_force else [],
+        "page": Paginator(current, _PAGE_SIZE).get_page(request.GET.get("page")),
+        "former_children": [row for row in children if not row.is_in_force] if shown.is_in_force else [],
         "printed_names": list_printed_names(subject),
         "urban_areas": list(queries.list_urban_areas(shown)),
         "organisations": list(organisations[:21]),

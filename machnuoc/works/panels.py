@@ -31,14 +31,14 @@ def overview(person: Person) -> list[Panel]:
         return []
     context: dict[str, Any] = {"plan_year": plan_year, "year": plan_year - 1}
     if not roles & _OVERSEEING:
-        shown = queries.dress(queries.flatten(rows[:_OWN_WORKS]), plan_year)
+        shown = queries.dress_few(queries.flatten(rows[:_OWN_WORKS]), plan_year)
         more = max(len(rows) - _OWN_WORKS, 0)
         context |= {"rows": shown, "more": more, "more_url": reverse("works:list")}
         return [Panel("Công trình của tôi", "works/panels/table.html", context, order=20)]
     growing = sorted((row for row in rows if row.growth), key=lambda row: -(row.growth or 0))[:_TOP]
     above = [row for row in queries.flatten(rows) if row.warnings]
     above.sort(key=lambda row: -row.excess)
-    queries.dress({row.pk: row for row in [*growing, *above[: 2 * _TOP]]}.values(), plan_year)
+    queries.dress_few({row.pk: row for row in [*growing, *above[: 2 * _TOP]]}.values(), plan_year)
     found = []
     if above:
         found.append(
@@ -79,7 +79,7 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
     rows, plan_year = queries.list_rows(works, today=timezone.localdate())
     if not rows:
         return []
-    shown = queries.dress(queries.flatten(rows[:_OF_A_PLACE]), plan_year)
+    shown = queries.dress_few(queries.flatten(rows[:_OF_A_PLACE]), plan_year)
     context = {
         "rows": shown,
         "plan_year": plan_year,

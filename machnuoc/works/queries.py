@@ -281,15 +281,21 @@ def select(visible_to: Person, filters: Filters, sort: str = "", *, today: date)
     )
 
 
-def _read_rows(works: QuerySet[Work]) -> Iterable[Row]:
-    """Return the rows. The few names that many works share are read once each, in a query of their own."""
-    rows = [
-        Row(*found)
-        for found in works.values_list(
-            "pk", "subject__key", "subject__name", "kind", "sector", "status", "parent_id", "operator_id", "team_id",
-            "subject__latitude", "subject__longitude",
-        )
-    ]  # fmt: skip
+_COLUMNS = (
+    "pk", "subject__key", "subject__name", "kind", "sector", "status", "parent_id", "operator_id", "team_id",
+    "subject__latitude", "subject__longitude",
+)  # fmt: skip
+
+
+def _read_few(works: QuerySet[Work]) -> list[Row]:
+    """Return the rows of a panel, with the names joined to them: one query."""
+    columns = [*_COLUMNS, "parent__subject__name", "operator__subject__name", "team__subject__name"]
+    return [Row(*found[:-3], *(name or "" for name in found[-3:])) for found in works.values_list(*columns)]
+
+
+def _read_rows(works: QuerySet[Work]) -> list[Row]:
+    """Return the rows. The few names that many works share are read once each: one query more."""
+    rows = [Row(*found) for found in works.values_list(*_COLUMNS)]
     named = {pk for row in rows for pk in (row.parent_id, row.operator_id, row.team_id) if pk is not None}
     names = dict(Subject.objects.filter(pk__in=named).values_list("pk", "name")) if named else {}
     for row in rows:
@@ -565,6 +571,15 @@ def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
     return rows
 
 
+def dress_few(rows: Iterable[Row], plan_year: int) -> list[Row]:
+    """Give the few rows of a panel, which does not name places, their figures. One query."""
+    rows = list(rows)
+    found = _read_values([row.pk for row in rows], plan_year)
+    for row in rows:
+        row.values = {**_NO_VALUES, **found.get(row.pk, {})}
+    return rows
+
+
 def name_places(rows: Iterable[Row]) -> None:
     """Give the rows the names of the places they serve now. One query."""
     by_id = {row.pk: row for row in rows}
@@ -640,7 +655,7 @@ _LATEST = F("valid_from").desc(nulls_last=True)  # an unknown start is the oldes
 
 def get_page(work: Work, *, today: date) -> WorkPage:
     """Return what the page of the work shows, with every fact's source."""
-    rows = {row.pk: row for row in _read_rows(Work.objects.filter(Q(pk=work.pk) | Q(parent=work)))}
+    rows = {row.pk: row for row in _read_few(Work.objects.filter(Q(pk=work.pk) | Q(parent=work)))}
     plan_year = _fill_from_values(rows, today)
     areas = list(
         work.service_areas.select_related("place__unit", "place__urban_area", "passage__document").order_by(
@@ -779,7 +794,7 @@ def list_works_of(subject: Subject, visible_to: Person) -> QuerySet[Work]:
 
 def list_rows(works: QuerySet[Work], *, today: date) -> tuple[list[Row], int]:
     """Return the works as rows with numbers (sub-schemes counted in, not listed) and the plan's year."""
-    rows = {row.pk: row for row in _read_rows(works)}
+    rows = {row.pk: row for row in _read_few(works)}
     metrics = _read_metrics(today)
     plan_year = metrics.plan_year
     _fill_numbers(rows, metrics, plan_year)
