@@ -1,5 +1,7 @@
 """People, the audit trail, documents and files, search, jobs and notices."""
 
+import re
+
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
@@ -108,6 +110,7 @@ class Document(models.Model):
         RECALLED = "recalled", "chưa đối chiếu văn bản"
 
     key = models.CharField(max_length=80, unique=True)
+    kind = models.CharField("loại văn bản", max_length=40, blank=True)  # «Kế hoạch»
     number = models.CharField("số, ký hiệu", max_length=60, blank=True)
     title = models.CharField("trích yếu", max_length=400)
     issuer = models.CharField("cơ quan ban hành", max_length=200)
@@ -127,10 +130,20 @@ class Document(models.Model):
 
     @property
     def short_name(self) -> str:
-        """«79/KH-TTNS» or, where the number is blank as printed, the title's beginning with its issuer."""
+        """«Kế hoạch 79/KH-TTNS»; with the number blank as printed «Kế hoạch (số để trống), UBND tỉnh Cao Bằng, 5/2026»."""
+        kind = self.kind or "Văn bản"
         if self.number:
-            return f"{'Kế hoạch ' if 'KH' in self.number else ''}{self.number}"
-        return f"Kế hoạch (số để trống), {self.issuer}" if "KẾ HOẠCH" in self.title.upper() else self.title[:80]
+            return f"{kind} {self.number}" if self.kind else self.number
+        issuer = self.issuer.replace("Ủy ban nhân dân", "UBND")
+        return ", ".join(filter(None, [f"{kind} (số để trống)", issuer, self._month]))
+
+    @property
+    def _month(self) -> str:
+        """«5/2026», also of a date that is printed without its day; empty where none is known."""
+        if self.issue_date:
+            return f"{self.issue_date.month}/{self.issue_date.year}"
+        printed = re.search(r"tháng\s+(\d{1,2})\s+năm\s+(\d{4})", self.issue_date_as_printed)
+        return f"{int(printed[1])}/{printed[2]}" if printed else ""
 
 
 class Passage(models.Model):

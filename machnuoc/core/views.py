@@ -181,7 +181,10 @@ def documents(request: SignedIn) -> HttpResponse:
     found = [
         document
         for document in rows
-        if all(word in folding.fold(f"{document.number} {document.title} {document.issuer}") for word in words)
+        if all(
+            word in folding.fold(f"{document.kind} {document.number} {document.title} {document.issuer}")
+            for word in words
+        )
     ]
     found.sort(key=lambda document: folding.sort_key(document.title))
     page = Paginator(found, _PAGE_SIZE).get_page(request.GET.get("page"))
@@ -192,6 +195,7 @@ def documents(request: SignedIn) -> HttpResponse:
 def document(request: SignedIn, key: str) -> HttpResponse:
     shown = get_object_or_404(Document.objects.select_related("file"), key=key)
     facts = [
+        ("Loại văn bản", shown.kind),
         ("Số, ký hiệu", shown.number or "để trống trên bản in"),
         ("Trích yếu", shown.title),
         ("Cơ quan ban hành", shown.issuer),
@@ -199,7 +203,7 @@ def document(request: SignedIn, key: str) -> HttpResponse:
         ("Người ký", shown.signer),
     ]
     if shown.issue_date_as_printed:
-        facts.insert(4, ("Ngày như in", shown.issue_date_as_printed))
+        facts.insert(5, ("Ngày như in", shown.issue_date_as_printed))
     if shown.note:
         facts.append(("Ghi chú", shown.note))
     context = {"document": shown, "facts": facts, "passages": shown.passages.order_by("order", "id")}

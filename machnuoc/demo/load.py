@@ -86,7 +86,8 @@ def _load_document(plan: plans.Plan) -> dict[str, Passage]:
     source = plans.get_document(plan)
     document = documents.put_document(
         source.key, number=source.number or "", title=source.title, issuer=source.issuer, issue_date=source.issue_date,
-        issue_date_as_printed=source.place_date_printed, signer=source.signer, note=source.number_date_note,
+        issue_date_as_printed=source.place_date_printed, kind=source.kind, signer=source.signer,
+        note=source.number_date_note,
     )  # fmt: skip
     return {
         passage.key: documents.put_passage(document, passage.key, passage.section, passage.text, order)

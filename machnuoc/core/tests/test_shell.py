@@ -449,7 +449,7 @@ def test_the_overview_puts_each_panel_into_its_region(hoa_browser, monkeypatch):
 
     html = hoa_browser.get("/").content.decode()
 
-    assert html.index("Cần làm hôm nay") < html.index("Nộp biểu") < html.index("Đang ở đâu")
+    assert html.index("Cần làm hôm nay") < html.index("Nộp biểu") < html.index("Hiện trạng")
     assert "Không có việc nào đang chờ bạn" not in html
     check_page(html)
 
