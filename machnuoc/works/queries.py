@@ -27,15 +27,16 @@ GROWTH = "works.customer_growth_planned"
 GROWTH_PCT = "works.customer_growth_planned_pct"
 UTILISATION = "works.utilisation_households_pct"
 UTILISATION_VOLUME = "works.utilisation_volume_pct"
+LOSSES = "losses.nrw_pct"
 # The figures of one row: of the year itself, and of the year that its plan is about.
-_OF_THE_YEAR = (CONNECTED, DESIGN, UTILISATION, UTILISATION_VOLUME)
+_OF_THE_YEAR = (CONNECTED, DESIGN, UTILISATION, UTILISATION_VOLUME, LOSSES)
 _OF_THE_PLAN = (PLANNED, DESIGN, GROWTH, GROWTH_PCT)
 _NUMBERS = ((CONNECTED, 0), (DESIGN, 0), (PLANNED, 1), (DESIGN, 1))  # what is summed, counted and sorted by
 
 _FIGURE_NAMES = {
     (CONNECTED, 0): "connected", (DESIGN, 0): "design", (UTILISATION, 0): "utilisation_pct",
     (UTILISATION_VOLUME, 0): "utilisation_volume_pct", (PLANNED, 1): "planned", (DESIGN, 1): "design_planned",
-    (GROWTH, 1): "growth", (GROWTH_PCT, 1): "growth_pct",
+    (GROWTH, 1): "growth", (GROWTH_PCT, 1): "growth_pct", (LOSSES, 0): "losses_pct",
 }  # fmt: skip
 FIGURES = tuple(_FIGURE_NAMES.values())  # the names under which rows and sums hold their figures
 _NO_VALUES: Mapping[str, Any] = MappingProxyType(dict.fromkeys(FIGURES))
@@ -189,6 +190,16 @@ class Selection:
     @property
     def plan_year_label(self) -> str:
         return str(self.plan_year)
+
+    @cached_property
+    def has_urban(self) -> bool:
+        """Urban works are told by their losses: their plans print no households."""
+        return any(row.sector == Work.Sector.URBAN for row in self.rows)
+
+    @property
+    def has_households(self) -> bool:
+        totals = self.totals
+        return not self.has_urban or (totals.design, totals.connected, totals.planned) != (None, None, None)
 
     @cached_property
     def only_operator(self) -> Row | None:
@@ -491,11 +502,13 @@ def _sum(person: Person, filters: Filters, roots: list[Row], plan_year: int) -> 
         with_connected=sum(row.connected is not None for row in roots),
     )
     whole_id = _whole_of(person, filters)
-    if whole_id is None or not connected:
+    if whole_id is None or not (connected or any(row.sector == Work.Sector.URBAN for row in roots)):
         return totals
     values = _read_values([whole_id], plan_year).get(whole_id, {})
     # Only a stored figure that says what stands here may explain it.
     agreeing = {name: value for name, value in values.items() if _unscaled(value) == getattr(totals, name, None)}
+    if "losses_pct" in values:  # stated for the whole, not summed from what stands here
+        agreeing["losses_pct"] = values["losses_pct"]
     subject = next((value.subject for value in values.values()), None)
     return replace(totals, whole=subject, values={**totals.values, **agreeing})
 
@@ -561,7 +574,7 @@ def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
         name = _FIGURE_NAMES.get((key, starts[start]))
         if name:
             found[subject_id][name] = Stored(pk, state)
-            if key in {UTILISATION, UTILISATION_VOLUME}:  # shown with their band, or in their own words
+            if key in {UTILISATION, UTILISATION_VOLUME, LOSSES}:  # shown with their band, or in their own words
                 whole.append(pk)
     for value in Value.objects.filter(pk__in=whole).select_related("metric", "fact", "band"):
         found[value.subject_id][_FIGURE_NAMES[value.metric.key, 0]] = value
@@ -569,6 +582,15 @@ def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
         row.values = found[row.pk]
     name_places(rows)
     return rows
+
+
+def read_losses(rows: Iterable[Row], plan_year: int) -> dict[int, Value]:
+    """Return the losses of the works in the year before the plan's, by work: a number, edges or a class. One query."""
+    values = Value.objects.filter(
+        subject_id__in=[row.pk for row in rows], metric__key=LOSSES, period_kind=PeriodKind.YEAR,
+        period_start=date(plan_year - 1, 1, 1), scenario=Scenario.ACTUAL,
+    ).select_related("metric", "fact", "band")  # fmt: skip
+    return {value.subject_id: value for value in values}
 
 
 def dress_few(rows: Iterable[Row], plan_year: int) -> list[Row]:
