@@ -113,7 +113,7 @@ class _Newest:
 def list_catalogue(visible_to: Person, *, query: str = "", kind: str = "", field: str = "") -> list[CatalogueGroup]:
     """Return all metrics by topic, indicators before measures, each with the newest figure of the reader's own scope.
 
-    Where the own scope has none, that of the country stands there. query: found anywhere in name, short name or key,
+    query: found anywhere in name, short name or key,
     whatever its diacritics. Two queries besides the metrics.
     """
     words = folding.fold(query).split()
@@ -154,7 +154,11 @@ def _preference(one: _Newest, rank: dict[int, int]) -> tuple[int, int]:
 
 
 def list_home_subject_ids(person: Person) -> list[int]:
-    """Return the subjects of the person's grants, then their provinces, then the country: whose figures come first."""
+    """Return the subjects of the person's grants, then their provinces: whose figures come first.
+
+    The country follows for those who see all of it: elsewhere a sum of the few provinces that are here would pass for
+    the figure of the nation.
+    """
     scopes = list(dict.fromkeys(access.list_scopes(person, "view")))
     province = Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True)
     if not access.sees_everything(person):  # who sees the whole country: it has few figures of its own
@@ -632,11 +636,11 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
         values = values.filter(subject_id__in=access.visible_subject_ids(visible_to))
     if within is not None:
         values = values.filter(subject__contained_in__ancestor=within)
-    danger = Band.objects.filter(severity=Band.Severity.DANGER)
     low_is_good = _good_bands().values("scheme__metric_id")
     kinds = (
         Q(metric__key__in=list(_OVER), subject__kind=Subject.Kind.WORK, numerator__gt=F("denominator")),
-        Q(metric_id__in=danger.values("scheme__metric_id"), band_id__in=danger.values("pk")),
+        # The metric is known from the band; said again, it lets the database go from the few bands to their figures.
+        Q(band__severity=Band.Severity.DANGER, metric_id=F("band__scheme__metric_id")),
         Q(number__isnull=True, low__isnull=False, metric_id__in=low_is_good, band__isnull=True),
         Q(
             parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
@@ -731,9 +735,10 @@ def part_name(metric: Metric) -> str:
 
 
 def coverage_text(value: Value) -> str:
-    """Return «29/29 công trình»."""
+    """Return «29/29 công trình»; of the country «29/43 công trình có trong hệ thống», for there are others."""
     present, total = (vietnamese.format_number(number) for number in (value.parts_present, value.parts_total))
-    return f"{present}/{total} {part_name(value.metric)}"
+    known = " có trong hệ thống" if value.subject.kind == Subject.Kind.COUNTRY else ""
+    return f"{present}/{total} {part_name(value.metric)}{known}"
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from machnuoc.core import folding, search
 from machnuoc.core.models import Person
 from machnuoc.places import access, search_entries
-from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, ParentLink, Subject, Succession, UrbanArea
+from machnuoc.places.models import (
+    AdministrativeUnit,
+    Grant,
+    Organisation,
+    ParentLink,
+    PrintedName,
+    Subject,
+    Succession,
+    UrbanArea,
+)
 
 # Subjects that can be searched for by name: what a grant can be about.
 _SEARCHED_KINDS = (search_entries.UNIT, search_entries.ORGANISATION, search_entries.URBAN_AREA, "work")
@@ -49,8 +58,15 @@ def list_provinces() -> QuerySet[AdministrativeUnit]:
 
 
 def get_unit(key: str) -> AdministrativeUnit:
-    return AdministrativeUnit.objects.select_related("subject", "parent__subject", "parent__parent__subject").get(
-        subject__key=key
+    """Return the unit, and whether it has what few units have: has_same_code (list_same_code), has_printed_names."""
+    twins = AdministrativeUnit.objects.filter(level=OuterRef("level"), code=OuterRef("code")).exclude(pk=OuterRef("pk"))
+    return (
+        AdministrativeUnit.objects.select_related("subject", "parent__subject", "parent__parent__subject")
+        .annotate(
+            has_same_code=Exists(twins),
+            has_printed_names=Exists(PrintedName.objects.filter(subject=OuterRef("pk"))),
+        )
+        .get(subject__key=key)
     )
 
 

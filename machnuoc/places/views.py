@@ -240,7 +240,7 @@ def _get_unit(key: str) -> AdministrativeUnit:
 
 @require_safe
 def unit(request: SignedInRequest, key: str) -> HttpResponse:
-    shown = _get_unit(key)
+    shown: Any = _get_unit(key)  # with what queries.get_unit adds
     subject = shown.subject
     children: list[AdministrativeUnit] = []
     if shown.level != AdministrativeUnit.Level.COMMUNE:  # nothing lies below a commune
@@ -253,11 +253,11 @@ def unit(request: SignedInRequest, key: str) -> HttpResponse:
         "subject": subject,
         "facts": _unit_facts(shown),
         "crumbs": _unit_crumbs(shown),
-        "same_code": queries.list_same_code(shown),
+        "same_code": queries.list_same_code(shown) if shown.has_same_code else [],
         "history": [_history_event(row) for row in queries.list_history(shown)],
         "page": Paginator(current, _PAGE_SIZE).get_page(request.GET.get("page")),
         "former_children": [row for row in children if not row.is_in_force] if shown.is_in_force else [],
-        "printed_names": list_printed_names(subject),
+        "printed_names": list_printed_names(subject) if shown.has_printed_names else [],
         "urban_areas": list(queries.list_urban_areas(shown)),
         "organisations": list(organisations[:21]),
         "panels": panels.list_for_subject(request.user, subject),

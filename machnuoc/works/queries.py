@@ -362,9 +362,9 @@ def _fill_numbers(rows: dict[int, Row], metrics: _Metrics, plan_year: int) -> No
     later_year = Case(When(period_start=date(plan_year, 1, 1), then=1), default=0, output_field=IntegerField())
     for subject_id, metric_id, later, number in values.values_list("subject_id", "metric_id", later_year, "number"):
         row = rows.get(subject_id)
-        name = slots.get((metric_id, later))
-        if row is not None and name is not None:
-            setattr(row, name, number)
+        slot = slots.get((metric_id, later))
+        if row is not None and slot is not None:
+            setattr(row, slot, number)
     _take_parts_off(rows)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -48,7 +48,7 @@ def works_map(request: HttpRequest) -> HttpResponseBase:
         return _export(request, selection)
     placed = [row for row in selection.rows if row.latitude is not None]
     queries.mark_centres(placed, request.user)  # type: ignore[arg-type]
-    page = Paginator(placed, _ROWS_A_PAGE).get_page(request.GET.get("page"))
+    page: Page[Any] = Paginator(placed, _ROWS_A_PAGE).get_page(request.GET.get("page"))
     page.object_list = [_point(row) for row in page.object_list]
     context = {
         "points": _pack(placed),

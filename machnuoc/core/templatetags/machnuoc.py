@@ -407,7 +407,7 @@ def _draw(bound: BoundField, attributes: dict[str, str | bool]) -> str:
         attributes = {"id": bound.auto_id, **attributes}
     all_attributes = widget.build_attrs(widget.attrs, bound.build_widget_attrs(attributes, widget))
     chosen = set(widget.format_value(bound.value()) or [])
-    parts = [format_html("<select{}>", flatatt({"name": bound.html_name} | all_attributes))]
+    parts: list[str] = [format_html("<select{}>", flatatt({"name": bound.html_name} | all_attributes))]
     for value, label in widget.choices:
         if isinstance(label, list | tuple):
             parts += [format_html('<optgroup label="{}">', value), _draw_options(label, chosen), "</optgroup>"]
