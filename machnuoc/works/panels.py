@@ -6,13 +6,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.core.panels import MapLayer, NavigationItem, Panel
 from machnuoc.places import access
 from machnuoc.places.models import Grant, Subject
 from machnuoc.works import queries
+from machnuoc.works.models import Work
 
 _OWN_WORKS = 12
 _TOP = 5
+_ON_A_MAP = 500
 _OF_A_PLACE = 10
 _OVERSEEING = {Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.AGENCY, Grant.Role.ADMIN}
 
@@ -88,6 +90,29 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
         "more_url": _list_address(subject),
     }
     return [Panel(titles[subject.kind], "works/panels/table.html", context, order=30)]  # type: ignore[index]
+
+
+def map_layers(person: Person, province: Subject | None) -> list[MapLayer]:
+    """Draw the works in the person's scope. Of very many only those of one province: the map lists its points too."""
+    works = queries.list_works(person).filter(subject__latitude__isnull=False)
+    if province is not None:
+        works = works.filter(subject__contained_in__ancestor=province)
+    rows = list(
+        works.order_by("subject__name").values_list(
+            "subject__key", "subject__name", "subject__latitude", "subject__longitude", "kind", "status"
+        )[: _ON_A_MAP + 1]
+    )
+    if len(rows) > _ON_A_MAP:
+        return []
+    points = [
+        {
+            "lat": latitude, "lon": longitude, "title": name, "url": reverse("works:detail", args=[key]),
+            "text": str(Work.Kind(kind).label if status == Work.Status.RUNNING else Work.Status(status).label),
+            "tone": "neutral" if status == Work.Status.STOPPED else "info",
+        }
+        for key, name, latitude, longitude, kind, status in rows
+    ]  # fmt: skip
+    return [MapLayer("works", "Công trình cấp nước", points, order=15)]
 
 
 def _list_address(subject: Subject) -> str:

@@ -17,6 +17,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from machnuoc.core import export, panels
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.indicators import operations as indicator_operations
+from machnuoc.indicators import queries as indicator_queries
+from machnuoc.indicators.models import Value
 from machnuoc.places import access
 from machnuoc.places import operations as place_operations
 from machnuoc.places.models import Grant, Organisation, Subject
@@ -48,10 +50,11 @@ def works_map(request: HttpRequest) -> HttpResponseBase:
         return _export(request, selection)
     placed = [row for row in selection.rows if row.latitude is not None]
     queries.mark_centres(placed, request.user)  # type: ignore[arg-type]
+    losses = queries.read_losses(placed, selection.plan_year) if selection.has_urban else {}
     page: Page[Any] = Paginator(placed, _ROWS_A_PAGE).get_page(request.GET.get("page"))
-    page.object_list = [_point(row) for row in page.object_list]
+    page.object_list = [_point(row, losses.get(row.pk)) for row in page.object_list]
     context = {
-        "points": _pack(placed),
+        "points": _pack(placed, losses),
         "page": page,
         "unplaced": [row for row in selection.rows if row.latitude is None],
         "at_centre": sum(row.is_at_centre for row in placed),
@@ -80,12 +83,36 @@ def works_chart(request: HttpRequest) -> HttpResponseBase:
         ],
     }
     context = {
+        "losses_data": _losses_chart(selection) if selection.has_urban else None,
         "chart_data": data,
         "drawn": drawn,
         "left_out": len(known) - len(drawn),
         "without": len(selection.roots) - len(known),
     }
     return _render_list(request, "chart", selection, context)
+
+
+def _losses_chart(selection: queries.Selection) -> dict[str, Any] | None:
+    """Return how many works have which losses: plans print classes and edges, seldom the number. None without any."""
+    works = [row for row in selection.rows if not row.parts and row.sector == Work.Sector.URBAN]
+    losses = queries.read_losses(works, selection.plan_year)
+    if not losses:
+        return None
+    told = {pk: indicator_queries.as_text(value, value.metric) for pk, value in losses.items()}
+    classes = sorted({(value.low or value.number or 0, told[pk]) for pk, value in losses.items()})
+    names = [*dict.fromkeys(text for _, text in classes)]
+    counts = [sum(text == name for text in told.values()) for name in names]
+    if len(works) > len(losses):
+        names.append("chưa có số liệu")
+        counts.append(len(works) - len(losses))
+    return {
+        "type": "bar",
+        "unit": "công trình",
+        "decimals": 0,
+        "category_title": "Tỷ lệ thất thoát",
+        "categories": names,
+        "series": [{"name": f"Số công trình {selection.year}", "values": counts}],
+    }
 
 
 def _select(request: HttpRequest) -> queries.Selection:
@@ -124,34 +151,35 @@ def _render_list(
     )
 
 
-def _tone(row: queries.Row) -> str:
+def _tone(row: queries.Row, losses: Value | None = None) -> str:
     warnings = row.warnings
-    if queries.ABOVE_DESIGN in warnings:
+    severity = losses.band.severity if losses is not None and losses.band is not None else ""
+    if queries.ABOVE_DESIGN in warnings or severity == "danger":
         return "danger"
-    return "warning" if warnings else "neutral" if row.status == Work.Status.STOPPED else "info"
+    if warnings or severity == "warning":
+        return "warning"
+    return "neutral" if row.status == Work.Status.STOPPED else "info"
 
 
-def _point(row: queries.Row) -> dict[str, Any]:
+def _point(row: queries.Row, losses: Value | None = None) -> dict[str, Any]:
     return {
-        "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row), "text": _summary(row),
+        "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row, losses),
+        "text": " · ".join(filter(None, [row.kind_label, row.operator, _households(row), *_notes(row, losses)])),
         "url": reverse("works:detail", args=[row.key]),
     }  # fmt: skip
 
 
-def _pack(rows: list[queries.Row]) -> dict[str, Any]:
+def _pack(rows: list[queries.Row], losses: dict[int, Value]) -> dict[str, Any]:
     """Return the points of many works: what repeats stands once (see core/maps.js), so that the page stays small."""
     prefix, _, suffix = reverse("works:detail", args=["0"]).rpartition("0")
     words: dict[str, int] = {}
     packed = []
     for row in rows:
-        tone, kind, operator, *rest = (_tone(row), row.kind_label, row.operator, *_notes(row))
+        own = losses.get(row.pk)
+        tone, kind, operator, *rest = (_tone(row, own), row.kind_label, row.operator, *_notes(row, own))
         numbers = [words.setdefault(word, len(words)) for word in (tone, kind, operator, *rest)]
         packed.append([row.latitude, row.longitude, row.name, row.key, _households(row), *numbers])
     return {"packed": packed, "words": list(words), "url": [prefix, suffix]}
-
-
-def _summary(row: queries.Row) -> str:
-    return " · ".join(filter(None, [row.kind_label, row.operator, _households(row), *_notes(row)]))
 
 
 def _households(row: queries.Row) -> str:
@@ -161,14 +189,19 @@ def _households(row: queries.Row) -> str:
     return f"{format_number(row.connected)}{against} hộ"
 
 
-def _notes(row: queries.Row) -> list[str]:
+def _notes(row: queries.Row, losses: Value | None) -> list[str]:
     found = [queries.WARNINGS[row.warnings[0]].lower()] if row.warnings else []
+    if losses is not None:
+        found.append(f"thất thoát {indicator_queries.as_text(losses, losses.metric)}")
+    if row.status != Work.Status.RUNNING:
+        found.append(row.get_status_display().lower())
     return [*found, "điểm ở tâm xã, phường"] if row.is_at_centre else found
 
 
 def _export(request: HttpRequest, selection: queries.Selection) -> HttpResponseBase:
     rows = selection.rows
     queries.name_places(rows)
+    losses = queries.read_losses(rows, selection.plan_year) if selection.has_urban else {}
     totals = selection.totals
     year, plan_year = selection.year, selection.plan_year
 
@@ -177,6 +210,10 @@ def _export(request: HttpRequest, selection: queries.Selection) -> HttpResponseB
 
     def text_of(name: str) -> Callable[[Any], Any]:
         return lambda row: getattr(row, name) if isinstance(row, queries.Row) else None
+
+    def losses_of(row: Any) -> str | None:
+        value = losses.get(row.pk) if isinstance(row, queries.Row) else totals.values["losses_pct"]
+        return indicator_queries.as_text(value, value.metric) if value else None
 
     columns: Sequence[export.Column] = [
         ("Công trình", lambda row: "  " * row.depth + row.name if isinstance(row, queries.Row) else "Cộng", "text"),
@@ -194,6 +231,7 @@ def _export(request: HttpRequest, selection: queries.Selection) -> HttpResponseB
         (f"Tăng {plan_year} so với {year} (hộ)", of("growth"), "number"),
         ("Tăng (%)", of("growth_pct"), "number"),
         (f"Khai thác {year} (% thiết kế)", of("utilisation_pct"), "number"),
+        (f"Thất thoát {year}", losses_of, "text"),
         (
             "Cảnh báo",
             lambda row: (

@@ -552,3 +552,55 @@ def test_who_manages_the_country_chooses_the_province_first():
 
     assert "Chọn tỉnh" in text_of(client.get(reverse("works:add")))
     assert "Tỉnh Cao Bằng" in text_of(client.get(reverse("works:add") + "?province=vn.cao-bang"))
+
+
+# --- urban works: no households, but losses
+
+
+def test_the_list_of_urban_works_shows_losses_and_status_instead_of_empty_household_columns():
+    html = text_of(sign_in("cb.soxaydung").get(reverse("works:list")))
+
+    assert "Thất thoát 2025" in html and "Tình trạng" in html
+    assert "trên 15" in html and "Thấp" in html
+    assert "Đấu nối 2025" not in html and "Kế hoạch 2026" not in html
+    assert "Chưa có số hộ của các công trình này" in html
+
+
+def test_a_list_with_rural_and_urban_works_shows_households_and_losses():
+    html = text_of(sign_in("quantri").get(reverse("works:list")))
+
+    assert "Đấu nối 2025" in html and "Thất thoát 2025" in html
+
+
+def test_the_list_of_rural_works_has_no_column_of_losses():
+    assert "Thất thoát 2025" not in text_of(sign_in("qn.lanhdao").get(reverse("works:list")))
+
+
+def test_chart_map_and_export_tell_the_losses_of_urban_works():
+    client = sign_in("cb.soxaydung")
+
+    chart = client.get(reverse("works:chart"))
+    points = client.get(reverse("works:map"))
+    table = client.get(reverse("works:list"), {"export": "csv"})
+
+    data = chart.context["losses_data"]
+    assert dict(zip(data["categories"], data["series"][0]["values"], strict=True)) == {
+        "≤\u00a015\u00a0%": 7, "trên 15\u00a0%": 7, "chưa có số liệu": 1,
+    }  # fmt: skip
+    assert "thất thoát trên 15" in text_of(points)
+    text = b"".join(table.streaming_content).decode("utf-8-sig")
+    assert "Thất thoát 2025" in text and "trên 15" in text
+
+
+# --- the map of all
+
+
+def test_works_in_scope_are_a_layer_of_the_map():
+    def titles(username, **asked):
+        shown = sign_in(username).get(reverse("places:map"), asked).context["layers"]
+        return {point["title"] for layer in shown if layer.key == "works" for point in layer.points}
+
+    assert "Trạm Bình Chánh" in titles("qn.lanhdao", province="vn.quang-ngai")
+    assert titles("qn.lanhdao", province="vn.cao-bang") == set()
+    assert "Nhà máy nước Tà Lùng" in titles("cb.soxaydung")
+    assert "Trạm Bình Chánh" not in titles("cb.soxaydung")
