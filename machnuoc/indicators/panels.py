@@ -64,7 +64,8 @@ def overview(person: Person) -> list[Panel]:
     panels = [*_entry_panels(person)]
     warnings = queries.list_warnings(person)
     if warnings:
-        context = {"warnings": warnings[:_WARNINGS_SHOWN], "rest": warnings[_WARNINGS_SHOWN:], "count": len(warnings)}
+        lines = _join_by_work(warnings)
+        context = {"warnings": lines[:_WARNINGS_SHOWN], "rest": lines[_WARNINGS_SHOWN:], "count": len(lines)}
         panels.append(Panel("Cảnh báo từ số liệu", "indicators/panels/warnings.html", context, order=40, region="now"))
     standing = _standing(person)
     if standing is not None:
@@ -81,6 +82,24 @@ def overview(person: Person) -> list[Panel]:
             )
         )
     return panels
+
+
+def _join_by_work(warnings: list[queries.Warning]) -> list[dict[str, Any]]:
+    """Return a line for each warning; that a plan is above the design joins what is above it already."""
+    lines: list[dict[str, Any]] = []
+    over: dict[int, dict[str, Any]] = {}
+    for warning in warnings:
+        subject = warning.value.subject
+        if warning.kind == "over_design_planned" and subject.pk in over:
+            over[subject.pk]["also"].append(
+                {"value": warning.value, "sentence": warning.sentence.removeprefix(f"{subject.name}: ")}
+            )
+            continue
+        line = {"severity": warning.severity, "sentence": warning.sentence, "value": warning.value, "also": []}
+        lines.append(line)
+        if warning.kind == "over_design":
+            over[subject.pk] = line
+    return lines
 
 
 def _entry_panels(person: Person) -> list[Panel]:

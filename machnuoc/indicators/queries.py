@@ -161,9 +161,11 @@ def list_home_subject_ids(person: Person) -> list[int]:
     """
     scopes = list(dict.fromkeys(access.list_scopes(person, "view")))
     province = Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True)
-    if not access.sees_everything(person):  # who sees the whole country: it has few figures of its own
-        province &= Q(contains__descendant_id__in=scopes)
-    above = Subject.objects.filter(Q(kind=Subject.Kind.COUNTRY) | province).distinct().values_list("pk", "kind")
+    if not access.sees_everything(person):
+        around = province & Q(contains__descendant_id__in=scopes)
+    else:  # who sees the whole country: it has few figures of its own
+        around = province | Q(kind=Subject.Kind.COUNTRY)
+    above = Subject.objects.filter(around).distinct().values_list("pk", "kind")
     rows = sorted(above, key=lambda row: (row[1] == Subject.Kind.COUNTRY, row[0]))
     return list(dict.fromkeys([*scopes, *(pk for pk, _ in rows)]))
 

@@ -61,6 +61,13 @@ def list_metrics(request: HttpRequest) -> HttpResponseBase:
                 ("Số liệu mới nhất", lambda row: row.latest and queries.as_text(row.latest, row.metric), "text"),
                 ("Của", lambda row: row.latest and row.latest.subject.name, "text"),
                 ("Kỳ", lambda row: row.latest and queries.period_of(row.latest).label_vi, "text"),
+                (
+                    "Tính trên",
+                    lambda row: (
+                        queries.coverage_text(row.latest) if row.latest and row.latest.parts_total > 1 else None
+                    ),
+                    "text",
+                ),
             ],
             rows=[row for group in groups for row in group.rows],
         )

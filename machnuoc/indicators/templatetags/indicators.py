@@ -17,6 +17,12 @@ def period_label(value: Any) -> str:
 
 
 @register.filter
+def coverage(value: Any) -> str:
+    """Return «29/43 công trình»: how many of the parts a Value is made of. Asks for metric and subject."""
+    return queries.coverage_text(value)
+
+
+@register.filter
 def signed(number: Any) -> str:
     """Return a difference with its sign: +1,4 or −0,3."""
     from machnuoc.core import vietnamese

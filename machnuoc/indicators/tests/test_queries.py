@@ -7,7 +7,7 @@ import pytest
 
 from machnuoc.core.models import Passage, Person
 from machnuoc.core.periods import Period
-from machnuoc.indicators import operations, queries
+from machnuoc.indicators import operations, panels, queries
 from machnuoc.indicators.models import Fact, Metric, State, Value
 from machnuoc.places.models import Subject
 
@@ -275,3 +275,29 @@ def test_the_first_station_to_report_a_year_does_not_push_out_the_sum_of_all():
     assert value("works.households_connected", "org.qn.trung-tam", 2026).number == 1_300
     assert newest(centre).number == 25_330
     assert newest(station).number == 1_300
+
+
+def test_who_sees_a_part_of_the_country_is_not_shown_its_sum_as_their_figure():
+    rows = {row.metric.key: row for group in queries.list_catalogue(person("cb.soxaydung")) for row in group.rows}
+
+    assert rows["works.households_connected"].latest is None
+    assert rows["losses.nrw_pct"].latest.subject.key == "vn.cao-bang"
+
+
+def test_a_figure_of_the_country_says_how_many_of_the_works_known_here_it_is_made_of():
+    rows = {row.metric.key: row for group in queries.list_catalogue(person("quantri")) for row in group.rows}
+
+    latest = rows["works.households_connected"].latest
+
+    assert latest.subject.kind == Subject.Kind.COUNTRY
+    assert queries.coverage_text(latest) == "29/43 công trình có trong hệ thống"
+
+
+def test_the_overview_tells_of_a_station_above_its_design_once():
+    shown = next(panel for panel in panels.overview(person("qn.lanhdao")) if panel.title == "Cảnh báo từ số liệu")
+    lines = shown.context["warnings"] + shown.context["rest"]
+    subjects = [line["value"].subject.name for line in lines]
+
+    assert len(lines) == 6 and len(set(subjects)) == 6
+    assert sum(len(line["also"]) for line in lines) == 5
+    assert lines[0]["also"][0]["sentence"].startswith("2.149 hộ theo kế hoạch")
