@@ -15,7 +15,8 @@ class NoSuchPassage(LookupError):
 def put_document(key: str, *, by: Person | None = None, **fields: Any) -> Document:
     """Record a document under its key, or bring it up to date; writes (and audits) only what differs.
 
-    fields: those of Document: kind, number, title, issuer, issue_date, issue_date_as_printed, signer, note, confidence, file.
+    fields: those of Document: kind, number, title, issuer, issue_date, issue_date_as_printed, signer, note, confidence,
+    file.
     """
     document: Document = _put(Document, {"key": key}, fields, by=by, action="core.document")
     return document

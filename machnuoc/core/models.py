@@ -130,7 +130,7 @@ class Document(models.Model):
 
     @property
     def short_name(self) -> str:
-        """«Kế hoạch 79/KH-TTNS»; with the number blank as printed «Kế hoạch (số để trống), UBND tỉnh Cao Bằng, 5/2026»."""
+        """«Kế hoạch 79/KH-TTNS»; without a number «Kế hoạch (số để trống), UBND tỉnh Cao Bằng, 5/2026»."""
         kind = self.kind or "Văn bản"
         if self.number:
             return f"{kind} {self.number}" if self.kind else self.number
