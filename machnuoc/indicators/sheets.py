@@ -10,7 +10,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,7 +22,6 @@ import xlsxwriter
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.module_loading import autodiscover_modules
 from openpyxl.cell.read_only import EMPTY_CELL
 from openpyxl.utils import get_column_letter, range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
@@ -66,25 +65,13 @@ class SheetError(ValueError):
 
 # --- templates ------------------------------------------------------------------------------------------------------
 
-_templates: dict[str, Callable[[], bytes]] = {}
-
-
-def register_template(name: str, make: Callable[[], bytes]) -> None:
-    """Add a template of another room to `machnuoc template`; called by that room's `sheets.py`."""
-    _templates[name] = make
-
-
 def list_templates() -> list[str]:
-    """Return the names that template_bytes knows: the keys of the entry forms, and those of other rooms."""
-    autodiscover_modules("sheets")
-    return sorted({*EntryForm.objects.values_list("key", flat=True), *_templates})
+    """Return the names that template_bytes knows: the keys of the entry forms."""
+    return sorted(EntryForm.objects.values_list("key", flat=True))
 
 
 def template_bytes(name: str) -> bytes:
-    """Return the xlsx template of this name, of an entry form for its last whole period. Raises SheetError."""
-    autodiscover_modules("sheets")
-    if name in _templates:
-        return _templates[name]()
+    """Return the xlsx template of this name, for the last whole period of the form. Raises SheetError."""
     form = EntryForm.objects.filter(key=name).first()
     if form is None:
         raise SheetError(f"Không có biểu mẫu «{name}». Các biểu mẫu: {', '.join(list_templates()) or 'chưa có'}.")
