@@ -65,6 +65,7 @@ class SheetError(ValueError):
 
 # --- templates ------------------------------------------------------------------------------------------------------
 
+
 def list_templates() -> list[str]:
     """Return the names that template_bytes knows: the keys of the entry forms."""
     return sorted(EntryForm.objects.values_list("key", flat=True))

@@ -258,7 +258,7 @@ def unit(request: SignedInRequest, key: str) -> HttpResponse:
         "page": Paginator(current, _PAGE_SIZE).get_page(request.GET.get("page")),
         "former_children": [row for row in children if not row.is_in_force] if shown.is_in_force else [],
         "printed_names": list_printed_names(subject) if shown.has_printed_names else [],
-        "urban_areas": list(queries.list_urban_areas(shown)),
+        "urban_areas": sorted(queries.list_urban_areas(shown), key=lambda area: queries.sort_key(area.subject.name)),
         "organisations": list(organisations[:21]),
         "panels": panels.list_for_subject(request.user, subject),
         "map": _unit_map(shown),

@@ -35,7 +35,7 @@ def overview(person: Person) -> list[Panel]:
     if not roles & _OVERSEEING:
         shown = queries.dress_few(queries.flatten(rows[:_OWN_WORKS]), plan_year)
         more = max(len(rows) - _OWN_WORKS, 0)
-        context |= {"rows": shown, "more": more, "more_url": reverse("works:list")}
+        context |= {**_columns(shown), "rows": shown, "more": more, "more_url": reverse("works:list")}
         return [Panel("Công trình của tôi", "works/panels/table.html", context, order=20)]
     growing = sorted((row for row in rows if row.growth), key=lambda row: -(row.growth or 0))[:_TOP]
     above = [row for row in queries.flatten(rows) if row.warnings]
@@ -83,6 +83,7 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
         return []
     shown = queries.dress_few(queries.flatten(rows[:_OF_A_PLACE]), plan_year)
     context = {
+        **_columns(shown),
         "rows": shown,
         "plan_year": plan_year,
         "year": plan_year - 1,
@@ -90,6 +91,13 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
         "more_url": _list_address(subject),
     }
     return [Panel(titles[subject.kind], "works/panels/table.html", context, order=30)]  # type: ignore[index]
+
+
+def _columns(rows: list[queries.Row]) -> dict[str, bool]:
+    """Urban works are told by their losses, rural ones by their households; no column is empty all the way down."""
+    has_urban = any(row.sector == Work.Sector.URBAN for row in rows)
+    counted = any((row.design, row.connected, row.planned) != (None, None, None) for row in rows)
+    return {"has_urban": has_urban, "has_households": counted or not has_urban}
 
 
 def map_layers(person: Person, province: Subject | None) -> list[MapLayer]:

@@ -667,9 +667,11 @@ class WorkPage:
     def growth_note(self) -> str:
         if self.row.growth is None:
             return f"năm {self.plan_year}"
-        sign = "+" if self.row.growth > 0 else ""
-        pct = f" ({sign}{format_percent(self.row.growth_pct, 2)})" if self.row.growth_pct is not None else ""
-        return f"năm {self.plan_year}: {sign}{format_number(self.row.growth)} hộ{pct}"
+        if self.row.growth == 0:
+            return f"năm {self.plan_year}: không tăng"
+        pct = f" ({format_percent(abs(self.row.growth_pct), 2)})" if self.row.growth_pct is not None else ""
+        verb = "tăng" if self.row.growth > 0 else "giảm"
+        return f"năm {self.plan_year}: {verb} {format_number(abs(self.row.growth))} hộ{pct}"
 
 
 _LATEST = F("valid_from").desc(nulls_last=True)  # an unknown start is the oldest, on every database
