@@ -1,5 +1,6 @@
 """Forms of entry, approval and sheets."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -29,6 +30,11 @@ def recent_periods(kind: str, today: Any, count: int = 13) -> list[tuple[str, st
     return [(period.key, period.label_vi) for period in (current.shift(-back) for back in range(count))]
 
 
+def last_whole_period(kinds: Iterable[str], today: Any) -> str:
+    """Return the key of what is usually reported: the last period that has ended, of the first kind; empty without."""
+    return next((Period.containing(today, kind).previous.key for kind in kinds), "")  # type: ignore[arg-type]
+
+
 class OpenSheet(forms.Form):
     """Which sheet to fill in. `target` is «form:organisation», both ids."""
 
@@ -45,6 +51,7 @@ class OpenSheet(forms.Form):
         ]
         kinds = {form.period_kind: form.get_period_kind_display() for form, _ in self.fillable}
         self.fields["period"].widget.choices = [(label, recent_periods(kind, today)) for kind, label in kinds.items()]
+        self.fields["period"].initial = last_whole_period(kinds, today)
 
     def clean_target(self) -> tuple[EntryForm, Organisation]:
         form_id, _, organisation_id = self.cleaned_data["target"].partition(":")
@@ -71,6 +78,7 @@ class UploadSheet(forms.Form):
         self.fields["form"].queryset = EntryForm.objects.filter(pk__in=[form.pk for form, _ in fillable])  # type: ignore[attr-defined]
         kinds = {form.period_kind: form.get_period_kind_display() for form, _ in fillable}
         self.fields["period"].widget.choices = [(label, recent_periods(kind, today)) for kind, label in kinds.items()]
+        self.fields["period"].initial = last_whole_period(kinds, today)
 
 
 class QueueFilter(forms.Form):

@@ -286,11 +286,16 @@ def check(
 
 
 def _list_ratios(by_key: dict[str, Metric]) -> list[tuple[int, int]]:
-    """Return the pairs (part, whole) of measures in the form of which some indicator takes the percentage."""
-    versions = FormulaVersion.objects.filter(
-        valid_to__isnull=True, factor=100, numerator__in=by_key, denominator__in=by_key
-    )
-    return [(by_key[version.numerator].pk, by_key[version.denominator].pk) for version in versions]
+    """Return the pairs (part, whole) of measures in the form of which some indicator takes the percentage.
+
+    Of «whole - part» over «whole», as losses are, the part may not be larger either: more water billed than let in.
+    """
+    pairs = []
+    for version in FormulaVersion.objects.filter(valid_to__isnull=True, factor=100, denominator__in=by_key):
+        part = version.numerator.removeprefix(f"{version.denominator} - ").strip()
+        if part in by_key:
+            pairs.append((by_key[part].pk, by_key[version.denominator].pk))
+    return pairs
 
 
 def _add_ratio_warnings(row: GridRow, ratios: Iterable[tuple[int, int]]) -> None:

@@ -512,7 +512,7 @@ def imports(request: HttpRequest) -> HttpResponse:
         "fillable": fillable,
         "page": page,
         "rows": [(batch, sheets.period_of(batch)) for batch in page],
-        "default_period": request.GET.get("period", ""),
+        "default_period": request.GET.get("period", form.fields["period"].initial),
     }
     return render(request, "indicators/entry/imports.html", context, status=status)
 

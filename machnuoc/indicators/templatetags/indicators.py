@@ -4,6 +4,7 @@ from typing import Any
 
 from django import template
 
+from machnuoc.core import units
 from machnuoc.indicators import queries
 
 register = template.Library()
@@ -20,6 +21,12 @@ def period_label(value: Any) -> str:
 def coverage(value: Any) -> str:
     """Return «29/43 công trình»: how many of the parts a Value is made of. Asks for metric and subject."""
     return queries.coverage_text(value)
+
+
+@register.filter
+def unit_label(unit: str) -> str:
+    """Return how a unit is written: «m³»."""
+    return units.label(unit)
 
 
 @register.filter

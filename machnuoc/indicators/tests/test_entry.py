@@ -255,6 +255,19 @@ def test_a_part_above_its_whole_warns(world):
     assert "lớn hơn thiết kế" in result.warnings[world.households.pk, world.nghia_phu.pk][0]
 
 
+def test_more_water_billed_than_let_in_warns(world):
+    billed = entry_world.make_metric("thu.ghi-thu", "Ghi thu")
+    EntryFormLine.objects.create(form=world.form, metric=billed, order=3, is_required=False)
+    rate = entry_world.make_metric("thu.that-thoat", "Thất thoát", kind="INDICATOR", unit="pct", source="COMPUTED")
+    FormulaVersion.objects.create(metric=rate, numerator="thu.ho - thu.ghi-thu", denominator="thu.ho", factor=100)
+
+    result = save(
+        world, open_july(world), {(world.households, world.nghia_phu): "400", (billed, world.nghia_phu): "425"}
+    )
+
+    assert "lớn hơn" in result.warnings[billed.pk, world.nghia_phu.pk][0]
+
+
 def test_the_total_adds_what_is_there(world):
     submission = open_july(world)
     fill(world, submission)

@@ -74,6 +74,13 @@ def test_the_list_shows_what_is_owed_and_opens_it(client, world, month):
     assert opened.url == page_of(Submission.objects.get())
 
 
+def test_pages_offer_the_last_whole_period_first(client, world, month):
+    enter(client, world.writer)
+
+    for name in ("indicators:forms", "indicators:import"):
+        assert client.get(reverse(name)).context["form"].fields["period"].initial == month.previous.key
+
+
 def test_nobody_opens_the_sheet_of_another_organisation(client, world, month):
     enter(client, world.writer)
 
