@@ -270,7 +270,7 @@ def test_a_question_is_a_form_that_posts_with_its_token():
 
 
 def test_a_passage_is_quoted_with_a_link_to_where_it_stands():
-    document = Document(key="ke-hoach-79", number="79/KH-TTNS", title="Kế hoạch", issuer="Trung tâm")
+    document = Document(key="ke-hoach-79", kind="Kế hoạch", number="79/KH-TTNS", title="Kế hoạch", issuer="Trung tâm")
     passage = Passage(document=document, key="phu-luc-1-dong-5", section="Phụ lục 1, dòng 5", text="…")
 
     html = render("{% provenance passage %}", passage=passage)
