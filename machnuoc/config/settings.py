@@ -39,6 +39,8 @@ INSTALLED_APPS = [
     "machnuoc.places",
     "machnuoc.indicators",
     "machnuoc.works",
+    "machnuoc.planning",
+    "machnuoc.reports",
     "machnuoc.demo",
     "machnuoc.config",
 ]
@@ -140,7 +142,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG or IS_TESTING
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "machnuoc.core.static_files.Storage"
     },
 }
 WHITENOISE_USE_FINDERS = DEBUG or IS_TESTING

@@ -7,6 +7,8 @@ urlpatterns = [
     path("", include("machnuoc.places.urls")),
     path("", include("machnuoc.indicators.urls")),
     path("", include("machnuoc.works.urls")),
+    path("", include("machnuoc.planning.urls")),
+    path("", include("machnuoc.reports.urls")),
     path("api/v1/", include("machnuoc.config.api_urls")),
 ]
 handler400 = "machnuoc.core.views.bad_request"

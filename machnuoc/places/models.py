@@ -17,6 +17,7 @@ class Subject(models.Model):
         URBAN_AREA = "URBAN_AREA", "Khu vực đô thị"
         ORGANISATION = "ORGANISATION", "Tổ chức"
         WORK = "WORK", "Công trình"
+        PROJECT = "PROJECT", "Dự án"
 
     kind = models.CharField(max_length=12, choices=Kind)
     key = models.CharField(max_length=120, unique=True)
