@@ -10,7 +10,7 @@ from django.db import transaction
 from machnuoc.core import audit, documents
 from machnuoc.core.models import AuditEntry, Passage, Person
 from machnuoc.core.periods import Period
-from machnuoc.demo import plans
+from machnuoc.demo import planning, plans
 from machnuoc.indicators import bands, catalogue
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLine, Fact, Metric, State
@@ -61,7 +61,7 @@ def load_base(now: datetime) -> None:
 
 
 def load_demo(now: datetime) -> Loaded:
-    """Load the plans of Quảng Ngãi and Cao Bằng with demonstration accounts. A second call changes nothing."""
+    """Load the plans with demonstration accounts. A second call changes nothing."""
     load_base(now)
     with transaction.atomic():
         passages = {plan: _load_document(plan) for plan in plans.PLANS}
@@ -79,6 +79,7 @@ def load_demo(now: datetime) -> Loaded:
         _load_forms(passages, organisations)
         indicators.recompute_dirty(now)
         accounts = _load_accounts(organisations)
+        planning.load(now)
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 

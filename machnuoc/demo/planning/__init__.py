@@ -1,0 +1,13 @@
+"""Load what the five plans ask for, area by area, through the operations that the screens use. Idempotent."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+# In the order of loading: what stands later may refer to what stands before.
+LOADERS: tuple[Callable[[datetime], None], ...] = ()
+
+
+def load(now: datetime) -> None:
+    """Load the plans' documents, targets, tasks, programme, projects and duties."""
+    for loader in LOADERS:
+        loader(now)

@@ -1,0 +1,1 @@
+"""What duties add to pages that are not theirs."""

@@ -1,0 +1,1 @@
+"""What programmes add to pages that are not theirs."""

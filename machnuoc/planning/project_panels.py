@@ -1,0 +1,1 @@
+"""What projects add to pages that are not theirs."""

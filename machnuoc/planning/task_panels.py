@@ -1,0 +1,1 @@
+"""What tasks add to pages that are not theirs."""
