@@ -1,4 +1,4 @@
-"""Who may read what is owed. A plan speaks to all below its territory: they may read it, though not one another's rows."""
+"""Who may read what is owed: a plan speaks to all below its territory, though not of one another."""
 
 from django.db.models import Q
 
