@@ -17,6 +17,17 @@ def scale(number: int, decimals: int) -> Decimal:
     return Decimal(number).scaleb(-decimals)
 
 
+def _format_scaled(number: int, decimals: int) -> str:
+    """Return format_number(scale(number, decimals), decimals), without a Decimal: pages show a thousand figures.
+
+    >>> _format_scaled(-1234567, 2), _format_scaled(-5, 1), _format_scaled(12, 0)
+    ('-12.345,67', '-0,5', '12')
+    """
+    whole, fraction = divmod(abs(number), 10**decimals)
+    text = f"{whole:,}".replace(",", ".")
+    return ("-" if number < 0 else "") + text + (f",{fraction:0{decimals}d}" if decimals else "")
+
+
 def figure_text(
     number: int | None,
     low: int | None,
@@ -47,7 +58,7 @@ def figure_text(
     """
     unit = f"{_NBSP}{unit_label}" if unit_label else ""
     if number is not None:
-        return vietnamese.format_number(scale(number, decimals), decimals) + unit
+        return _format_scaled(number, decimals) + unit
     lower = None if low is None else vietnamese.format_number(scale(low, decimals))
     upper = None if high is None else vietnamese.format_number(scale(high, decimals))
     if lower is not None and upper is not None:

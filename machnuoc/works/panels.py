@@ -28,40 +28,36 @@ def overview(person: Person) -> list[Panel]:
     roles = access.roles(person)
     if not roles & (_OVERSEEING | {Grant.Role.STATION}):
         return []
-    rows, plan_year = queries.list_rows(queries.list_works(person), today=timezone.localdate())
-    if not rows:
-        return []
-    context: dict[str, Any] = {"plan_year": plan_year, "year": plan_year - 1}
+    today = timezone.localdate()
     if not roles & _OVERSEEING:
-        shown = queries.dress_few(queries.flatten(rows[:_OWN_WORKS]), plan_year)
-        more = max(len(rows) - _OWN_WORKS, 0)
-        context |= {**_columns(shown), "rows": shown, "more": more, "more_url": reverse("works:list")}
-        return [Panel("Công trình của tôi", "works/panels/table.html", context, order=20)]
-    growing = sorted((row for row in rows if row.growth), key=lambda row: -(row.growth or 0))[:_TOP]
-    above = [row for row in queries.flatten(rows) if row.warnings]
-    above.sort(key=lambda row: -row.excess)
-    queries.dress_few({row.pk: row for row in [*growing, *above[: 2 * _TOP]]}.values(), plan_year)
+        first = queries.list_first(queries.list_works(person), limit=_OWN_WORKS, today=today)
+        if not first.rows:
+            return []
+        return [Panel("Công trình của tôi", "works/panels/table.html", _table(first, reverse("works:list")), order=20)]
+    notable = queries.find_notable(person, today=today, growing=_TOP, above=2 * _TOP)
+    plan_year = notable.plan_year
+    context: dict[str, Any] = {"plan_year": plan_year, "year": plan_year - 1}
     found = []
-    if above:
+    if notable.above:
         found.append(
             Panel(
                 "Vượt công suất thiết kế",
                 "works/panels/above_design.html",
                 {
                     **context,
-                    "rows": above[: 2 * _TOP],
-                    "above": sum(queries.ABOVE_DESIGN in row.warnings for row in above),
-                    "planned_above": sum(queries.PLANNED_ABOVE_DESIGN in row.warnings for row in above),
+                    "rows": notable.above,
+                    "above": notable.above_design,
+                    "planned_above": notable.planned_above_design,
                 },
                 order=30,
             )
         )
-    if growing:
+    if notable.growing:
         found.append(
             Panel(
                 f"Tăng khách hàng nhiều nhất theo kế hoạch {plan_year}",
                 "works/panels/growing.html",
-                {**context, "rows": growing},
+                {**context, "rows": notable.growing},
                 order=35,
             )
         )
@@ -78,19 +74,23 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
     if subject.kind not in titles:
         return []
     works = queries.list_works_of(subject, person)
-    rows, plan_year = queries.list_rows(works, today=timezone.localdate())
-    if not rows:
+    first = queries.list_first(works, limit=_OF_A_PLACE, today=timezone.localdate())
+    if not first.rows:
         return []
-    shown = queries.dress_few(queries.flatten(rows[:_OF_A_PLACE]), plan_year)
-    context = {
-        **_columns(shown),
-        "rows": shown,
+    context = _table(first, _list_address(subject))
+    return [Panel(titles[subject.kind], "works/panels/table.html", context, order=30)]  # type: ignore[index]
+
+
+def _table(first: queries.FirstRows, more_url: str) -> dict[str, Any]:
+    plan_year = first.plan_year
+    return {
+        **_columns(first.rows),
+        "rows": first.rows,
         "plan_year": plan_year,
         "year": plan_year - 1,
-        "more": max(len(rows) - _OF_A_PLACE, 0),
-        "more_url": _list_address(subject),
+        "more": first.more,
+        "more_url": more_url,
     }
-    return [Panel(titles[subject.kind], "works/panels/table.html", context, order=30)]  # type: ignore[index]
 
 
 def _columns(rows: list[queries.Row]) -> dict[str, bool]:

@@ -1,18 +1,20 @@
 """What reads water works: the list with its figures and sums, and all that the page of one work shows."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Value as Constant
 
-from machnuoc.core import audit, search
+from machnuoc.core import audit, figures, search, units
 from machnuoc.core.models import AuditEntry, Person
 from machnuoc.core.vietnamese import format_number, format_percent, round_half_up
+from machnuoc.indicators import shown as reading
 from machnuoc.indicators.models import Metric, PeriodKind, Scenario, Value
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, ParentLink, PrintedName, Subject
@@ -32,6 +34,7 @@ LOSSES = "losses.nrw_pct"
 _OF_THE_YEAR = (CONNECTED, DESIGN, UTILISATION, UTILISATION_VOLUME, LOSSES)
 _OF_THE_PLAN = (PLANNED, DESIGN, GROWTH, GROWTH_PCT)
 _NUMBERS = ((CONNECTED, 0), (DESIGN, 0), (PLANNED, 1), (DESIGN, 1))  # what is summed, counted and sorted by
+_ALL_METRICS = frozenset({*_OF_THE_YEAR, *_OF_THE_PLAN})
 
 _FIGURE_NAMES = {
     (CONNECTED, 0): "connected", (DESIGN, 0): "design", (UTILISATION, 0): "utilisation_pct",
@@ -48,6 +51,18 @@ WARNINGS = {
     ABOVE_DESIGN: "Số hộ đấu nối vượt thiết kế",
     PLANNED_ABOVE_DESIGN: "Số hộ theo kế hoạch vượt thiết kế",
 }
+
+
+_WARNINGS_OF: Mapping[tuple[bool, bool], tuple[str, ...]] = {
+    (False, False): (),
+    (True, False): (ABOVE_DESIGN,),
+    (False, True): (PLANNED_ABOVE_DESIGN,),
+    (True, True): (ABOVE_DESIGN, PLANNED_ABOVE_DESIGN),
+}
+# Asking the enumeration for a label costs more than all else that a row of the map does.
+_KINDS, _SECTORS, _STATUSES = (
+    {str(code): str(label) for code, label in choices.choices} for choices in (Work.Kind, Work.Sector, Work.Status)
+)
 
 
 @dataclass(frozen=True)
@@ -110,12 +125,10 @@ class Row:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Equal to the design is not above it."""
-        found = []
-        if self.design is not None and self.connected is not None and self.connected > self.design:
-            found.append(ABOVE_DESIGN)
-        if self.design_planned is not None and self.planned is not None and self.planned > self.design_planned:
-            found.append(PLANNED_ABOVE_DESIGN)
-        return tuple(found)
+        return _WARNINGS_OF[
+            self.design is not None and self.connected is not None and self.connected > self.design,
+            self.design_planned is not None and self.planned is not None and self.planned > self.design_planned,
+        ]
 
     @property
     def excess(self) -> int:
@@ -125,14 +138,14 @@ class Row:
 
     @property
     def kind_label(self) -> str:
-        return Work.Kind(self.kind).label
+        return _KINDS[self.kind]
 
     @property
     def sector_label(self) -> str:
-        return Work.Sector(self.sector).label
+        return _SECTORS[self.sector]
 
     def get_status_display(self) -> str:
-        return str(Work.Status(self.status).label)
+        return _STATUSES[self.status]
 
 
 @dataclass(frozen=True)
@@ -177,6 +190,7 @@ class Selection:
     provinces: list[Choice]
     communes: list[Choice]
     operators: list[Choice]
+    metrics: "Metrics"
 
     @property
     def year(self) -> int:
@@ -271,9 +285,7 @@ def select(visible_to: Person, filters: Filters, sort: str = "", *, today: date)
         *([_ids_in(works, filters.province)] if filters.province else []),
         *([_ids_in(works, filters.commune)] if filters.commune else []),
     ]
-    chosen = {
-        pk for pk, row in rows.items() if all(pk in found for found in conditions) and _is_asked_for(row, filters)
-    }
+    chosen = _choose(rows, filters, conditions)
     for row in rows.values():  # the sub-schemes of a work that was found come along
         if row.parent_id is not None and _ancestors(row, rows) & chosen:
             chosen.add(row.pk)
@@ -289,7 +301,15 @@ def select(visible_to: Person, filters: Filters, sort: str = "", *, today: date)
         provinces=provinces,
         communes=communes,
         operators=_operators(rows.values()),
+        metrics=metrics,
     )
+
+
+def _choose(rows: dict[int, Row], filters: Filters, conditions: list[set[int]]) -> set[int]:
+    chosen = set(rows).intersection(*conditions)
+    if any((filters.operator, filters.sector, filters.kind, filters.status, filters.warning)):
+        chosen = {pk for pk in chosen if _is_asked_for(rows[pk], filters)}
+    return chosen
 
 
 _COLUMNS = (
@@ -320,51 +340,49 @@ def _read_rows(works: QuerySet[Work]) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class _Metrics:
-    """Which metrics the numbers of the list are, and the latest year that any work has a plan for."""
+class Metrics:
+    """The metrics of the list by key: (id, decimals, unit); and the latest year that any work has a plan for."""
 
-    ids: dict[str, int]
+    by_key: dict[str, tuple[int, int, str]]
     plan_year: int
 
+    @property
+    def ids(self) -> dict[str, int]:
+        return {key: pk for key, (pk, _, _) in self.by_key.items()}
 
-def _read_metrics(today: date) -> _Metrics:
+
+def _read_metrics(today: date) -> Metrics:
     """Ask for both at once. Without plans the year is the present one."""
     newest = Value.objects.filter(metric=OuterRef("pk"), period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL)
     last = Subquery(newest.order_by("-period_start").values("period_start")[:1])
-    ids: dict[str, int] = {}
+    found = Metric.objects.filter(key__in=_ALL_METRICS).order_by()
+    by_key: dict[str, tuple[int, int, str]] = {}
     plan_year = today.year
-    for key, pk, start in Metric.objects.filter(key__in={key for key, _ in _NUMBERS}).values_list("key", "pk", last):
-        ids[key] = pk
+    for key, pk, decimals, unit, start in found.values_list("key", "pk", "decimals", "unit", last):
+        by_key[key] = pk, decimals, unit
         if key == PLANNED and start is not None:
             plan_year = start.year
-    return _Metrics(ids, plan_year)
+    return Metrics(by_key, plan_year)
 
 
-def _fill_numbers(rows: dict[int, Row], metrics: _Metrics, plan_year: int) -> None:
-    fields_of = {
-        (CONNECTED, 0): "connected",
-        (DESIGN, 0): "design",
-        (PLANNED, 1): "planned",
-        (DESIGN, 1): "design_planned",
-    }
-    wanted = Q()
-    slots: dict[tuple[int, int], str] = {}
-    for (key, later), name in fields_of.items():
-        if key in metrics.ids:
-            wanted |= Q(metric_id=metrics.ids[key], period_start=date(plan_year - 1 + later, 1, 1))
-            slots[metrics.ids[key], later] = name
-    if not slots:
-        return
-    values = Value.objects.filter(wanted, period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL, number__isnull=False)
-    if len(rows) < _MANY_WORKS:  # of more, reading the figures of all is less work than asking for each
-        values = values.filter(subject_id__in=list(rows))
-    # A whole number for the year: turning the text of SQLite into days takes longer than all the rest.
-    later_year = Case(When(period_start=date(plan_year, 1, 1), then=1), default=0, output_field=IntegerField())
-    for subject_id, metric_id, later, number in values.values_list("subject_id", "metric_id", later_year, "number"):
-        row = rows.get(subject_id)
-        slot = slots.get((metric_id, later))
-        if row is not None and slot is not None:
-            setattr(row, slot, number)
+def _fill_numbers(rows: dict[int, Row], metrics: Metrics, plan_year: int) -> None:
+    """Give the rows the numbers that are summed and sorted by. A query a year: both in one take SQLite longer."""
+    ids = metrics.ids
+    found: dict[tuple[str, int], dict[int, int | None]] = {which: {} for which in _NUMBERS}
+    for later in (0, 1):
+        wanted = {ids[key]: found[key, year] for key, year in _NUMBERS if year == later and key in ids}
+        values = Value.objects.filter(
+            metric_id__in=list(wanted), period_kind=PeriodKind.YEAR, period_start=date(plan_year - 1 + later, 1, 1),
+            scenario=Scenario.ACTUAL,
+        )  # fmt: skip
+        if len(rows) < _MANY_WORKS:  # of more, reading the figures of all is less work than asking for each
+            values = values.filter(subject_id__in=list(rows))
+        for metric_id, subject_id, number in values.values_list("metric_id", "subject_id", "number"):
+            wanted[metric_id][subject_id] = number
+    connected, design, planned, design_planned = (found[which] for which in _NUMBERS)
+    for pk, row in rows.items():
+        row.connected, row.design = connected.get(pk), design.get(pk)
+        row.planned, row.design_planned = planned.get(pk), design_planned.get(pk)
     _take_parts_off(rows)
 
 
@@ -373,7 +391,7 @@ def _take_parts_off(rows: dict[int, Row]) -> None:
     below: dict[int, list[Row]] = {}
     for row in rows.values():
         row.connected_own, row.planned_own = row.connected, row.planned
-        if row.parent_id in rows:
+        if row.parent_id is not None and row.parent_id in rows:
             below.setdefault(row.parent_id, []).append(row)
     for pk, parts in below.items():
         whole = rows[pk]
@@ -391,7 +409,8 @@ def _ids_in(works: QuerySet[Work], unit_id: int) -> set[int]:
 
 def _list_units(works: QuerySet[Work], filters: Filters, count: int) -> tuple[list[Choice], list[Choice]]:
     """Return the provinces and communes where works lie, for the filters; communes of the province asked for."""
-    holds = Exists(Containment.objects.filter(ancestor_id=OuterRef("pk"), descendant_id__in=works.values("pk")))
+    # From the unit down to its works: from the works up, SQLite would ask for each work under each unit.
+    holds = Exists(works.filter(subject__contained_in__ancestor_id=OuterRef("pk")))
     levels = AdministrativeUnit.Level
     wanted = Q(level=levels.PROVINCE)
     if filters.province:
@@ -455,7 +474,8 @@ def _as_trees(rows: list[Row], sort: str) -> list[Row]:
     def order(branch: list[Row], depth: int) -> list[Row]:
         for row in branch:
             row.depth = depth
-            row.parts = order(row.parts, depth + 1)
+            if row.parts:
+                row.parts = order(row.parts, depth + 1)
         return _in_order(branch, sort)
 
     return order(roots, 0)
@@ -478,31 +498,29 @@ def _operators(rows: Iterable[Row]) -> list[Choice]:
 
 
 def _sum(person: Person, filters: Filters, roots: list[Row], plan_year: int) -> Totals:
-    def total(pairs: Iterable[tuple[int | None, ...]]) -> tuple[int, ...] | None:
-        complete = [pair for pair in pairs if None not in pair]
-        return tuple(sum(column) for column in zip(*complete, strict=True)) if complete else None
-
-    growth = total((row.growth, row.connected) for row in roots)
-    used = total((row.connected, row.design) for row in roots)
-    design = total((row.design,) for row in roots)
-    connected = total((row.connected,) for row in roots)
-    planned = total((row.planned,) for row in roots)
+    design = _total(row.design for row in roots)
+    connected = _total(row.connected for row in roots)
+    planned = _total(row.planned for row in roots)
+    grown = [row for row in roots if row.planned is not None and row.connected is not None]
+    growth = _total(row.growth for row in grown)
+    used = [row for row in roots if row.connected is not None and row.design is not None]
     warnings = [row.warnings for row in flatten(roots)]
+    warned = [codes for codes in warnings if codes]
     totals = Totals(
         works=len(roots),
         parts=len(warnings) - len(roots),
-        design=design[0] if design else None,
-        connected=connected[0] if connected else None,
-        planned=planned[0] if planned else None,
-        growth=growth[0] if growth else None,
-        growth_pct=_percent(growth[0], growth[1], 2) if growth else None,
-        utilisation_pct=_percent(used[0], used[1], 1) if used else None,
-        above_design=sum(ABOVE_DESIGN in codes for codes in warnings),
-        planned_above_design=sum(PLANNED_ABOVE_DESIGN in codes for codes in warnings),
+        design=design,
+        connected=connected,
+        planned=planned,
+        growth=growth,
+        growth_pct=_percent(growth, _total(row.connected for row in grown), 2),
+        utilisation_pct=_percent(_total(row.connected for row in used), _total(row.design for row in used), 1),
+        above_design=sum(ABOVE_DESIGN in codes for codes in warned),
+        planned_above_design=sum(PLANNED_ABOVE_DESIGN in codes for codes in warned),
         with_connected=sum(row.connected is not None for row in roots),
     )
     whole_id = _whole_of(person, filters)
-    if whole_id is None or not (connected or any(row.sector == Work.Sector.URBAN for row in roots)):
+    if whole_id is None or (connected is None and not any(row.sector == Work.Sector.URBAN for row in roots)):
         return totals
     values = _read_values([whole_id], plan_year).get(whole_id, {})
     # Only a stored figure that says what stands here may explain it.
@@ -511,6 +529,12 @@ def _sum(person: Person, filters: Filters, roots: list[Row], plan_year: int) -> 
         agreeing["losses_pct"] = values["losses_pct"]
     subject = next((value.subject for value in values.values()), None)
     return replace(totals, whole=subject, values={**totals.values, **agreeing})
+
+
+def _total(numbers: Iterable[int | None]) -> int | None:
+    """Return the sum of what is there; None if nothing is."""
+    there = [number for number in numbers if number is not None]
+    return sum(there) if there else None
 
 
 def _whole_of(person: Person, filters: Filters) -> int | None:
@@ -541,65 +565,91 @@ def _read_values(subject_ids: Iterable[int], plan_year: int) -> dict[int, dict[s
     values = Value.objects.filter(
         subject_id__in=list(subject_ids), metric__key__in={*_OF_THE_YEAR, *_OF_THE_PLAN},
         period_kind=PeriodKind.YEAR, period_start__in=starts, scenario=Scenario.ACTUAL,
-    ).select_related("metric", "fact", "band", "subject")  # fmt: skip
-    for value in values:
+    )  # fmt: skip
+    for value in reading.read(values):
         name = _FIGURE_NAMES.get((value.metric.key, starts[value.period_start]))
         if name:
             found.setdefault(value.subject_id, {})[name] = value
     return found
 
 
+class Mark(NamedTuple):
+    """As much of a band as its badge shows."""
+
+    label: str
+    severity: str
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """As much of a stored figure as a cell needs whose number the row has: where it leads and what state it is in."""
+    """As much of a stored figure as a list shows: where it leads, its state, its words with unit, its band.
+
+    qualifier: what the document says before the number («khoảng»). rank: by it lists of figures are in order.
+    """
 
     pk: int
     state: int
+    text: str
+    qualifier: str
+    band: Mark | None
+    rank: int
 
 
-def dress(rows: Iterable[Row], plan_year: int) -> list[Row]:
-    """Give the rows of one page their figures (as links) and the names of the places they serve. Three queries."""
-    rows = list(rows)
-    by_id = {row.pk: row for row in rows}
-    starts = {date(plan_year - 1, 1, 1): 0, date(plan_year, 1, 1): 1}
-    stored = Value.objects.filter(
-        subject_id__in=by_id, metric__key__in={*_OF_THE_YEAR, *_OF_THE_PLAN}, period_kind=PeriodKind.YEAR,
-        period_start__in=starts, scenario=Scenario.ACTUAL,
+def _read_stored(
+    values: QuerySet[Value], selection: Selection, names: Iterable[str]
+) -> Iterator[tuple[int, str, Stored]]:
+    """Yield subject, name and figure of the figures with these names (FIGURES). One query."""
+    by_key = selection.metrics.by_key
+    about = {
+        (by_key[key][0], str(later)): (name, *by_key[key][1:])
+        for (key, later), name in _FIGURE_NAMES.items()
+        if name in names and key in by_key
+    }
+    starts = {later: date(selection.year + int(later), 1, 1) for _, later in about}
+    # A letter: what Django does to every number or day that SQLite gives takes longer than all the rest.
+    is_later = Case(
+        When(period_start=date(selection.plan_year, 1, 1), then=Constant("1")),
+        default=Constant("0"),
+        output_field=CharField(),
+    )
+    found = values.filter(
+        metric_id__in={pk for pk, _ in about}, period_kind=PeriodKind.YEAR, period_start__in=starts.values(),
+        scenario=Scenario.ACTUAL,
+    ).values_list(
+        "metric_id", is_later, "pk", "subject_id", "state", "number", "low", "low_open", "high", "high_open",
+        "band__label", "band__severity", "fact__qualifier",
     )  # fmt: skip
-    found: dict[int, dict[str, Value | Stored | None]] = {pk: dict(_NO_VALUES) for pk in by_id}
-    whole: list[int] = []
-    for pk, state, subject_id, key, start in stored.values_list(
-        "pk", "state", "subject_id", "metric__key", "period_start"
-    ):
-        name = _FIGURE_NAMES.get((key, starts[start]))
-        if name:
-            found[subject_id][name] = Stored(pk, state)
-            if key in {UTILISATION, UTILISATION_VOLUME, LOSSES}:  # shown with their band, or in their own words
-                whole.append(pk)
-    for value in Value.objects.filter(pk__in=whole).select_related("metric", "fact", "band"):
-        found[value.subject_id][_FIGURE_NAMES[value.metric.key, 0]] = value
+    for metric_id, later, pk, subject_id, state, number, *edges, band, severity, said in found:
+        if (metric_id, later) not in about:  # the design of the plan's year beside that of the year, and so on
+            continue
+        name, decimals, unit = about[metric_id, later]
+        text = figures.figure_text(number, *edges, decimals, units.label(unit), band or "")
+        mark = Mark(band, severity) if band is not None else None
+        qualifier = said if said and number is not None else ""
+        yield subject_id, name, Stored(pk, state, text, qualifier, mark, edges[0] or number or 0)
+
+
+def dress(rows: Iterable[Row], selection: Selection) -> list[Row]:
+    """Give the rows of one page their figures (as links) and the names of the places they serve. Two queries."""
+    rows = list(rows)
+    values = Value.objects.filter(subject_id__in=[row.pk for row in rows])
+    found: dict[int, dict[str, Value | Stored | None]] = {row.pk: dict(_NO_VALUES) for row in rows}
+    for subject_id, name, stored in _read_stored(values, selection, FIGURES):
+        found[subject_id][name] = stored
     for row in rows:
         row.values = found[row.pk]
     name_places(rows)
     return rows
 
 
-def read_losses(rows: Iterable[Row], plan_year: int) -> dict[int, Value]:
+def read_losses(rows: list[Row], selection: Selection) -> dict[int, Stored]:
     """Return the losses of the works in the year before the plan's, by work: a number, edges or a class. One query."""
-    values = Value.objects.filter(
-        subject_id__in=[row.pk for row in rows], metric__key=LOSSES, period_kind=PeriodKind.YEAR,
-        period_start=date(plan_year - 1, 1, 1), scenario=Scenario.ACTUAL,
-    ).select_related("metric", "fact", "band")  # fmt: skip
-    return {value.subject_id: value for value in values}
-
-
-def dress_few(rows: Iterable[Row], plan_year: int) -> list[Row]:
-    """Give the few rows of a panel, which does not name places, their figures. One query."""
-    rows = list(rows)
-    found = _read_values([row.pk for row in rows], plan_year)
-    for row in rows:
-        row.values = {**_NO_VALUES, **found.get(row.pk, {})}
-    return rows
+    values = Value.objects.all()
+    if len(rows) < _MANY_WORKS:
+        values = values.filter(subject_id__in=[row.pk for row in rows])
+    wanted = {row.pk for row in rows}
+    found = _read_stored(values, selection, ["losses_pct"])
+    return {subject_id: stored for subject_id, _, stored in found if subject_id in wanted}
 
 
 def name_places(rows: Iterable[Row]) -> None:
@@ -816,15 +866,124 @@ def list_works_of(subject: Subject, visible_to: Person) -> QuerySet[Work]:
     return list_works(visible_to).filter(Exists(lies) | Exists(serves))
 
 
-def list_rows(works: QuerySet[Work], *, today: date) -> tuple[list[Row], int]:
-    """Return the works as rows with numbers (sub-schemes counted in, not listed) and the plan's year."""
+@dataclass(frozen=True)
+class FirstRows:
+    """The first works of a panel, each followed by its sub-schemes, and how many works are not among them."""
+
+    rows: list[Row]
+    more: int
+    plan_year: int
+
+
+def list_first(works: QuerySet[Work], *, limit: int, today: date) -> FirstRows:
+    """Return the first works by name with figures. Three queries, the last one for the works that are shown."""
     rows = {row.pk: row for row in _read_few(works)}
-    metrics = _read_metrics(today)
-    plan_year = metrics.plan_year
-    _fill_numbers(rows, metrics, plan_year)
     top = [row for row in rows.values() if row.parent_id not in rows]
     for row in rows.values():
-        if row.parent_id in rows:
+        if row.parent_id is not None and row.parent_id in rows:
             row.depth = 1
             rows[row.parent_id].parts.append(row)
-    return _in_order(top, ""), plan_year
+    shown = list(flatten(_in_order(top, "")[:limit]))
+    plan_year = _read_metrics(today).plan_year if shown else today.year
+    _give_figures(shown, plan_year)
+    return FirstRows(shown, max(len(top) - limit, 0), plan_year)
+
+
+@dataclass(frozen=True)
+class Notable:
+    """The works that those who oversee many should know of, and how many are above their design."""
+
+    growing: list[Row]
+    above: list[Row]
+    above_design: int
+    planned_above_design: int
+    plan_year: int
+
+
+def find_notable(visible_to: Person, *, today: date, growing: int, above: int) -> Notable:
+    """Return the works that shall grow most (sub-schemes counted in) and those furthest above their design.
+
+    Of all works only the numbers are read, everything else of the few that are named. Four queries; one more where
+    sub-schemes are among them and the person does not see all works.
+    """
+    metrics = _read_metrics(today)
+    connected, design, planned, design_planned = _read_all_numbers(visible_to, metrics)
+    growth = {pk: number - connected[pk] for pk, number in planned.items() if number != connected.get(pk, number)}
+    over = {pk: number - design[pk] for pk, number in connected.items() if number > design.get(pk, number)}
+    over_planned = {
+        pk: number - design_planned[pk] for pk, number in planned.items() if number > design_planned.get(pk, number)
+    }
+    excess = {pk: max(over.get(pk, 0), over_planned.get(pk, 0)) for pk in {*over, *over_planned}}
+    # Some more of the growing: sub-schemes, which are counted in their works, drop out.
+    wanted = {*_largest(growth, 4 * growing), *_largest(excess, above)}
+    rows = _read_few(Work.objects.filter(pk__in=wanted)) if wanted else []
+    inside = _find_visible(visible_to, {row.parent_id for row in rows if row.parent_id is not None})
+    rows = sorted(rows, key=lambda row: (sort_key(row.name), row.key))
+    for row in rows:
+        row.depth = int(row.parent_id in inside)
+    most = sorted((row for row in rows if not row.depth and row.pk in growth), key=lambda row: -growth[row.pk])[
+        :growing
+    ]
+    furthest = sorted((row for row in rows if row.pk in excess), key=lambda row: -excess[row.pk])[:above]
+    _give_figures({row.pk: row for row in [*most, *furthest]}.values(), metrics.plan_year)
+    return Notable(most, furthest, len(over), len(over_planned), metrics.plan_year)
+
+
+def _read_all_numbers(visible_to: Person, metrics: Any) -> list[dict[int, int]]:
+    """Return of all works the numbers of _NUMBERS, each by work. One query of two halves: each has an index."""
+    halves = []
+    for later in (0, 1):
+        values = Value.objects.filter(
+            metric_id__in=[metrics.ids[key] for key, year in _NUMBERS if year == later and key in metrics.ids],
+            period_kind=PeriodKind.YEAR, period_start=date(metrics.plan_year - 1 + later, 1, 1),
+            scenario=Scenario.ACTUAL, subject__kind=Subject.Kind.WORK, number__isnull=False,
+        )  # fmt: skip
+        if not access.sees_everything(visible_to):
+            values = values.filter(subject_id__in=access.visible_subject_ids(visible_to))
+        halves.append(
+            values.order_by().values_list(Constant(str(later), CharField()), "metric_id", "subject_id", "number")
+        )
+    found: dict[tuple[str, int], dict[int, int]] = {}
+    for key, later in _NUMBERS:
+        found[str(later), metrics.ids.get(key, 0)] = {}
+    for later, metric_id, subject_id, number in halves[0].union(halves[1], all=True):
+        found[later, metric_id][subject_id] = number
+    return [found[str(later), metrics.ids.get(key, 0)] for key, later in _NUMBERS]
+
+
+def _largest(numbers: dict[int, int], count: int) -> list[int]:
+    """Return whose numbers are the largest, with all that are as large as the last of them (up to some limit)."""
+    ordered = sorted(numbers, key=lambda pk: -numbers[pk])
+    last = count
+    while last < len(ordered) and last < _MANY_WORKS and numbers[ordered[last]] == numbers[ordered[count - 1]]:
+        last += 1
+    return ordered[:last]
+
+
+def _find_visible(person: Person, ids: set[int]) -> set[int]:
+    if not ids or access.sees_everything(person):
+        return ids
+    return set(access.visible_subject_ids(person).filter(descendant_id__in=ids))
+
+
+def _give_figures(rows: Iterable[Row], plan_year: int) -> None:
+    """Give the few rows of a panel, which does not name places, their figures and numbers. One query."""
+    by_id = {row.pk: row for row in rows}
+    if not by_id:
+        return
+    of_year, of_plan = (
+        Q(metric__key__in=keys, period_start=date(year, 1, 1))
+        for keys, year in ((_OF_THE_YEAR, plan_year - 1), (_OF_THE_PLAN, plan_year))
+    )
+    values = Value.objects.filter(
+        of_year | of_plan, subject_id__in=list(by_id), period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL
+    )
+    numbers = dict(zip(_NUMBERS, ("connected", "design", "planned", "design_planned"), strict=True))
+    found: dict[int, dict[str, Any]] = {pk: dict(_NO_VALUES) for pk in by_id}
+    for value in reading.read(values):
+        which = (value.metric.key, value.period_start.year - plan_year + 1)
+        found[value.subject_id][_FIGURE_NAMES[which]] = value
+        if which in numbers:
+            setattr(by_id[value.subject_id], numbers[which], value.number)
+    for pk, row in by_id.items():
+        row.values = found[pk]

@@ -1,5 +1,6 @@
 """Pages of water works: the list as table, map and chart; the page of one work; what changes it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,6 @@ from machnuoc.core import export, panels
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.indicators import operations as indicator_operations
 from machnuoc.indicators import queries as indicator_queries
-from machnuoc.indicators.models import Value
 from machnuoc.places import access
 from machnuoc.places import operations as place_operations
 from machnuoc.places.models import Grant, Organisation, Subject
@@ -39,7 +39,7 @@ def works_list(request: HttpRequest) -> HttpResponseBase:
     if export.format_of(request):
         return _export(request, selection)
     page = Paginator(selection.roots, _ROWS_A_PAGE).get_page(request.GET.get("page"))
-    rows = queries.dress(queries.flatten(page.object_list), selection.plan_year)
+    rows = queries.dress(queries.flatten(page.object_list), selection)
     return _render_list(request, "list", selection, {"page": page, "rows": rows})
 
 
@@ -50,7 +50,7 @@ def works_map(request: HttpRequest) -> HttpResponseBase:
         return _export(request, selection)
     placed = [row for row in selection.rows if row.latitude is not None]
     queries.mark_centres(placed, request.user)  # type: ignore[arg-type]
-    losses = queries.read_losses(placed, selection.plan_year) if selection.has_urban else {}
+    losses = queries.read_losses(placed, selection) if selection.has_urban else {}
     page: Page[Any] = Paginator(placed, _ROWS_A_PAGE).get_page(request.GET.get("page"))
     page.object_list = [_point(row, losses.get(row.pk)) for row in page.object_list]
     context = {
@@ -95,13 +95,13 @@ def works_chart(request: HttpRequest) -> HttpResponseBase:
 def _losses_chart(selection: queries.Selection) -> dict[str, Any] | None:
     """Return how many works have which losses: plans print classes and edges, seldom the number. None without any."""
     works = [row for row in selection.rows if not row.parts and row.sector == Work.Sector.URBAN]
-    losses = queries.read_losses(works, selection.plan_year)
+    losses = queries.read_losses(works, selection)
     if not losses:
         return None
-    told = {pk: indicator_queries.as_text(value, value.metric) for pk, value in losses.items()}
-    classes = sorted({(value.low or value.number or 0, told[pk]) for pk, value in losses.items()})
+    told = Counter(value.text for value in losses.values())
+    classes = sorted({(value.rank, value.text) for value in losses.values()})
     names = [*dict.fromkeys(text for _, text in classes)]
-    counts = [sum(text == name for text in told.values()) for name in names]
+    counts = [told[name] for name in names]
     if len(works) > len(losses):
         names.append("chưa có số liệu")
         counts.append(len(works) - len(losses))
@@ -151,7 +151,7 @@ def _render_list(
     )
 
 
-def _tone(row: queries.Row, losses: Value | None = None) -> str:
+def _tone(row: queries.Row, losses: queries.Stored | None = None) -> str:
     warnings = row.warnings
     severity = losses.band.severity if losses is not None and losses.band is not None else ""
     if queries.ABOVE_DESIGN in warnings or severity == "danger":
@@ -161,7 +161,7 @@ def _tone(row: queries.Row, losses: Value | None = None) -> str:
     return "neutral" if row.status == Work.Status.STOPPED else "info"
 
 
-def _point(row: queries.Row, losses: Value | None = None) -> dict[str, Any]:
+def _point(row: queries.Row, losses: queries.Stored | None = None) -> dict[str, Any]:
     return {
         "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row, losses),
         "text": " · ".join(filter(None, [row.kind_label, row.operator, _households(row), *_notes(row, losses)])),
@@ -169,7 +169,7 @@ def _point(row: queries.Row, losses: Value | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _pack(rows: list[queries.Row], losses: dict[int, Value]) -> dict[str, Any]:
+def _pack(rows: list[queries.Row], losses: dict[int, queries.Stored]) -> dict[str, Any]:
     """Return the points of many works: what repeats stands once (see core/maps.js), so that the page stays small."""
     prefix, _, suffix = reverse("works:detail", args=["0"]).rpartition("0")
     words: dict[str, int] = {}
@@ -189,10 +189,10 @@ def _households(row: queries.Row) -> str:
     return f"{format_number(row.connected)}{against} hộ"
 
 
-def _notes(row: queries.Row, losses: Value | None) -> list[str]:
+def _notes(row: queries.Row, losses: queries.Stored | None) -> list[str]:
     found = [queries.WARNINGS[row.warnings[0]].lower()] if row.warnings else []
     if losses is not None:
-        found.append(f"thất thoát {indicator_queries.as_text(losses, losses.metric)}")
+        found.append(f"thất thoát {losses.text}")
     if row.status != Work.Status.RUNNING:
         found.append(row.get_status_display().lower())
     return [*found, "điểm ở tâm xã, phường"] if row.is_at_centre else found
@@ -201,7 +201,7 @@ def _notes(row: queries.Row, losses: Value | None) -> list[str]:
 def _export(request: HttpRequest, selection: queries.Selection) -> HttpResponseBase:
     rows = selection.rows
     queries.name_places(rows)
-    losses = queries.read_losses(rows, selection.plan_year) if selection.has_urban else {}
+    losses = queries.read_losses(rows, selection) if selection.has_urban else {}
     totals = selection.totals
     year, plan_year = selection.year, selection.plan_year
 
@@ -212,7 +212,9 @@ def _export(request: HttpRequest, selection: queries.Selection) -> HttpResponseB
         return lambda row: getattr(row, name) if isinstance(row, queries.Row) else None
 
     def losses_of(row: Any) -> str | None:
-        value = losses.get(row.pk) if isinstance(row, queries.Row) else totals.values["losses_pct"]
+        if isinstance(row, queries.Row):
+            return losses[row.pk].text if row.pk in losses else None
+        value = totals.values["losses_pct"]
         return indicator_queries.as_text(value, value.metric) if value else None
 
     columns: Sequence[export.Column] = [
