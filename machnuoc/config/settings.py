@@ -1,5 +1,6 @@
 """Django settings, read from the environment (see environment.VARIABLES)."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +22,9 @@ HOST = environment.read_text("MACHNUOC_HOST", "127.0.0.1")
 PORT = environment.read_int("MACHNUOC_PORT", 8000, minimum=1, maximum=65535)
 ALLOWED_HOSTS = environment.read_names("MACHNUOC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 UPLOAD_MAX_BYTES = environment.read_int("MACHNUOC_UPLOAD_MAX_MB", 20, minimum=1, maximum=500) * 1024 * 1024
-WEB_THREADS = environment.read_int("MACHNUOC_WEB_THREADS", 4, minimum=1, maximum=64)
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WEB_PROCESSES = environment.read_int("MACHNUOC_WEB_PROCESSES", min(_CORES, 2), minimum=1, maximum=64)
+WEB_THREADS = environment.read_int("MACHNUOC_WEB_THREADS", 2, minimum=1, maximum=64)
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -484,4 +484,4 @@ def test_the_marks_of_states_follow_the_states_of_figures():
 def test_a_request_without_a_person_gets_an_empty_shell():
     from machnuoc.core.context_processors import shell
 
-    assert shell(RequestFactory().get("/")) == {"navigation": [], "quick_navigation": []}
+    assert shell(RequestFactory().get("/")) == {"navigation": "", "quick_navigation": []}
