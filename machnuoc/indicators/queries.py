@@ -8,11 +8,14 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
+from django.db.models import Value as Literal
+from django.db.models.functions import Coalesce
 
 from machnuoc.core import folding, units, vietnamese
 from machnuoc.core.figures import figure_text
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
+from machnuoc.indicators import shown
 from machnuoc.indicators.models import (
     Band,
     BandScheme,
@@ -136,7 +139,7 @@ def list_catalogue(visible_to: Person, *, query: str = "", kind: str = "", field
         standing = chosen.get(place)
         if one.metric_id in rows and (standing is None or _preference(one, rank) < _preference(standing, rank)):
             chosen[place] = one
-    for value in Value.objects.filter(pk__in=[one.pk for one in chosen.values()]).select_related(*SHOWN):
+    for value in shown.read(Value.objects.filter(pk__in=[one.pk for one in chosen.values()])):
         setattr(rows[value.metric_id], "plan" if value.scenario == Scenario.PLAN else "latest", value)
     groups: list[CatalogueGroup] = []
     for its_kind in (Metric.Kind.INDICATOR, Metric.Kind.MEASURE):
@@ -335,14 +338,14 @@ def order_ranking(
 
 def dress_ranking(metric: Metric, period: Period, scenario: str, rows: list[RankRow]) -> list[RankRow]:
     """Give the lines their figures, each with its plan and the former period beside it. Two queries."""
-    found = _in_bulk(Value.objects.select_related(*SHOWN, "subject__unit"), [row.pk for row in rows], metric, period)
+    found = _in_bulk([row.pk for row in rows], metric, period)
     plans: dict[int, Value] = {}
     previous: dict[int, Value] = {}
     if scenario == Scenario.ACTUAL and rows:
-        beside = Value.objects.filter(_beside(period), metric=metric, period_kind=period.kind).select_related(*SHOWN)
+        beside = Value.objects.filter(_beside(period), metric=metric, period_kind=period.kind)
         if len(rows) <= _FEW:
             beside = beside.filter(subject_id__in=[row.subject_id for row in rows])
-        for value in beside:
+        for value in shown.read(beside):
             (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
     for row in rows:
         row.value = found[row.pk]
@@ -368,12 +371,12 @@ def compare_ranking(metric: Metric, period: Period, scenario: str, rows: list[Ra
 _FEW = 500  # ids that one statement names
 
 
-def _in_bulk(values: QuerySet[Value], ids: list[int], metric: Metric, period: Period) -> dict[int, Value]:
+def _in_bulk(ids: list[int], metric: Metric, period: Period) -> dict[int, Value]:
     if len(ids) <= _FEW:
-        return {value.pk: value for value in values.filter(pk__in=ids)}
+        return {value.pk: value for value in shown.read(Value.objects.filter(pk__in=ids))}
     wanted = set(ids)
-    every = values.filter(metric=metric, period_kind=period.kind, period_start=period.start_date)
-    return {value.pk: value for value in every if value.pk in wanted}
+    every = Value.objects.filter(metric=metric, period_kind=period.kind, period_start=period.start_date)
+    return {value.pk: value for value in shown.read(every) if value.pk in wanted}
 
 
 def _beside(period: Period) -> Q:
@@ -473,10 +476,11 @@ def series(metric: Metric, subject: Subject, visible_to: Person, *, kind: str = 
     """Return all figures of one metric and subject through time, the oldest first; kind: only periods of it."""
     if not may_read(visible_to, subject):
         return []
-    values = Value.objects.filter(metric=metric, subject=subject).select_related(*SHOWN)
+    values = Value.objects.filter(metric=metric, subject=subject)
     if kind:
         values = values.filter(period_kind=kind)
-    return sorted(values, key=lambda value: (_KIND_ORDER.index(value.period_kind), value.period_start, value.scenario))
+    rows = shown.read(values, subject)
+    return sorted(rows, key=lambda value: (_KIND_ORDER.index(value.period_kind), value.period_start, value.scenario))
 
 
 def list_other_periods(value: Value, *, limit: int = 12) -> list[Value]:
@@ -484,7 +488,8 @@ def list_other_periods(value: Value, *, limit: int = 12) -> list[Value]:
     others = Value.objects.filter(
         metric_id=value.metric_id, subject_id=value.subject_id, period_kind=value.period_kind
     ).exclude(pk=value.pk)
-    return list(others.select_related(*SHOWN).order_by("-period_start", "scenario")[:limit])
+    rows = shown.read(others.order_by("-period_start", "scenario")[:limit])
+    return sorted(rows, key=lambda row: (-row.period_start.toordinal(), row.scenario))
 
 
 # A sum that stands on less than half of its parts (the first station has reported) does not push out a fuller one.
@@ -523,10 +528,11 @@ def latest(subject: Subject) -> list[LatestRow]:
 def latest_and_years(subject: Subject) -> tuple[list[LatestRow], list[Value]]:
     """Return the rows of `latest`, and the yearly numbers of their measures for charts.
 
-    Two queries: the newest, and the figures of the periods before them with the years.
+    Three queries: which are the newest, these, and the figures of the periods before them with the years.
     """
     rows: dict[tuple[int, str], LatestRow] = {}
-    for value in _newest(Value.objects.filter(subject=subject)).select_related(*SHOWN):
+    newest = [one.pk for one in _find_newest([subject.pk])]
+    for value in shown.read(Value.objects.filter(pk__in=newest), subject) if newest else ():
         row = rows.setdefault((value.metric_id, value.period_kind), LatestRow(value.metric))
         if value.scenario == Scenario.PLAN:
             row.plan = value
@@ -534,15 +540,16 @@ def latest_and_years(subject: Subject) -> tuple[list[LatestRow], list[Value]]:
             row.value = value
     before: dict[tuple[int, str], date] = {}
     measures = {row.metric.pk for row in rows.values() if row.metric.kind == Metric.Kind.MEASURE}
-    wanted = Q(metric_id__in=measures, period_kind=PeriodKind.YEAR, number__isnull=False)
     for place, row in rows.items():
         if row.value is not None:
             before[place] = period_of(row.value).previous.start_date
-            wanted |= Q(
-                metric=row.metric, period_kind=place[1], period_start=before[place], scenario=Scenario.ACTUAL
-            )  # fmt: skip
+    # Of the periods before, a few more than wanted: naming metric and period of each costs more than reading them.
+    wanted = Q(metric_id__in=measures, period_kind=PeriodKind.YEAR, number__isnull=False) | Q(
+        metric_id__in={metric_id for metric_id, _ in before}, period_kind__in={kind for _, kind in before},
+        period_start__in=set(before.values()), scenario=Scenario.ACTUAL,
+    )  # fmt: skip
     years: list[Value] = []
-    for value in Value.objects.filter(wanted, subject=subject).select_related(*SHOWN) if rows else ():
+    for value in shown.read(Value.objects.filter(wanted, subject=subject), subject) if rows else ():
         place = (value.metric_id, value.period_kind)
         if value.scenario == Scenario.ACTUAL and value.period_start == before.get(place):
             rows[place].previous = value
@@ -599,7 +606,7 @@ def newest_of_first(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> l
     there = {row.subject_id for row in found}
     first = next((subject_id for subject_id in subject_ids if subject_id in there), None)
     chosen = [row.pk for row in found if row.subject_id == first]
-    return list(Value.objects.filter(pk__in=chosen).select_related(*SHOWN)) if chosen else []
+    return shown.read(Value.objects.filter(pk__in=chosen)) if chosen else []
 
 
 def list_years(metric_keys: Iterable[str], subject: Subject) -> list[Value]:
@@ -607,7 +614,7 @@ def list_years(metric_keys: Iterable[str], subject: Subject) -> list[Value]:
     values = Value.objects.filter(
         subject=subject, metric__key__in=list(metric_keys), period_kind=PeriodKind.YEAR, number__isnull=False
     )
-    return list(values.select_related("metric"))
+    return shown.read(values, subject)
 
 
 # --- warnings and changes ---------------------------------------------------------------------------------------
@@ -634,30 +641,35 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
     indicators of an organisation or unit that only some of its parts have figures for. Three queries.
     """
     values = Value.objects.filter(period_kind="Y", scenario=Scenario.ACTUAL)
+    scope = Q()
     if not access.sees_everything(visible_to):
-        values = values.filter(subject_id__in=access.visible_subject_ids(visible_to))
+        scope &= Q(subject_id__in=access.visible_subject_ids(visible_to))
     if within is not None:
-        values = values.filter(subject__contained_in__ancestor=within)
+        scope &= Q(subject__contained_in__ancestor=within)
     low_is_good = _good_bands().values("scheme__metric_id")
     kinds = (
         Q(metric__key__in=list(_OVER), subject__kind=Subject.Kind.WORK, numerator__gt=F("denominator")),
         # The metric is known from the band; said again, it lets the database go from the few bands to their figures.
         Q(band__severity=Band.Severity.DANGER, metric_id=F("band__scheme__metric_id")),
         Q(number__isnull=True, low__isnull=False, metric_id__in=low_is_good, band__isnull=True),
-        Q(
-            parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
-            subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT],
-        ),
+    )  # fmt: skip
+    # The period in a form that no index has: by it all figures of the year would be read to find the few of some parts.
+    of_some_parts = Value.objects.annotate(kind=Coalesce("period_kind", Literal(""))).filter(
+        parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
+        subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT], kind="Y", scenario=Scenario.ACTUAL,
     )  # fmt: skip
     # One after the other, so that each finds its few figures by its index; together they would read all of them.
-    first, *others = (values.filter(kind).order_by().values_list("pk", flat=True) for kind in kinds)
+    first, *others = (
+        warned.filter(scope).order_by().values_list("pk", flat=True)
+        for warned in (*(values.filter(kind) for kind in kinds), of_some_parts)
+    )
     ids = set(first.union(*others, all=True))
     if not ids:
         return []
     good_edges = _good_edges()
     values = Value.objects.filter(pk__in=ids)
     found: list[Warning] = []
-    for value in _newest(values).select_related(*SHOWN):
+    for value in shown.read(_newest(values)):
         found += _warnings_of(value, good_edges)
     found.sort(
         key=lambda row: (

@@ -41,7 +41,7 @@ def read(values: QuerySet[Value], subject: Subject | None = None) -> list[Value]
     subject: of all of them, where the caller has it. Fields that are not read here are asked for when touched.
     """
     try:
-        chosen, parameters = values.order_by().values_list("pk").query.sql_with_params()
+        chosen, parameters = values.values_list("pk").query.sql_with_params()
     except EmptyResultSet:
         return []
     related = _RELATED if subject is None else _RELATED[:-1]

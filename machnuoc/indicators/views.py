@@ -31,6 +31,7 @@ from machnuoc.indicators.models import (
     Value,
     ValueChange,
 )
+from machnuoc.indicators.shown import read as read_shown
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Subject
 
@@ -217,11 +218,7 @@ def _headline(shown: Metric, chosen: queries.Slice, person: Person) -> dict[str,
     rank = {subject_id: number for number, subject_id in enumerate(home)}
     chosen_period = Q(period_kind=chosen.period.kind, period_start=chosen.period.start_date)
     around = chosen_period | Q(period_kind=chosen.period.kind, scenario=Scenario.PLAN)
-    found = list(
-        Value.objects.filter(around, metric=shown, subject_id__in=home, parts_present__gt=0).select_related(
-            *queries.SHOWN
-        )
-    )
+    found = read_shown(Value.objects.filter(around, metric=shown, subject_id__in=home, parts_present__gt=0))
     found.sort(key=lambda value: (rank[value.subject_id], abs((value.period_start - chosen.period.start_date).days)))
     actual = next(
         (

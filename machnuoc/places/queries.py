@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
@@ -58,16 +59,35 @@ def list_provinces() -> QuerySet[AdministrativeUnit]:
 
 
 def get_unit(key: str) -> AdministrativeUnit:
-    """Return the unit, and whether it has what few units have: has_same_code (list_same_code), has_printed_names."""
+    """Return the unit, and whether it has what not every unit has.
+
+    has_same_code (list_same_code), has_printed_names, has_history (list_history).
+    """
     twins = AdministrativeUnit.objects.filter(level=OuterRef("level"), code=OuterRef("code")).exclude(pk=OuterRef("pk"))
     return (
         AdministrativeUnit.objects.select_related("subject", "parent__subject", "parent__parent__subject")
         .annotate(
             has_same_code=Exists(twins),
             has_printed_names=Exists(PrintedName.objects.filter(subject=OuterRef("pk"))),
+            has_history=Exists(Succession.objects.filter(Q(predecessor=OuterRef("pk")) | Q(successor=OuterRef("pk")))),
         )
         .get(subject__key=key)
     )
+
+
+class Child(NamedTuple):
+    """As much of a unit as the list of what lies below another one shows."""
+
+    key: str
+    full_name: str
+    code: str
+    is_in_force: bool
+
+
+def list_children(unit: AdministrativeUnit) -> list[Child]:
+    """Return the units below this one, those in force and the former ones, by code."""
+    rows = AdministrativeUnit.objects.filter(parent=unit).order_by("code")
+    return [Child(*row) for row in rows.values_list("subject__key", "full_name", "code", "is_in_force")]
 
 
 def list_same_code(unit: AdministrativeUnit) -> list[AdministrativeUnit]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -14,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -242,11 +243,12 @@ def _get_unit(key: str) -> AdministrativeUnit:
 def unit(request: SignedInRequest, key: str) -> HttpResponse:
     shown: Any = _get_unit(key)  # with what queries.get_unit adds
     subject = shown.subject
-    children: list[AdministrativeUnit] = []
+    children: list[queries.Child] = []
     if shown.level != AdministrativeUnit.Level.COMMUNE:  # nothing lies below a commune
-        below = AdministrativeUnit.objects.filter(parent=shown).select_related("subject")
-        children = list(below.order_by("code"))
+        children = queries.list_children(shown)
     current = [row for row in children if row.is_in_force] if shown.is_in_force else children
+    page = Paginator(current, _PAGE_SIZE).get_page(request.GET.get("page"))
+    former = [row for row in children if not row.is_in_force] if shown.is_in_force else []
     organisations = queries.list_organisations(request.user).filter(territory__subject__contained_in__ancestor=subject)
     context = {
         "unit": shown,
@@ -254,9 +256,11 @@ def unit(request: SignedInRequest, key: str) -> HttpResponse:
         "facts": _unit_facts(shown),
         "crumbs": _unit_crumbs(shown),
         "same_code": queries.list_same_code(shown) if shown.has_same_code else [],
-        "history": [_history_event(row) for row in queries.list_history(shown)],
-        "page": Paginator(current, _PAGE_SIZE).get_page(request.GET.get("page")),
-        "former_children": [row for row in children if not row.is_in_force] if shown.is_in_force else [],
+        "history": [_history_event(row) for row in queries.list_history(shown)] if shown.has_history else [],
+        "page": page,
+        "child_links": _draw_children(page.object_list),
+        "former_count": len(former),
+        "former_links": _draw_children(former),
         "printed_names": list_printed_names(subject) if shown.has_printed_names else [],
         "urban_areas": sorted(queries.list_urban_areas(shown), key=lambda area: queries.sort_key(area.subject.name)),
         "organisations": list(organisations[:21]),
@@ -264,6 +268,16 @@ def unit(request: SignedInRequest, key: str) -> HttpResponse:
         "map": _unit_map(shown),
     }
     return render(request, "places/unit.html", context)
+
+
+def _draw_children(rows: Iterable[queries.Child]) -> SafeString:
+    """Return a list item for each: a province has a hundred, and a template takes ten times as long."""
+    before, _, after = reverse("places:unit", args=["-key-"]).partition("-key-")
+    return format_html_join(
+        "\n",
+        '<li><a href="{}{}{}"><span class="link-list-title">{}</span><span class="is-code is-quiet">{}</span></a></li>',
+        ((before, quote(row.key), after, row.full_name, row.code) for row in rows),
+    )
 
 
 def _unit_facts(shown: AdministrativeUnit) -> list[tuple[str, Any]]:

@@ -201,7 +201,7 @@ def test_the_series_holds_what_was_done_and_what_is_planned():
 def test_the_newest_figures_of_a_subject_come_with_plan_and_former_period(django_assert_num_queries):
     cao_bang = Subject.objects.get(key="vn.cao-bang")
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         rows = {row.metric.key: row for row in queries.latest(cao_bang)}
 
     assert rows["losses.nrw_pct"].value.number == 179
