@@ -25,7 +25,8 @@ VARIABLES = {
     "MACHNUOC_HTTPS": "1 when a front server gives HTTPS: cookies become Secure and HSTS is sent (default: 0)",
     "MACHNUOC_BEHIND_PROXY": "1 when a front server sets X-Forwarded-Proto and X-Forwarded-For (default: 0)",
     "MACHNUOC_UPLOAD_MAX_MB": "largest file that may be uploaded, in MB (default: 20)",
-    "MACHNUOC_WEB_THREADS": "threads that answer requests (default: 4)",
+    "MACHNUOC_WEB_PROCESSES": "processes that answer requests (default: one a core, at most 2)",
+    "MACHNUOC_WEB_THREADS": "threads of each of them (default: 2)",
     "MACHNUOC_RETENTION_SESSIONS_H": "hours after which a signed-in session ends (default: 12)",
 }
 

@@ -96,8 +96,10 @@ def is_static_collected() -> bool:
 def serve_web() -> None:
     """Answer requests until SIGTERM or SIGINT.
 
-    One process with a few threads: SQLite has one writer anyway, and threads share the caches. A thread keeps its
-    database connection between requests, so idle threads are left alone for long.
+    A process a core: threads of one process only wait for each other, since pages are made by Python. A second thread
+    in each, so that a long export does not hold up who shares its process. Nothing but what never changes is held in
+    memory, and SQLite keeps order between processes as between threads. A thread keeps its database connection between
+    requests, so idle threads are left alone for long.
     """
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
@@ -108,7 +110,7 @@ def serve_web() -> None:
         address=settings.HOST,
         port=settings.PORT,
         interface=Interfaces.WSGI,
-        workers=1,
+        workers=settings.WEB_PROCESSES,
         blocking_threads=settings.WEB_THREADS,
         blocking_threads_idle_timeout=600,
         http=HTTPModes.http1,  # a front server speaks HTTP/1.1 to us, and so does a browser without TLS
