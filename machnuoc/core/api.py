@@ -207,6 +207,7 @@ class Page(Schema, Generic[T]):
 def take_page(rows: QuerySet[Any], *, cursor: str, limit: int) -> tuple[list[Any], str | None]:
     """Return one page in the order of the primary key, and the cursor of the next page (None at the end).
 
+    rows: objects, or tuples that begin with the primary key.
     Raises BadQuery for a cursor that this API did not give.
     """
     if cursor:
@@ -214,8 +215,9 @@ def take_page(rows: QuerySet[Any], *, cursor: str, limit: int) -> tuple[list[Any
     found = list(rows.order_by("pk")[: limit + 1])
     if len(found) <= limit:
         return found, None
-    last: Model = found[limit - 1]
-    return found[:limit], base64.urlsafe_b64encode(f"v1:{last.pk}".encode()).decode().rstrip("=")
+    last: Model | tuple[Any, ...] = found[limit - 1]
+    pk = last[0] if isinstance(last, tuple) else last.pk
+    return found[:limit], base64.urlsafe_b64encode(f"v1:{pk}".encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str) -> int:
@@ -246,7 +248,7 @@ def idempotent(view: Callable[..., tuple[int, Any]]) -> Callable[..., HttpRespon
         if not key:
             with transaction.atomic():
                 status, data = view(request, *args, **kwargs)
-            return _json(status, data)
+            return answer_json(status, data)
         person = person_of(request)
         wanted = hashlib.sha256(
             b"\n".join([request.method.encode(), request.path.encode(), request.body])  # type: ignore[union-attr]
@@ -255,7 +257,7 @@ def idempotent(view: Callable[..., tuple[int, Any]]) -> Callable[..., HttpRespon
         try:
             with transaction.atomic():
                 status, data = view(request, *args, **kwargs)
-                response = _json(status, data)
+                response = answer_json(status, data)
                 IdempotentWrite.objects.create(
                     person=person, key=key, request_hash=wanted, status=status, body=response.content.decode()
                 )
@@ -276,7 +278,8 @@ def _answer_again(person: Person, key: str, wanted: str) -> None:
     raise NotChanged(HttpResponse(before.body, status=before.status, content_type="application/json; charset=utf-8"))
 
 
-def _json(status: int, data: Any) -> HttpResponse:
+def answer_json(status: int, data: Any) -> HttpResponse:
+    """Answer plain data as they are: for long lists, which pydantic would check and copy member by member."""
     return HttpResponse(
         json.dumps(data, ensure_ascii=False, default=str), status=status, content_type="application/json; charset=utf-8"
     )

@@ -245,6 +245,7 @@ def get_work(key: str, visible_to: Person) -> Work:
     """Return the work. Raises Work.DoesNotExist if there is none or the person may not see it: both look alike."""
     return (
         list_works(visible_to)
+        .annotate(has_parts=Exists(Work.objects.filter(parent_id=OuterRef("pk"))))
         .select_related(
             "subject", "parent__subject", "operator__subject", "team__subject", "treatment__passage__document",
             "passage__document",
@@ -729,7 +730,9 @@ _LATEST = F("valid_from").desc(nulls_last=True)  # an unknown start is the oldes
 
 def get_page(work: Work, *, today: date) -> WorkPage:
     """Return what the page of the work shows, with every fact's source."""
-    rows = {row.pk: row for row in _read_few(Work.objects.filter(Q(pk=work.pk) | Q(parent=work)))}
+    rows = {work.pk: _row_of(work)}
+    if getattr(work, "has_parts", True):  # most have none: get_work has looked
+        rows |= {row.pk: row for row in _read_few(Work.objects.filter(parent=work))}
     plan_year = _fill_from_values(rows, today)
     areas = list(
         work.service_areas.select_related("place__unit", "place__urban_area", "passage__document").order_by(
@@ -761,13 +764,26 @@ def get_page(work: Work, *, today: date) -> WorkPage:
     )
 
 
+def _row_of(work: Work) -> Row:
+    """Return the row of a work that came with the names of whom it belongs to."""
+    subject = work.subject
+    return Row(
+        pk=work.pk, key=subject.key, name=subject.name, kind=work.kind, sector=work.sector, status=work.status,
+        parent_id=work.parent_id, operator_id=work.operator_id, team_id=work.team_id,
+        latitude=subject.latitude, longitude=subject.longitude,
+        parent_name=work.parent.subject.name if work.parent else "",
+        operator=work.operator.subject.name if work.operator else "",
+        team=work.team.subject.name if work.team else "",
+    )  # fmt: skip
+
+
 def _fill_from_values(rows: dict[int, Row], today: date) -> int:
     """Give a few rows their latest figures with one query, and return the year of their latest plan."""
-    values = list(
+    values = reading.read(
         Value.objects.filter(
-            subject_id__in=list(rows), metric__key__in={*_OF_THE_YEAR, *_OF_THE_PLAN},
-            period_kind=PeriodKind.YEAR, scenario=Scenario.ACTUAL,
-        ).select_related("metric", "fact", "band", "subject")
+            subject_id__in=list(rows), metric__key__in=_ALL_METRICS, period_kind=PeriodKind.YEAR,
+            scenario=Scenario.ACTUAL,
+        )
     )  # fmt: skip
     plan_year = max((value.period_start.year for value in values if value.metric.key == PLANNED), default=today.year)
     names = dict(zip(_NUMBERS, ("connected", "design", "planned", "design_planned"), strict=True))
