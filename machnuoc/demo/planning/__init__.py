@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from machnuoc.demo.planning import plans
+
 # In the order of loading: what stands later may refer to what stands before.
-LOADERS: tuple[Callable[[datetime], None], ...] = ()
+LOADERS: tuple[Callable[[datetime], None], ...] = (plans.load_plans,)
 
 
 def load(now: datetime) -> None:

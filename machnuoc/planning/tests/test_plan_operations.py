@@ -1,0 +1,94 @@
+"""Plans and targets are written once, changed openly, and never by two people unseen."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from machnuoc.core.models import AuditEntry
+from machnuoc.core.periods import Period
+from machnuoc.demo.planning import plans as loader
+from machnuoc.places.models import Organisation, Subject
+from machnuoc.planning import plan_operations as operations
+from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
+from machnuoc.planning.models import Plan, Target
+
+pytestmark = pytest.mark.usefixtures("demo_data", "db")
+NOW = datetime(2026, 6, 1, 2, 0, tzinfo=UTC)
+
+
+def _plan() -> Plan:
+    return Plan.objects.get(key="qn.79-2026")
+
+
+def _put(**changed: object) -> Target:
+    said: dict[str, object] = {
+        "plan": _plan(), "key": "thu", "name": "Số hộ thử", "subject": Subject.objects.get(key="vn.quang-ngai"),
+        "comparator": "GE", "amount": Decimal(100), "unit": "household", "period": Period.parse("2026"),
+    }  # fmt: skip
+    return operations.put_target(**{**said, **changed})  # type: ignore[arg-type]
+
+
+def test_the_five_plans_are_there_and_loading_them_again_writes_nothing():
+    before = AuditEntry.objects.count()
+
+    loader.load_plans(NOW)
+
+    assert set(Plan.objects.values_list("key", flat=True)) >= {
+        "qn.79-2026", "cb.cap-nuoc-2026", "ct.bo-chi-so-2024", "lc.chi-thi-34", "kh.1355-2024"
+    }  # fmt: skip
+    assert AuditEntry.objects.count() == before
+
+
+def test_a_target_is_due_on_the_last_day_of_its_period_unless_said_otherwise():
+    assert _put().due_on == date(2026, 12, 31)
+    assert _put(key="khac", due_on=date(2026, 11, 14)).due_on == date(2026, 11, 14)
+
+
+def test_putting_the_same_target_again_changes_nothing():
+    units = [operations.lead(Organisation.objects.get(subject__key="org.qn.trung-tam"), "Trung tâm")]
+    path = [operations.Point(Period.parse("2026-Q2"), Decimal(40))]
+    target = _put(units=units, path=path)
+    before = AuditEntry.objects.count()
+
+    again = _put(units=units, path=path)
+
+    assert (again.pk, again.version) == (target.pk, 1)
+    assert AuditEntry.objects.count() == before
+    assert not again.changes.exists()
+
+
+def test_a_changed_promise_keeps_what_was_promised_before():
+    target = _put(path=[operations.Point(Period.parse("2026-Q2"), Decimal(40))])
+
+    _put(amount=Decimal(120), reason="Điều chỉnh giữa năm")
+
+    change = target.changes.get()
+    assert change.before["amount"] == "100.0000"
+    assert change.before["path"] == [{"period": "2026-Q2", "amount": "40.0000"}]
+    assert change.reason == "Điều chỉnh giữa năm"
+
+
+def test_two_people_editing_one_target_do_not_overwrite_each_other():
+    seen = _put()
+    _put(amount=Decimal(110), version=seen.version)
+
+    with pytest.raises(ChangedMeanwhile, match="vừa được người khác sửa"):
+        _put(amount=Decimal(120), version=seen.version)
+
+    assert Target.objects.get(pk=seen.pk).amount == 110
+
+
+def test_a_counted_target_without_a_number_and_a_range_upside_down_are_refused():
+    with pytest.raises(PlanningError, match="chưa có mức"):
+        _put(amount=None)
+    with pytest.raises(PlanningError, match="khoảng"):
+        _put(comparator="RANGE", amount=Decimal(24), upper=Decimal(20))
+
+
+def test_a_target_cannot_be_a_part_of_itself():
+    whole = _put()
+    part = _put(key="phan", parent=whole)
+
+    with pytest.raises(PlanningError, match="phần của chính nó"):
+        _put(parent=part)
