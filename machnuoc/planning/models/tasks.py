@@ -47,6 +47,9 @@ class Task(models.Model):
     state = models.CharField("tình trạng", max_length=11, choices=State, default=State.NOT_STARTED)
     share_pct = models.PositiveSmallIntegerField("mức hoàn thành (%)", null=True, blank=True)
     state_at = models.DateTimeField(null=True)  # of the newest progress entry
+    import_batch = models.ForeignKey(
+        "planning.TaskImport", models.SET_NULL, null=True, blank=True, related_name="tasks"
+    )  # the sheet that wrote it last
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -72,6 +75,10 @@ class TaskUnit(models.Model):
     role = models.CharField(max_length=9, choices=Role)
     organisation = models.ForeignKey(Organisation, models.PROTECT, null=True, blank=True, related_name="task_units")
     name_as_printed = models.CharField(max_length=200, blank=True)
+    # What the unit itself said last; the state of the task is made of those of its leads (task_rules.py).
+    state = models.CharField(max_length=11, choices=Task.State, default=Task.State.NOT_STARTED)
+    share_pct = models.PositiveSmallIntegerField(null=True, blank=True)
+    state_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["task_id", "-role", "id"]
@@ -82,6 +89,7 @@ class TaskUnit(models.Model):
                 name="unit_once_in_task_role",
             )
         ]
+        indexes = [models.Index(fields=["organisation", "role", "state"], name="task_unit_by_state")]
 
     def __str__(self) -> str:
         return self.name_as_printed or str(self.organisation)
@@ -136,6 +144,63 @@ class TaskHandover(models.Model):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class TaskReminder(models.Model):
+    """That a reminder went out, so that each goes out once. A task with a new due date is reminded of anew."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="reminders")
+    due_on = models.DateField()
+    stage = models.CharField(max_length=12)  # task_rules.reminder_stage
+    sent_at = models.DateTimeField()
+    people = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["task", "due_on", "stage"], name="a_reminder_goes_out_once")]
+
+    def __str__(self) -> str:
+        return f"{self.task_id} {self.due_on} {self.stage}"
+
+
+class TaskImport(models.Model):
+    """A sheet of tasks: what it would do, what it did, and what stood there before, so that it can be undone."""
+
+    class Mode(models.TextChoices):
+        ALL = "ALL", "Tất cả hoặc không dòng nào"
+        GOOD = "GOOD", "Chỉ các dòng hợp lệ"
+
+    plan = models.ForeignKey(Plan, models.PROTECT, related_name="task_imports")
+    subject = models.ForeignKey(Subject, models.PROTECT, related_name="+")  # of the tasks it makes
+    file = models.ForeignKey(StoredFile, models.PROTECT, related_name="+")
+    file_name = models.CharField("tên tệp", max_length=200)  # as uploaded this time: the same bytes are kept once
+    uploaded_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    uploaded_at = models.DateTimeField()
+    found = models.JSONField(default=dict)  # what the sheet was seen to hold: hints, problems by cell, first rows
+    received = models.PositiveIntegerField(default=0)  # rows: received = stored + skipped + rejected
+    stored = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    mode = models.CharField(max_length=4, choices=Mode, blank=True)
+    job = models.ForeignKey("core.Job", models.SET_NULL, null=True, blank=True, related_name="+")
+    applied_at = models.DateTimeField(null=True)
+    before = models.JSONField(default=list)  # of tasks that it changed: fields and units as they were
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(received=F("stored") + F("skipped") + F("rejected")), name="task_import_rows_add_up"
+            ),
+            models.CheckConstraint(
+                condition=Q(undone_at__isnull=True) | Q(applied_at__isnull=False), name="only_taken_tasks_are_undone"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.file_name
 
 
 class Meeting(models.Model):
