@@ -14,7 +14,7 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any, Literal, TypeVar, get_args
 
-Plan = Literal["quang_ngai", "cao_bang", "lai_chau"]
+Plan = Literal["quang_ngai", "cao_bang", "cam_tan", "lai_chau"]
 PLANS: tuple[Plan, ...] = get_args(Plan)
 
 OrganisationKind = Literal[
@@ -26,6 +26,7 @@ OrganisationKind = Literal[
     "station_team",
     "company",
     "cooperative",
+    "utility",
 ]
 WorkKind = Literal["plant", "station", "scheme"]
 WorkStatus = Literal["running", "stopped"]
@@ -101,7 +102,10 @@ class PlanDocument:
 
 @dataclass(frozen=True)
 class PlanOrganisation:
-    """An organisation a plan names. `parent_basis` says whether the text states the parent or only implies it."""
+    """An organisation a plan names. `parent_basis` says whether the text states the parent or only implies it.
+
+    `valid_to`: the day from which it is no more (the authorities of before 2025); None where it is in force.
+    """
 
     key: str
     name: str
@@ -113,6 +117,7 @@ class PlanOrganisation:
     territory_key: str
     passage_key: str
     note: str
+    valid_to: date | None = None
 
 
 @dataclass(frozen=True)
@@ -273,9 +278,7 @@ def list_documents() -> list[PlanDocument]:
 
 
 def list_organisations(plan: Plan) -> list[PlanOrganisation]:
-    """Return the organisations the plan names, parents before children. Lai Châu's extract names none: empty."""
-    if plan == "lai_chau":
-        return []
+    """Return the organisations the plan names, parents before children."""
     return [
         PlanOrganisation(
             key=row["key"],
@@ -288,6 +291,7 @@ def list_organisations(plan: Plan) -> list[PlanOrganisation]:
             territory_key=row["territory_key"],
             passage_key=row["passage_key"],
             note=row["note"],
+            valid_to=date.fromisoformat(row["valid_to"]) if row.get("valid_to") else None,
         )
         for row in _rows(plan, "organisations.csv")
     ]
@@ -376,8 +380,8 @@ def list_urban_areas() -> list[UrbanArea]:
 
 
 def list_stated_values(plan: Plan) -> list[StatedValue]:
-    """Return the values the plan gives, in the form it gives them. Lai Châu's extract gives none: empty."""
-    if plan == "lai_chau":
+    """Return the values the plan gives, in the form it gives them. Those of Cẩm Tân and Lai Châu give none: empty."""
+    if plan in ("cam_tan", "lai_chau"):
         return []
     return [
         StatedValue(

@@ -25,6 +25,7 @@ from machnuoc.places.models import (
 
 audit.describe("places.units.loaded", "nạp {count} đơn vị hành chính")
 audit.describe("places.organisation.saved", "lưu thông tin tổ chức {target}")
+audit.describe("places.organisation.ended", "ghi ngày kết thúc hoạt động của tổ chức {target}")
 audit.describe("places.urban_area.saved", "lưu khu vực đô thị {target}")
 audit.describe("places.printed_name.added", "ghi tên như in của {target}")
 audit.describe("places.grant.given", "giao quyền: {target}")
@@ -195,6 +196,23 @@ def put_organisation(
         search_entries.put_organisation(organisation)
         audit.record("places.organisation.saved", actor=by, target=organisation, created=created)
     return organisation
+
+
+@transaction.atomic
+def end_organisation(organisation: Organisation, *, from_date: date, by: Person | None = None) -> None:
+    """Record that the organisation is no more from that day on. It stays readable with all that it did. Idempotent."""
+    subject = Subject.objects.select_for_update().get(pk=organisation.pk)
+    if subject.valid_to == from_date:
+        return
+    if subject.valid_from is not None and subject.valid_from >= from_date:
+        raise PlacesError(
+            f"«{subject.name}» hoạt động từ {subject.valid_from:%d/%m/%Y}: ngày kết thúc phải sau ngày đó."
+        )
+    subject.valid_to = from_date
+    subject.save(update_fields=["valid_to"])
+    touch(subject)
+    organisation.subject = subject
+    audit.record("places.organisation.ended", actor=by, target=organisation)
 
 
 @transaction.atomic

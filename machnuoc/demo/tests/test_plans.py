@@ -88,7 +88,7 @@ def test_cited_documents_are_quoted_with_number_and_date(plan):
 
 
 def test_titles_and_signers_stand_in_the_text():
-    for plan in ("quang_ngai", "cao_bang"):
+    for plan in ("quang_ngai", "cao_bang", "cam_tan"):
         document = documents[plan]
         assert document.title in text_of(plan, "ten")
         assert document.signer in text_of(plan, "chu-ky")
@@ -107,6 +107,10 @@ def test_titles_and_signers_stand_in_the_text():
         ("cao_bang", "vi.7", "0.169"),
         ("cao_bang", "vii.7.2", "nguồn nước bị ô nhiễm, trạm bơm bị ngập, mất điện hoặc hư hỏng tuyến ống"),
         ("cao_bang", "vii.ket", "trước ngày 15/11/2026"),
+        ("cam_tan", "iv.3", "trước ngày 15/11 hàng năm"),
+        ("lai_chau", "i.2.3", "Tỷ lệ hệ thống cấp nước khu vực nông thôn đạt 85,2%"),
+        ("lai_chau", "iii.8.2", "định kỳ 06 tháng, 01 năm hoặc khi có yêu cầu đột xuất"),
+        ("lai_chau", "iii.ket.1", "trước ngày 20 tháng 11 hàng năm"),
     ],
 )
 def test_passages_that_later_commitments_rest_on_are_there(plan, key, quotation):
@@ -137,6 +141,16 @@ def test_organisations_follow_their_parents(plan):
 def test_printed_names_of_organisations_are_in_their_passages(plan):
     for organisation in plans.list_organisations(plan):
         assert organisation.name_printed in text_of(plan, organisation.passage_key)
+
+
+def test_authorities_of_the_districts_end_with_their_districts():
+    ended = {row.key: row for plan in plans.PLANS for row in plans.list_organisations(plan) if row.valid_to}
+    districts = {key: row for key, row in ended.items() if row.territory_key in former_by_key}
+
+    assert len(districts) == 9
+    for row in districts.values():
+        assert row.valid_to == former_by_key[row.territory_key].valid_to_date
+    assert "org.ct.phong-nnptnt" in ended
 
 
 # Quảng Ngãi
