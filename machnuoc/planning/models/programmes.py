@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from machnuoc.core.models import Document, Passage, Person, StoredFile
-from machnuoc.indicators.models import Metric
+from machnuoc.indicators.models import Metric, Value
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning.models.plans import Plan
 
@@ -99,6 +99,7 @@ class Threshold(models.Model):
     comparator = models.CharField(max_length=4, default="GE")  # GE, GT, LE, LT, EQ as in Target.Comparator
     amount = models.DecimalField("mức", max_digits=14, decimal_places=4, null=True, blank=True)
     text = models.CharField("yêu cầu như in", max_length=300, blank=True)
+    source = models.CharField("nguồn", max_length=200, blank=True)  # where no passage that we hold says it
     confidence = models.CharField(max_length=10, default="verified")
     passage = models.ForeignKey(Passage, models.PROTECT, null=True, blank=True, related_name="+")
 
@@ -164,6 +165,27 @@ class Responsibility(models.Model):
         return f"{self.agency_as_printed}: {self.text}"
 
 
+class CriterionGoal(models.Model):
+    """Which share of the places is to meet a criterion by the end of a year (appendix 01 of seed 004)."""
+
+    programme = models.ForeignKey(Programme, models.CASCADE, related_name="goals")
+    criterion = models.ForeignKey(Criterion, models.CASCADE, related_name="goals")
+    year = models.PositiveSmallIntegerField("đến hết năm")
+    share_pct = models.DecimalField("tỷ lệ phải đạt", max_digits=5, decimal_places=2)
+    as_printed = models.CharField("như in", max_length=120, blank=True)
+    passage = models.ForeignKey(Passage, models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["programme_id", "criterion_id", "year", "id"]
+        constraints = [
+            # One criterion may stand in several lines of the table, with different shares: each is kept as printed.
+            models.UniqueConstraint(fields=["programme", "criterion", "year", "as_printed"], name="goal_printed_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.criterion_id} {self.year}: {self.share_pct} %"
+
+
 class Assessment(models.Model):
     """One place against one sub-indicator (or a whole criterion) in one year, and what is done about it."""
 
@@ -184,6 +206,10 @@ class Assessment(models.Model):
     denominator = models.DecimalField("mẫu số", max_digits=16, decimal_places=4, null=True, blank=True)
     measured = models.DecimalField("hiện trạng", max_digits=16, decimal_places=4, null=True, blank=True)
     measured_as_printed = models.CharField("hiện trạng như in", max_length=600, blank=True)
+    value = models.ForeignKey(
+        Value, models.SET_NULL, null=True, blank=True, related_name="+"
+    )  # where bound to a metric
+    required_comparator = models.CharField(max_length=4, default="GE")
     required = models.DecimalField("yêu cầu", max_digits=16, decimal_places=4, null=True, blank=True)
     required_as_printed = models.CharField("yêu cầu như in", max_length=300, blank=True)
     result = models.CharField("kết quả", max_length=14, choices=Result, default=Result.NOT_ASSESSED)
@@ -354,6 +380,34 @@ class Dossier(models.Model):
 
     def __str__(self) -> str:
         return f"{self.unit_id} {self.tier} {self.year}"
+
+
+class RecognitionDeadline(models.Model):
+    """The day of the year by which a step of every dossier must be done, with its edge as printed."""
+
+    programme = models.ForeignKey(Programme, models.CASCADE, related_name="deadlines")
+    step = models.CharField(max_length=10, choices=Dossier.Step)  # the step that is reached by doing it
+    opens_month = models.PositiveSmallIntegerField(
+        null=True, blank=True
+    )  # «trong tháng 11, 12»: from day 1 of month 11
+    month = models.PositiveSmallIntegerField("tháng")
+    day = models.PositiveSmallIntegerField("ngày", null=True, blank=True)  # empty: the last day of the month
+    is_exclusive = models.BooleanField("trước ngày", default=False)  # «trước ngày 25/9» ends with the 24th
+    as_printed = models.CharField("như in", max_length=200)
+    passage = models.ForeignKey(Passage, models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["programme_id", "month", "day"]
+        constraints = [
+            models.UniqueConstraint(fields=["programme", "step"], name="one_deadline_a_step"),
+            models.CheckConstraint(
+                condition=Q(month__range=(1, 12)) & (Q(day__isnull=True) | Q(day__range=(1, 31))),
+                name="deadline_is_a_day_of_the_year",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.as_printed
 
 
 class DossierEvent(models.Model):
