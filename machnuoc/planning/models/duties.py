@@ -1,7 +1,7 @@
 """Report duties: who owes what to whom by when, and each time it falls due."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from machnuoc.core.models import Passage, Person
@@ -97,7 +97,8 @@ class DutyInstance(models.Model):
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="duty_instances")
     rule_date = models.DateField("ngày theo quy tắc")  # what the rule says («trước ngày 15/11» → 15/11)
     last_day = models.DateField("ngày cuối còn đúng hạn")  # after the edge and the working-day shift
-    opens_on = models.DateField()
+    grace_until = models.DateField("còn coi là đúng hạn đến hết")  # the last day, and the days of grace after it
+    opens_on = models.DateField("mở từ ngày")
     period_kind = models.CharField(max_length=1, choices=PeriodKind, blank=True)
     period_start = models.DateField(null=True, blank=True)
     reason = models.CharField("lý do (đột xuất)", max_length=300, blank=True)
@@ -114,6 +115,7 @@ class DutyInstance(models.Model):
             models.CheckConstraint(
                 condition=Q(waived_by__isnull=True) | ~Q(waived_reason=""), name="a_waiver_has_a_reason"
             ),
+            models.CheckConstraint(condition=Q(grace_until__gte=F("last_day")), name="grace_follows_the_last_day"),
         ]
         indexes = [models.Index(fields=["organisation", "last_day"], name="instance_by_unit_and_day")]
 
