@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Count, F, Prefetch, Q, QuerySet, prefetch_related_objects
+from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Subquery, prefetch_related_objects
+from django.db.models.functions import Coalesce
 
 from machnuoc.core import figures, units, vietnamese
 from machnuoc.core.models import Person
@@ -479,13 +480,19 @@ def list_queue(person: Person) -> QuerySet[Submission]:
     in_scope = Q(pk__in=[])
     for name in fields:
         in_scope |= Q(form__field=name, organisation_id__in=access.visible_subject_ids(person, "approve", name))
-    asks = Q(lines__is_confirmed=True) | Q(lines__is_estimated=True) | Q(lines__number__isnull=True, lines__note__gt="")
+    asks = Q(is_confirmed=True) | Q(is_estimated=True) | Q(number__isnull=True, note__gt="")
     return (
         Submission.objects.filter(in_scope, status=Submission.Status.SUBMITTED)
         .select_related("form", "organisation__subject", "submitted_by")
-        .annotate(figures=Count("lines", filter=Q(lines__number__isnull=False)), warnings=Count("lines", filter=asks))
+        .annotate(figures=_count_lines(Q(number__isnull=False)), warnings=_count_lines(asks))
         .order_by(F("submitted_at").asc(nulls_last=True), "pk")
     )
+
+
+def _count_lines(wanted: Q) -> Coalesce:
+    """Count a submission's lines by themselves: joined, each would carry the whole submission through the grouping."""
+    lines = SubmissionLine.objects.filter(wanted, submission=OuterRef("pk")).order_by().values("submission")
+    return Coalesce(Subquery(lines.annotate(count=Count("pk")).values("count")), 0)
 
 
 def list_approvers(organisation: Organisation, form: EntryForm) -> list[Person]:
