@@ -1,6 +1,6 @@
 """What reads water works: the list with its figures and sums, and all that the page of one work shows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
@@ -105,8 +105,9 @@ class Row:
     connected_own: int | None = None
     planned_own: int | None = None
     depth: int = 0
-    parts: list["Row"] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
+    # Most of a thousand rows have no parts and do not name places: no empty lists for them.
+    parts: Sequence["Row"] = ()
+    places: Sequence[str] = ()
     values: Mapping[str, "Value | Stored | None"] = field(default_factory=lambda: _NO_VALUES)
     is_at_centre: bool = False  # the point is that of the commune, not of the work
 
@@ -125,9 +126,10 @@ class Row:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Equal to the design is not above it."""
+        now, then = self.design, self.design_planned
         return _WARNINGS_OF[
-            self.design is not None and self.connected is not None and self.connected > self.design,
-            self.design_planned is not None and self.planned is not None and self.planned > self.design_planned,
+            now is not None and self.connected is not None and self.connected > now,
+            then is not None and self.planned is not None and self.planned > then,
         ]
 
     @property
@@ -470,9 +472,12 @@ def _as_trees(rows: list[Row], sort: str) -> list[Row]:
     roots: list[Row] = []
     for row in rows:
         above = by_id.get(row.parent_id) if row.parent_id is not None else None
-        (above.parts if above else roots).append(row)
+        if above:
+            above.parts = [*above.parts, row]
+        else:
+            roots.append(row)
 
-    def order(branch: list[Row], depth: int) -> list[Row]:
+    def order(branch: Sequence[Row], depth: int) -> list[Row]:
         for row in branch:
             row.depth = depth
             if row.parts:
@@ -482,7 +487,7 @@ def _as_trees(rows: list[Row], sort: str) -> list[Row]:
     return order(roots, 0)
 
 
-def _in_order(rows: list[Row], sort: str) -> list[Row]:
+def _in_order(rows: Iterable[Row], sort: str) -> list[Row]:
     rows = sorted(rows, key=lambda row: (sort_key(row.name), row.key))
     key = _ORDERS.get(sort.removeprefix("-"))
     if key is None:
@@ -581,8 +586,7 @@ class Mark(NamedTuple):
     severity: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """As much of a stored figure as a list shows: where it leads, its state, its words with unit, its band.
 
     qualifier: what the document says before the number («khoảng»). rank: by it lists of figures are in order.
@@ -602,32 +606,35 @@ def _read_stored(
     """Yield subject, name and figure of the figures with these names (FIGURES). One query."""
     by_key = selection.metrics.by_key
     about = {
-        (by_key[key][0], str(later)): (name, *by_key[key][1:])
+        (by_key[key][0], str(later)): (name, by_key[key][1], units.label(by_key[key][2]))
         for (key, later), name in _FIGURE_NAMES.items()
         if name in names and key in by_key
     }
     starts = {later: date(selection.year + int(later), 1, 1) for _, later in about}
-    # A letter: what Django does to every number or day that SQLite gives takes longer than all the rest.
-    is_later = Case(
-        When(period_start=date(selection.plan_year, 1, 1), then=Constant("1")),
-        default=Constant("0"),
-        output_field=CharField(),
-    )
+    # Letters: what Django does to every day and truth value that SQLite gives takes longer than all the rest.
+    is_later = _as_letter("0", period_start=date(selection.plan_year, 1, 1))
+    low_open, high_open = _as_letter("", low_open=True), _as_letter("", high_open=True)
     found = values.filter(
         metric_id__in={pk for pk, _ in about}, period_kind=PeriodKind.YEAR, period_start__in=starts.values(),
         scenario=Scenario.ACTUAL,
     ).values_list(
-        "metric_id", is_later, "pk", "subject_id", "state", "number", "low", "low_open", "high", "high_open",
+        "metric_id", is_later, "pk", "subject_id", "state", "number", "low", low_open, "high", high_open,
         "band__label", "band__severity", "fact__qualifier",
     )  # fmt: skip
-    for metric_id, later, pk, subject_id, state, number, *edges, band, severity, said in found:
-        if (metric_id, later) not in about:  # the design of the plan's year beside that of the year, and so on
+    marks: dict[tuple[str | None, str | None], Mark | None] = {(None, None): None}
+    for metric_id, later, pk, subject_id, state, number, low, above, high, below, label, severity, said in found:
+        if (metric_id, later) not in about:  # the utilisation of the plan's year, and so on
             continue
         name, decimals, unit = about[metric_id, later]
-        text = figures.figure_text(number, *edges, decimals, units.label(unit), band or "")
-        mark = Mark(band, severity) if band is not None else None
+        text = figures.figure_text(number, low, bool(above), high, bool(below), decimals, unit, label or "")
+        if (label, severity) not in marks:
+            marks[label, severity] = Mark(label, severity)
         qualifier = said if said and number is not None else ""
-        yield subject_id, name, Stored(pk, state, text, qualifier, mark, edges[0] or number or 0)
+        yield subject_id, name, Stored(pk, state, text, qualifier, marks[label, severity], low or number or 0)
+
+
+def _as_letter(otherwise: str, **condition: object) -> Case:
+    return Case(When(**condition, then=Constant("1")), default=Constant(otherwise), output_field=CharField())
 
 
 def dress(rows: Iterable[Row], selection: Selection) -> list[Row]:
@@ -643,9 +650,12 @@ def dress(rows: Iterable[Row], selection: Selection) -> list[Row]:
     return rows
 
 
-def read_losses(rows: list[Row], selection: Selection) -> dict[int, Stored]:
-    """Return the losses of the works in the year before the plan's, by work: a number, edges or a class. One query."""
-    values = Value.objects.all()
+def read_losses(rows: list[Row], selection: Selection, *, sector: str = "") -> dict[int, Stored]:
+    """Return the losses of the works in the year before the plan's, by work: a number, edges or a class. One query.
+
+    sector: that of all these works, if they share one.
+    """
+    values = Value.objects.filter(subject__work__sector=sector) if sector else Value.objects.all()
     if len(rows) < _MANY_WORKS:
         values = values.filter(subject_id__in=[row.pk for row in rows])
     wanted = {row.pk for row in rows}
@@ -655,12 +665,15 @@ def read_losses(rows: list[Row], selection: Selection) -> dict[int, Stored]:
 
 def name_places(rows: Iterable[Row]) -> None:
     """Give the rows the names of the places they serve now. One query."""
-    by_id = {row.pk: row for row in rows}
-    areas = ServiceArea.objects.filter(work_id__in=by_id, valid_to__isnull=True, is_planned=False)
+    rows = list(rows)
+    found: dict[int, list[str]] = {}
+    areas = ServiceArea.objects.filter(work_id__in=[row.pk for row in rows], valid_to__isnull=True, is_planned=False)
     for work_id, name, official in areas.order_by("place__name").values_list(
         "work_id", "place__name", "place__unit__full_name"
     ):
-        by_id[work_id].places.append(official or name)
+        found.setdefault(work_id, []).append(official or name)
+    for row in rows:
+        row.places = found.get(row.pk, ())
 
 
 def place_name(place: Subject) -> str:
@@ -898,7 +911,8 @@ def list_first(works: QuerySet[Work], *, limit: int, today: date) -> FirstRows:
     for row in rows.values():
         if row.parent_id is not None and row.parent_id in rows:
             row.depth = 1
-            rows[row.parent_id].parts.append(row)
+            whole = rows[row.parent_id]
+            whole.parts = [*whole.parts, row]
     shown = list(flatten(_in_order(top, "")[:limit]))
     plan_year = _read_metrics(today).plan_year if shown else today.year
     _give_figures(shown, plan_year)

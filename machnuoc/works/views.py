@@ -1,6 +1,6 @@
 """Pages of water works: the list as table, map and chart; the page of one work; what changes it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +26,8 @@ from machnuoc.works import forms, operations, queries
 from machnuoc.works.models import Capacity, Work
 
 _ROWS_A_PAGE = 30
+_SPOKEN = {code: text.lower() for code, text in queries.WARNINGS.items()}
+_RUNNING, _STOPPED = str(Work.Status.RUNNING), str(Work.Status.STOPPED)
 _BARS = 40  # more of them cannot be read beside one another
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -95,7 +97,7 @@ def works_chart(request: HttpRequest) -> HttpResponseBase:
 def _losses_chart(selection: queries.Selection) -> dict[str, Any] | None:
     """Return how many works have which losses: plans print classes and edges, seldom the number. None without any."""
     works = [row for row in selection.rows if not row.parts and row.sector == Work.Sector.URBAN]
-    losses = queries.read_losses(works, selection)
+    losses = queries.read_losses(works, selection, sector=Work.Sector.URBAN)
     if not losses:
         return None
     told = Counter(value.text for value in losses.values())
@@ -158,7 +160,7 @@ def _tone(row: queries.Row, losses: queries.Stored | None = None) -> str:
         return "danger"
     if warnings or severity == "warning":
         return "warning"
-    return "neutral" if row.status == Work.Status.STOPPED else "info"
+    return "neutral" if row.status == _STOPPED else "info"
 
 
 def _point(row: queries.Row, losses: queries.Stored | None = None) -> dict[str, Any]:
@@ -172,13 +174,12 @@ def _point(row: queries.Row, losses: queries.Stored | None = None) -> dict[str, 
 def _pack(rows: list[queries.Row], losses: dict[int, queries.Stored]) -> dict[str, Any]:
     """Return the points of many works: what repeats stands once (see core/maps.js), so that the page stays small."""
     prefix, _, suffix = reverse("works:detail", args=["0"]).rpartition("0")
-    words: dict[str, int] = {}
+    words: defaultdict[str, int] = defaultdict(lambda: len(words))
     packed = []
     for row in rows:
         own = losses.get(row.pk)
-        tone, kind, operator, *rest = (_tone(row, own), row.kind_label, row.operator, *_notes(row, own))
-        numbers = [words.setdefault(word, len(words)) for word in (tone, kind, operator, *rest)]
-        packed.append([row.latitude, row.longitude, row.name, row.key, _households(row), *numbers])
+        said = [words[word] for word in (_tone(row, own), row.kind_label, row.operator, *_notes(row, own))]
+        packed.append([row.latitude, row.longitude, row.name, row.key, _households(row), *said])
     return {"packed": packed, "words": list(words), "url": [prefix, suffix]}
 
 
@@ -190,10 +191,11 @@ def _households(row: queries.Row) -> str:
 
 
 def _notes(row: queries.Row, losses: queries.Stored | None) -> list[str]:
-    found = [queries.WARNINGS[row.warnings[0]].lower()] if row.warnings else []
+    warnings = row.warnings
+    found = [_SPOKEN[warnings[0]]] if warnings else []
     if losses is not None:
         found.append(f"thất thoát {losses.text}")
-    if row.status != Work.Status.RUNNING:
+    if row.status != _RUNNING:
         found.append(row.get_status_display().lower())
     return [*found, "điểm ở tâm xã, phường"] if row.is_at_centre else found
 

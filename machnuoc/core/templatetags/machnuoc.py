@@ -45,6 +45,7 @@ Charts and maps (core/charts.js and core/maps.js draw them; the same data stand 
         and page=…, the page of them (dicts as above) that is listed beside the map
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import escape
@@ -53,6 +54,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.core.paginator import Page
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, Form, RadioSelect, Select
 from django.forms.utils import flatatt
@@ -495,6 +497,17 @@ def confirm_dialog(
 
 
 # --- charts and maps
+
+_OUT_OF_SCRIPTS = {"<": "\\u003C", ">": "\\u003E", "&": "\\u0026"}  # as Django's json_script
+
+
+@register.filter
+def data_script(data: Mapping[str, Any], id: str) -> SafeString:
+    """Return data as a JSON script, as json_script does, but letters as they are: half as much to send and compress."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), cls=DjangoJSONEncoder)
+    for char, escaped in _OUT_OF_SCRIPTS.items():
+        text = text.replace(char, escaped)
+    return mark_safe(f'<script id="{escape(id)}" type="application/json">{text}</script>')  # noqa: S308 - escaped
 
 
 @register.inclusion_tag("core/parts/chart.html")

@@ -1,6 +1,6 @@
 """Cells of tables of works, written in Python: a page shows hundreds, and an included template costs far more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -128,7 +128,7 @@ class _Lines:
         return f"<small>riêng {format_number(own)}</small>" if row.parts and whole is not None else ""
 
 
-def _places(places: list[str]) -> str:
+def _places(places: Sequence[str]) -> str:
     if not places:
         return _missing("chưa rõ")
     rest = len(places) - _PLACES_SHOWN
