@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import plans
+from machnuoc.demo.planning import documents, plans
 
 # In the order of loading: what stands later may refer to what stands before.
-LOADERS: tuple[Callable[[datetime], None], ...] = (plans.load_plans,)
+LOADERS: tuple[Callable[[datetime], None], ...] = (documents.load_documents, plans.load_plans)
 
 
 def load(now: datetime) -> None:
