@@ -14,7 +14,7 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any, Literal, TypeVar, get_args
 
-Plan = Literal["quang_ngai", "cao_bang", "cam_tan", "lai_chau"]
+Plan = Literal["quang_ngai", "cao_bang", "cam_tan", "lai_chau", "khanh_hoa"]
 PLANS: tuple[Plan, ...] = get_args(Plan)
 
 OrganisationKind = Literal[
@@ -27,6 +27,8 @@ OrganisationKind = Literal[
     "company",
     "cooperative",
     "utility",
+    "association",
+    "steering_body",
 ]
 WorkKind = Literal["plant", "station", "scheme"]
 WorkStatus = Literal["running", "stopped"]
@@ -380,8 +382,8 @@ def list_urban_areas() -> list[UrbanArea]:
 
 
 def list_stated_values(plan: Plan) -> list[StatedValue]:
-    """Return the values the plan gives, in the form it gives them. Those of Cẩm Tân and Lai Châu give none: empty."""
-    if plan in ("cam_tan", "lai_chau"):
+    """Return the values the plan gives, in the form it gives them; empty for the three plans that give none so."""
+    if plan in ("cam_tan", "lai_chau", "khanh_hoa"):
         return []
     return [
         StatedValue(

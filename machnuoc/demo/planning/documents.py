@@ -1,4 +1,4 @@
-"""Load the organisations of the plans of Cẩm Tân and Lai Châu; `demo.load` puts their documents."""
+"""Load the organisations of the plans of Cẩm Tân, Lai Châu and Khánh Hòa; `demo.load` puts their documents."""
 
 from datetime import datetime
 
@@ -11,16 +11,18 @@ _KINDS = {
     "people_committee": Organisation.Kind.AUTHORITY,
     "department": Organisation.Kind.AGENCY,
     "utility": Organisation.Kind.AGENCY,
+    "association": Organisation.Kind.AGENCY,
+    "steering_body": Organisation.Kind.AGENCY,
     "management_board": Organisation.Kind.CENTRE,
     "service_centre": Organisation.Kind.CENTRE,
     "office": Organisation.Kind.DEPARTMENT,
     "company": Organisation.Kind.OPERATOR,
 }
-_PLANS: tuple[plans.Plan, ...] = ("cam_tan", "lai_chau")
+_PLANS: tuple[plans.Plan, ...] = ("cam_tan", "lai_chau", "khanh_hoa")
 
 
 def load_documents(now: datetime) -> None:
-    """Put the organisations of both plans, ended where they are no more. Idempotent."""
+    """Put the organisations of the three plans, ended where they are no more. Idempotent."""
     del now
     for plan in _PLANS:
         rows = plans.list_organisations(plan)

@@ -88,7 +88,7 @@ def test_cited_documents_are_quoted_with_number_and_date(plan):
 
 
 def test_titles_and_signers_stand_in_the_text():
-    for plan in ("quang_ngai", "cao_bang", "cam_tan"):
+    for plan in ("quang_ngai", "cao_bang", "cam_tan", "khanh_hoa"):
         document = documents[plan]
         assert document.title in text_of(plan, "ten")
         assert document.signer in text_of(plan, "chu-ky")
@@ -111,6 +111,9 @@ def test_titles_and_signers_stand_in_the_text():
         ("lai_chau", "i.2.3", "Tỷ lệ hệ thống cấp nước khu vực nông thôn đạt 85,2%"),
         ("lai_chau", "iii.8.2", "định kỳ 06 tháng, 01 năm hoặc khi có yêu cầu đột xuất"),
         ("lai_chau", "iii.ket.1", "trước ngày 20 tháng 11 hàng năm"),
+        ("khanh_hoa", "v.1", "1.489.867 triệu đồng"),
+        ("khanh_hoa", "vii.2.4", "Không tiếp tục đề nghị điều chỉnh lộ trình các xã"),
+        ("khanh_hoa", "vii.2.5", "trước ngày 25/9, cấp huyện hoàn tất hồ sơ trình cấp tỉnh trước ngày 20/10"),
     ],
 )
 def test_passages_that_later_commitments_rest_on_are_there(plan, key, quotation):
@@ -147,7 +150,7 @@ def test_authorities_of_the_districts_end_with_their_districts():
     ended = {row.key: row for plan in plans.PLANS for row in plans.list_organisations(plan) if row.valid_to}
     districts = {key: row for key, row in ended.items() if row.territory_key in former_by_key}
 
-    assert len(districts) == 9
+    assert len(districts) == 17  # 1 of Thanh Hóa, 8 of Lai Châu, 8 of Khánh Hòa
     for row in districts.values():
         assert row.valid_to == former_by_key[row.territory_key].valid_to_date
     assert "org.ct.phong-nnptnt" in ended
