@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -579,6 +579,9 @@ def _read_values(subject_ids: Iterable[int], plan_year: int) -> dict[int, dict[s
     return found
 
 
+_in_words = lru_cache(maxsize=2_000)(figures.figure_text)  # a thousand losses have some fifty different texts
+
+
 class Mark(NamedTuple):
     """As much of a band as its badge shows."""
 
@@ -626,7 +629,7 @@ def _read_stored(
         if (metric_id, later) not in about:  # the utilisation of the plan's year, and so on
             continue
         name, decimals, unit = about[metric_id, later]
-        text = figures.figure_text(number, low, bool(above), high, bool(below), decimals, unit, label or "")
+        text = _in_words(number, low, bool(above), high, bool(below), decimals, unit, label or "")
         if (label, severity) not in marks:
             marks[label, severity] = Mark(label, severity)
         qualifier = said if said and number is not None else ""
