@@ -1,6 +1,6 @@
 """What is owed: plans and targets, tasks, criteria programmes, projects and money, report duties."""
 
-from machnuoc.planning.models.duties import Duty, DutyInstance, DutyReminder, DutyUnit, FeedToken
+from machnuoc.planning.models.duties import Duty, DutyEvent, DutyInstance, DutyReminder, DutyUnit, FeedToken
 from machnuoc.planning.models.plans import (
     Plan,
     PlanAmendment,
@@ -63,11 +63,11 @@ from machnuoc.planning.models.tasks import (
 
 __all__ = [
     "AcceptedVolume", "Assessment", "AssessmentChange", "Campaign", "Conclusion", "CriteriaSet", "Criterion",
-    "CriterionGoal",     "Disbursement", "Discrepancy", "Dossier", "DossierEvent", "Duty", "DutyInstance", "DutyReminder", "DutyUnit",
-    "FeedToken", "FundingSource", "Handover", "HandoverItem", "HandoverPaper", "Meeting", "Milestone", "Obstacle",
-    "Plan", "PlanAmendment", "PlanBasis", "Programme", "ProgrammeFund", "Project", "Proposal", "RecognitionDeadline",
-    "Responsibility",
-    "RoadmapChange", "RoadmapEntry", "RoadmapTotal", "Standing", "StandingChange", "StatedPosition", "SubIndicator",
-    "Target", "TargetChange", "TargetJudgement", "TargetPoint", "TargetUnit", "Task", "TaskComment", "TaskHandover",
-    "TaskImport", "TaskProgress", "TaskReminder", "TaskUnit", "Threshold", "UnitProfile", "UnreadRow", "YearlyPlan",
+    "CriterionGoal", "Disbursement", "Discrepancy", "Dossier", "DossierEvent", "Duty", "DutyEvent", "DutyInstance",
+    "DutyReminder", "DutyUnit", "FeedToken", "FundingSource", "Handover", "HandoverItem", "HandoverPaper",
+    "Meeting", "Milestone", "Obstacle", "Plan", "PlanAmendment", "PlanBasis", "Programme", "ProgrammeFund",
+    "Project", "Proposal", "RecognitionDeadline", "Responsibility", "RoadmapChange", "RoadmapEntry", "RoadmapTotal",
+    "Standing", "StandingChange", "StatedPosition", "SubIndicator", "Target", "TargetChange", "TargetJudgement",
+    "TargetPoint", "TargetUnit", "Task", "TaskComment", "TaskHandover", "TaskImport", "TaskProgress",
+    "TaskReminder", "TaskUnit", "Threshold", "UnitProfile", "UnreadRow", "YearlyPlan",
 ]  # fmt: skip

@@ -123,6 +123,29 @@ class DutyInstance(models.Model):
         return f"{self.duty_id} {self.organisation_id} {self.rule_date}"
 
 
+class DutyEvent(models.Model):
+    """What happened to an instance: asked for, sent, taken back, waived; with the words of who did it."""
+
+    class Kind(models.TextChoices):
+        ASKED = "ASKED", "yêu cầu đột xuất"
+        SUBMITTED = "SUBMITTED", "ghi nhận đã gửi"
+        REOPENED = "REOPENED", "mở lại"
+        WAIVED = "WAIVED", "miễn"
+
+    instance = models.ForeignKey(DutyInstance, models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=10, choices=Kind)
+    on_date = models.DateField(null=True, blank=True)  # SUBMITTED: the day of sending
+    text = models.CharField(max_length=300)
+    person = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["instance_id", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.instance_id} {self.kind}"
+
+
 class DutyReminder(models.Model):
     """A reminder or escalation that was sent, so that each is sent once."""
 
