@@ -31,19 +31,14 @@ def overview(person: Person) -> list[Panel]:
         return []
     today = timezone.localdate()
     live = Grant.objects.filter(valid_from__lte=today).exclude(valid_to__lte=today)
+    soon = live.filter(valid_to__lte=today + timedelta(days=_ENDING_DAYS), person__is_active=True)
     without = 0
     if access.sees_everything(person, "administer"):
         mine = live.filter(person=OuterRef("pk"))
         without = Person.objects.filter(is_active=True).exclude(Exists(mine)).count()
-    ending = list(
-        live.filter(
-            valid_to__lte=today + timedelta(days=_ENDING_DAYS),
-            person__is_active=True,
-            scope_id__in=access.visible_subject_ids(person, "administer"),
-        )
-        .select_related("person", "scope")
-        .order_by("valid_to", "person__full_name")[:6]
-    )
+    else:
+        soon = soon.filter(scope_id__in=access.visible_subject_ids(person, "administer"))
+    ending = list(soon.select_related("person", "scope").order_by("valid_to", "person__full_name")[:6])
     if not without and not ending:
         return []
     context = {"without_grants": without, "ending": ending[:5], "has_more": len(ending) > 5, "days": _ENDING_DAYS}

@@ -144,7 +144,7 @@ def test_the_ranking_exports_what_is_on_screen():
 def test_the_map_colours_points_by_band_and_lists_them():
     text = page(browser("cb.soxaydung"), detail("losses.nrw_pct"), tab="map", level="part")
 
-    assert '"tone": "good"' in text and '"tone": "neutral"' in text
+    assert '"tone":"good"' in text and '"tone":"neutral"' in text
     assert "chưa có tọa độ" in text
 
 
