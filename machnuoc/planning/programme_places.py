@@ -1,0 +1,129 @@
+"""Where places of a programme lie, what asks what of them, and what the mergers made of them. Few queries for many."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from machnuoc.places.models import AdministrativeUnit, Containment, Succession
+from machnuoc.planning import criteria
+from machnuoc.planning.models import Threshold, UnitProfile
+
+
+def list_territories(unit_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """Return each unit's own id, then what it lies in (former districts and provinces too), nearest first.
+
+    A former unit has no place in today's containment: its chain is that of its own time, followed by the chain of
+    what its provinces became, so that a decision of the province of today reaches it too. Four queries at most.
+    """
+    wanted = set(unit_ids)
+    parents: dict[int, int | None] = {}
+    frontier = set(wanted)
+    while frontier:
+        rows = dict(AdministrativeUnit.objects.filter(pk__in=frontier).values_list("pk", "parent_id"))
+        parents |= rows
+        frontier = {parent for parent in rows.values() if parent is not None and parent not in parents}
+    tops = {pk for pk, parent in parents.items() if parent is None}
+    became: dict[int, list[int]] = {}
+    whole = Succession.objects.filter(predecessor_id__in=tops, relation=Succession.Relation.WHOLE)
+    for former, later in whole.values_list("predecessor_id", "successor_id"):
+        became.setdefault(former, []).append(later)
+    found = {}
+    for unit_id in wanted:
+        chain, now = [unit_id], parents.get(unit_id)
+        while now is not None:
+            chain.append(now)
+            now = parents.get(now)
+        found[unit_id] = (*chain, *became.get(chain[-1], ()))
+    return found
+
+
+def list_places(unit_ids: Iterable[int], year: int) -> dict[int, criteria.Place]:
+    """Return what decides the thresholds of each unit at the end of the year: territories, group, region."""
+    territories = list_territories(unit_ids)
+    day = date(year, 12, 31)
+    profiles: dict[int, list[UnitProfile]] = {}
+    everything = {pk for chain in territories.values() for pk in chain}
+    for profile in UnitProfile.objects.filter(subject_id__in=everything):
+        if (profile.valid_from is None or profile.valid_from <= day) and (
+            profile.valid_to is None or profile.valid_to > day
+        ):
+            profiles.setdefault(profile.subject_id, []).append(profile)
+    found = {}
+    for unit_id, chain in territories.items():
+        along = [profile for pk in chain for profile in profiles.get(pk, ())]
+        found[unit_id] = criteria.Place(
+            chain,
+            # The group is the commune's own; the region is that of the nearest territory that has one.
+            next((one.commune_group for one in profiles.get(unit_id, ()) if one.commune_group is not None), None),
+            next((one.region for one in along if one.region), ""),
+        )
+    return found
+
+
+def as_requirement(row: Threshold) -> criteria.Requirement:
+    return criteria.Requirement(
+        row.pk, row.comparator, row.amount, row.text, row.territory_id, row.commune_group, row.region,
+        row.valid_from, row.valid_to,
+    )  # fmt: skip
+
+
+@dataclass
+class Requirements:
+    """The thresholds of some sub-indicators, read once."""
+
+    rows: dict[int, Threshold] = field(default_factory=dict)
+    by_sub: dict[int, list[criteria.Requirement]] = field(default_factory=dict)
+
+    def choose(self, sub_indicator_id: int, place: criteria.Place, year: int) -> Threshold | None:
+        found = criteria.choose(self.by_sub.get(sub_indicator_id, ()), place, year)
+        return self.rows[found.id] if found else None
+
+
+def read_requirements(sub_indicator_ids: Iterable[int]) -> Requirements:
+    found = Requirements()
+    for row in Threshold.objects.filter(sub_indicator_id__in=set(sub_indicator_ids)):
+        found.rows[row.pk] = row
+        found.by_sub.setdefault(row.sub_indicator_id, []).append(as_requirement(row))
+    return found
+
+
+@dataclass(frozen=True)
+class Became:
+    """What one unit became: which of today's communes took it in, wholly or in part."""
+
+    unit_id: int
+    unit_name: str
+    key: str
+    relation: str
+    label: str
+    on_date: date
+
+
+def list_successors(unit_ids: Iterable[int]) -> dict[int, list[Became]]:
+    """Return what each former unit became (only units that are no longer what they were). One query."""
+    found: dict[int, list[Became]] = {}
+    rows = (
+        Succession.objects.filter(predecessor_id__in=set(unit_ids))
+        .exclude(relation=Succession.Relation.UNCHANGED)
+        .select_related("successor__subject")
+        .order_by("on_date", "successor__full_name")
+    )
+    for row in rows:
+        found.setdefault(row.predecessor_id, []).append(
+            Became(
+                row.successor_id, row.successor.full_name, row.successor.subject.key, row.relation,
+                row.get_relation_display(), row.on_date,
+            )
+        )  # fmt: skip
+    return found
+
+
+def list_within(territory_ids: Iterable[int]) -> set[int]:
+    """Return the units in the territories today, with the former units that these took in."""
+    now = set(
+        Containment.objects.filter(ancestor_id__in=set(territory_ids), descendant__kind="UNIT").values_list(
+            "descendant_id", flat=True
+        )
+    )
+    former = Succession.objects.filter(successor_id__in=now).values_list("predecessor_id", flat=True)
+    return now | set(former)
