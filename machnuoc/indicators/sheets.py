@@ -10,10 +10,11 @@ import re
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, BinaryIO
 from xml.parsers.expat import ExpatError, ParserCreate  # core.files has refused document types already
 
@@ -22,6 +23,7 @@ import xlsxwriter
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.module_loading import autodiscover_modules
 from openpyxl.cell.read_only import EMPTY_CELL
 from openpyxl.utils import get_column_letter, range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
@@ -66,13 +68,30 @@ class SheetError(ValueError):
 # --- templates ------------------------------------------------------------------------------------------------------
 
 
+_templates: dict[str, Callable[[], bytes]] = {}
+
+
+def register_template(name: str, make: Callable[[], bytes]) -> None:
+    """Let `machnuoc template` write a workbook of another room, from that room's `sheets.py`."""
+    _templates[name] = make
+
+
+@cache
+def _discover() -> None:
+    autodiscover_modules("sheets")
+
+
 def list_templates() -> list[str]:
-    """Return the names that template_bytes knows: the keys of the entry forms."""
-    return sorted(EntryForm.objects.values_list("key", flat=True))
+    """Return the names that template_bytes knows: the keys of the entry forms, and what other rooms registered."""
+    _discover()
+    return sorted([*EntryForm.objects.values_list("key", flat=True), *_templates])
 
 
 def template_bytes(name: str) -> bytes:
     """Return the xlsx template of this name, for the last whole period of the form. Raises SheetError."""
+    _discover()
+    if name in _templates:
+        return _templates[name]()
     form = EntryForm.objects.filter(key=name).first()
     if form is None:
         raise SheetError(f"Không có biểu mẫu «{name}». Các biểu mẫu: {', '.join(list_templates()) or 'chưa có'}.")
@@ -244,19 +263,19 @@ def _guide(
 
 
 @dataclass(frozen=True)
-class _Formula:
+class Formula:
     """A cell that computes; its last result is not trusted."""
 
 
 @dataclass(frozen=True)
-class _Broken:
+class Broken:
     """A cell that shows an error such as #N/A."""
 
     text: str
 
 
 @dataclass
-class _Table:
+class Table:
     """A sheet as read. rows: (number as the spreadsheet counts, cells), empty rows left out."""
 
     name: str
@@ -266,15 +285,16 @@ class _Table:
     about: dict[str, str] = field(default_factory=dict)
 
 
-def _read(stored: StoredFile, name: str) -> _Table:
+def read_table(stored: StoredFile, name: str, sheet: str = SHEET) -> Table:
+    """Return the rows of a stored sheet: of the one so called, or the only one. Raises SheetError."""
     with files.open_file(stored) as file:
         if stored.media_type == files.MEDIA_TYPES["csv"]:
             encoding = files.detect_csv_encoding(files.path_of(stored), name)
             return _read_csv(io.TextIOWrapper(file, encoding=encoding, newline=""), name)
-        return _read_workbook(file, name)
+        return _read_workbook(file, name, sheet)
 
 
-def _read_csv(text: io.TextIOBase, name: str) -> _Table:
+def _read_csv(text: io.TextIOBase, name: str) -> Table:
     head = text.readline()
     while head and not head.strip():
         head = text.readline()
@@ -286,15 +306,15 @@ def _read_csv(text: io.TextIOBase, name: str) -> _Table:
             _add_row(rows, number, [_csv_cell(cell) for cell in cells[:_MAX_COLUMNS]], name)
     except csv.Error:
         raise SheetError(f"Tệp {name} không phải văn bản CSV hợp lệ. Xuất lại dạng CSV (UTF-8) rồi tải lên.") from None
-    return _Table("", rows)
+    return Table("", rows)
 
 
 def _csv_cell(text: str) -> Any:
     stripped = text.strip()
     if stripped.startswith("="):
-        return _Formula()
+        return Formula()
     if re.fullmatch(r"#(N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!)", stripped):
-        return _Broken(stripped)
+        return Broken(stripped)
     return stripped or None
 
 
@@ -314,15 +334,15 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def _read_workbook(file: BinaryIO, name: str) -> _Table:
+def _read_workbook(file: BinaryIO, name: str, wanted: str) -> Table:
     broken = SheetError(f"Không đọc được tệp {name}. Mở bằng phần mềm bảng tính, lưu lại dạng .xlsx rồi tải lên.")
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=False, keep_links=False)
         try:
             sheets = {sheet.title: sheet for sheet in book.worksheets}
-            sheet = _choose_sheet(sheets, name)
+            sheet = _choose_sheet(sheets, name, wanted)
             sheet.reset_dimensions()  # what the file says of its size may be wrong
-            table = _Table(sheet.title, [])
+            table = Table(sheet.title, [])
             gap: Any = None
             for number, cells in enumerate(sheet.iter_rows(max_col=_MAX_COLUMNS), start=1):
                 if number > export.SHEET_MAX_ROWS:
@@ -346,17 +366,17 @@ def _read_workbook(file: BinaryIO, name: str) -> _Table:
     return table
 
 
-def _choose_sheet(sheets: dict[str, Any], name: str) -> Any:
-    if SHEET in sheets:
-        return sheets[SHEET]
+def _choose_sheet(sheets: dict[str, Any], name: str, wanted: str) -> Any:
+    if wanted in sheets:
+        return sheets[wanted]
     if len(sheets) == 1:
         return next(iter(sheets.values()))
     if not sheets:
-        raise KeyError(SHEET)
+        raise KeyError(wanted)
     there = ", ".join(f"«{title}»" for title in list(sheets)[:8])
     raise SheetError(
-        f"Tệp {name} không có trang «{SHEET}» (có: {there}). "
-        f"Đổi tên trang chứa số liệu thành «{SHEET}», hoặc dùng tệp mẫu."
+        f"Tệp {name} không có trang «{wanted}» (có: {there}). "
+        f"Đổi tên trang chứa số liệu thành «{wanted}», hoặc dùng tệp mẫu."
     )
 
 
@@ -364,15 +384,15 @@ def _xlsx_cell(cell: Any) -> Any:
     if cell.value is None:
         return None
     if cell.data_type == "f":
-        return _Formula()
+        return Formula()
     if cell.data_type == "e":
-        return _Broken(str(cell.value))
+        return Broken(str(cell.value))
     if isinstance(cell.value, str):
         return cell.value.strip() or None
     return cell.value
 
 
-def _read_layout(file: BinaryIO, part: str, table: _Table) -> None:
+def _read_layout(file: BinaryIO, part: str, table: Table) -> None:
     """Add what the fast reader leaves out: merged ranges and hidden rows."""
     parser = ParserCreate(namespace_separator=" ")
 
@@ -498,7 +518,7 @@ def understand(stored: StoredFile, name: str, form: EntryForm, period: Period, b
         )
     if period.start_date > local_date(now):
         raise SheetError(f"{period.label_vi} chưa bắt đầu. Chọn kỳ hiện tại hoặc kỳ trước.")
-    table = _read(stored, name)
+    table = read_table(stored, name)
     _check_about(table, form, period, name)
     lines = list(EntryFormLine.objects.filter(form=form).select_related("metric"))
     head, columns, note_at, hints = _find_columns(table, lines, name)
@@ -524,7 +544,7 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _check_about(table: _Table, form: EntryForm, period: Period, name: str) -> None:
+def _check_about(table: Table, form: EntryForm, period: Period, name: str) -> None:
     stated_form, stated_period = table.about.get(_FORM_LABEL), table.about.get(_PERIOD_LABEL)
     if stated_form not in {None, form.key}:
         raise SheetError(
@@ -541,7 +561,7 @@ def _plain(cell: object) -> str:
 
 
 def _find_columns(
-    table: _Table, lines: Sequence[EntryFormLine], name: str
+    table: Table, lines: Sequence[EntryFormLine], name: str
 ) -> tuple[int, dict[int, Metric | None], int | None, list[str]]:
     """Return the head's row, the columns (position → metric; None is the key), the note's position, and hints."""
     heads = [row for row in table.rows[:_HEAD_WITHIN] if any(_plain(cell) in _KEY_TITLES for cell in row[1])]
@@ -603,7 +623,7 @@ def _read_rows(
     metrics = {line.metric_id: line.metric for line in lines}
     numbers = {
         position: vietnamese.parse_column(
-            [None if isinstance(cell, _Formula | _Broken) else cell for cell in _column(body, position)],
+            [None if isinstance(cell, Formula | Broken) else cell for cell in _column(body, position)],
             integer=metric.decimals == 0,
         )
         for position, metric in metric_at.items()
@@ -643,7 +663,7 @@ def _column(body: list[tuple[int, list[Any]]], position: int) -> Iterator[Any]:
 
 
 def _text(cell: object) -> str:
-    if cell is None or isinstance(cell, _Formula | _Broken):
+    if cell is None or isinstance(cell, Formula | Broken):
         return ""
     return " ".join(str(cell).split())
 
@@ -676,12 +696,12 @@ def _read_figure(
     note: str,
     scope: _Scope,
 ) -> None:
-    if isinstance(cell, _Formula):
+    if isinstance(cell, Formula):
         row.problems.append(
             Problem(cell_name, "là công thức. Chép rồi dán dạng giá trị (Paste Values) trước khi tải lên.")
         )
         return
-    if isinstance(cell, _Broken):
+    if isinstance(cell, Broken):
         row.problems.append(Problem(cell_name, f"đang báo lỗi {cell.text}. Sửa ô hoặc để trống."))
         return
     if isinstance(cell, date):
@@ -717,7 +737,7 @@ def _is_held(scope: _Scope, row: Row, metric: Metric, written: Written) -> bool:
     return line.number == wanted and line.note == written.note
 
 
-def _reject_merged(table: _Table, rows: list[Row], hints: list[str], name: str, head: int) -> None:
+def _reject_merged(table: Table, rows: list[Row], hints: list[str], name: str, head: int) -> None:
     """Reject the rows that a merged range touches; a merged head makes the columns doubtful, so the file is refused."""
     by_number = {row.number: row for row in rows}
     for ref in table.merged:
