@@ -40,6 +40,11 @@ TOPICS = {
     "works": "Công trình và khách hàng",
     "losses": "Thất thoát, thất thu",
     "coverage": "Bao phủ dịch vụ",
+    "quality": "Chất lượng nước",
+    "service": "Dịch vụ cấp nước",
+    "safety": "Cấp nước an toàn",
+    "digital": "Chuyển đổi số",
+    "investment": "Đầu tư và giải ngân",
     "own": "Chỉ tiêu riêng",
 }
 

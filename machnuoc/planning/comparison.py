@@ -4,6 +4,7 @@
 zero; «giữ vững» by what is not worse than the baseline; «20–24 giờ» by both edges and what lies between.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -142,3 +143,37 @@ def missing(promise: Promise, reached: Decimal) -> Decimal:
     if promise.comparator == "ABOUT" and promise.amount is not None:
         return abs(promise.amount - reached)
     return min(nearest)
+
+
+@dataclass(frozen=True)
+class PartsFinding:
+    """How the parts stand against the whole. difference: their sum minus the whole; weaker: parts that ask less."""
+
+    sum_of_parts: Decimal | None = None
+    difference: Decimal | None = None
+    without_amount: int = 0
+    weaker: tuple[int, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        return not self.difference and not self.without_amount and not self.weaker
+
+
+def check_parts(
+    how: Literal["SUM", "EACH"], whole: Promise, parts: Sequence[tuple[int, Decimal | None]]
+) -> PartsFinding:
+    """Return how parts, as (id, amount), agree with the whole: they add up to it, or each asks at least as much.
+
+    A difference is reported, never refused: plans are signed as they are.
+
+    >>> check_parts("SUM", Promise("GE", Decimal(10)), [(1, Decimal(4)), (2, Decimal(5))]).difference
+    Decimal('-1')
+    """
+    without = sum(amount is None for _, amount in parts)
+    known = [(part, amount) for part, amount in parts if amount is not None]
+    if how == "SUM":
+        total = sum((amount for _, amount in known), Decimal(0))
+        difference = None if whole.amount is None else total - whole.amount
+        return PartsFinding(total, difference, without)
+    weaker = tuple(part for part, amount in known if not accepted(whole).contains(amount))
+    return PartsFinding(without_amount=without, weaker=weaker)

@@ -2,23 +2,45 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import models, transaction
 from django.db.models import Max
+from django.urls import reverse
 
-from machnuoc.core import audit
+from machnuoc.core import audit, notices
 from machnuoc.core.models import Document, Passage, Person
-from machnuoc.core.periods import Period
+from machnuoc.core.periods import Period, local_date
+from machnuoc.core.vietnamese import format_date
 from machnuoc.indicators.models import Metric
-from machnuoc.places.models import Organisation, Subject
+from machnuoc.places.models import Grant, Organisation, Subject
+from machnuoc.planning import plan_standings
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
-from machnuoc.planning.models import Plan, PlanBasis, Target, TargetChange, TargetPoint, TargetUnit
+from machnuoc.planning.models import (
+    Plan,
+    PlanAmendment,
+    PlanBasis,
+    Proposal,
+    Target,
+    TargetChange,
+    TargetJudgement,
+    TargetPoint,
+    TargetUnit,
+)
 
 audit.describe("planning.plan.saved", "lưu kế hoạch {target}")
 audit.describe("planning.target.saved", "lưu chỉ tiêu kế hoạch {target}")
+audit.describe("planning.plan.amended", "điều chỉnh kế hoạch {target}")
+audit.describe("planning.target.changed", "thay đổi chỉ tiêu kế hoạch {target}")
+audit.describe("planning.target.carried_down", "giao chỉ tiêu {target} xuống {count} đơn vị")
+audit.describe("planning.target.judged", "đánh giá chỉ tiêu kế hoạch {target}")
+audit.describe("planning.proposal.saved", "soạn đề xuất giải pháp cho chỉ tiêu {of}")
+audit.describe("planning.proposal.submitted", "gửi đề xuất giải pháp cho chỉ tiêu {of}")
+audit.describe("planning.proposal.decided", "xem xét đề xuất giải pháp cho chỉ tiêu {of}")
+
+recompute_standings = plan_standings.recompute_standings
 
 
 @dataclass(frozen=True)
@@ -159,7 +181,7 @@ def _check_target(said: dict[str, Any]) -> None:
         )
 
 
-def _quantised(amount: Decimal | int | None) -> Decimal | None:
+def _quantised(amount: Decimal | int | None) -> Any:
     return None if amount is None else Decimal(amount).quantize(Decimal("0.0001"))
 
 
@@ -302,3 +324,264 @@ def _set_path(target: Target, path: Sequence[Point]) -> bool:
         for kind, start, amount, passage_id in wanted
     )
     return True
+
+
+# --- changes in mid-course ----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def amend_plan(
+    plan: Plan,
+    *,
+    reference: str,
+    effective_on: date,
+    summary: str,
+    document: Document | None = None,
+    version: int | None = None,
+    by: Person | None,
+) -> PlanAmendment:
+    """Write down that a document changes the plan from a day on. Change its targets with the amendment afterwards.
+
+    Raises PlanningError (before the plan began, said twice), ChangedMeanwhile.
+    """
+    live = Plan.objects.select_for_update().get(pk=plan.pk)
+    _require_current(live, version)
+    if live.valid_from and effective_on < live.valid_from:
+        raise PlanningError(
+            f"Kế hoạch «{live}» có từ ngày {format_date(live.valid_from)}; văn bản điều chỉnh không thể có hiệu lực "
+            "trước đó. Kiểm tra lại ngày."
+        )
+    if live.amendments.filter(reference=reference, effective_on=effective_on).exists():
+        raise PlanningError(
+            f"Kế hoạch «{live}» đã ghi điều chỉnh theo «{reference}» từ ngày {format_date(effective_on)}."
+        )
+    amendment = PlanAmendment.objects.create(
+        plan=live, document=document, reference=reference, effective_on=effective_on, summary=summary, made_by=by
+    )
+    live.version += 1
+    live.save(update_fields=["version"])
+    audit.record("planning.plan.amended", actor=by, target=live, amendment=amendment.pk)
+    return amendment
+
+
+_CHANGEABLE = frozenset(PROMISE) - {"subject_id", "metric_id"} | {
+    "subject", "metric", "accountable", "accountable_text", "note", "is_active", "parts_check", "section",
+}  # fmt: skip
+
+
+@transaction.atomic
+def change_target(
+    target: Target,
+    *,
+    reason: str,
+    amendment: PlanAmendment | None = None,
+    path: Sequence[Point] | None = None,
+    units: Sequence[Unit] | None = None,
+    version: int | None = None,
+    by: Person | None,
+    **changes: Any,
+) -> Target:
+    """Change what a target promises, keeping what was promised before with the reason or the amendment.
+
+    changes: fields of the target. Raises PlanningError (no reason, another plan's amendment), ChangedMeanwhile.
+    """
+    if not reason.strip():
+        raise PlanningError(f"Chưa ghi lý do thay đổi chỉ tiêu «{target}». Ghi lý do rồi lưu lại.")
+    if amendment is not None and amendment.plan_id != target.plan_id:
+        raise PlanningError("Văn bản điều chỉnh thuộc kế hoạch khác. Chọn văn bản điều chỉnh của kế hoạch này.")
+    unknown = changes.keys() - _CHANGEABLE
+    if unknown:
+        raise TypeError(f"not to be changed here: {sorted(unknown)}")
+    live = Target.objects.select_for_update().select_related("plan").get(pk=target.pk)
+    _require_current(live, version)
+    before = before_image(live)
+    for name, value in changes.items():
+        setattr(live, name, _quantised(value) if name in {"amount", "upper", "baseline"} else value)
+    _check_target({name: getattr(live, name) for name in ("name", "comparator", "amount", "upper")})
+    if path is not None:
+        _set_path(live, path)
+    if units is not None:
+        _set_units(live, units)
+    live.version += 1
+    live.save()
+    if before_image(live) != before:
+        TargetChange.objects.create(
+            target=live, amendment=amendment, before=before, reason=reason.strip()[:300], made_by=by
+        )
+    audit.record(
+        "planning.target.changed", actor=by, target=live, amendment=amendment.pk if amendment else None,
+        fields=sorted(changes),
+    )  # fmt: skip
+    return live
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a target that one subject carries: amount and baseline in the whole's unit."""
+
+    key: str
+    subject: Subject
+    amount: Decimal | None
+    name: str = ""
+    baseline: Decimal | None = None
+    baseline_text: str = ""
+    units: tuple[Unit, ...] = ()
+    passage: Passage | None = None
+    section: str = ""
+    text: str = ""
+    accountable: Person | None = None
+    note: str = ""
+
+
+@transaction.atomic
+def carry_down(target: Target, parts: Sequence[Part], *, parts_check: str, by: Person | None = None) -> list[Target]:
+    """Give parts of a target to other subjects (province → agency → station). Idempotent by the parts' keys.
+
+    A part has the comparator, unit, metric and due day of the whole. What does not add up is reported by
+    plan_queries.check_parts_of, not refused. Raises PlanningError.
+    """
+    whole = Target.objects.select_related("plan", "metric").select_for_update(of=("self",)).get(pk=target.pk)
+    made = []
+    before = whole.version
+    for order, part in enumerate(parts, start=1):
+        made.append(
+            put_target(
+                plan=whole.plan, key=part.key, name=part.name or f"{whole.name}: {part.subject.name}",
+                subject=part.subject, comparator=whole.comparator, amount=part.amount,
+                comparator_as_printed=whole.comparator_as_printed, unit=whole.unit, decimals=whole.decimals,
+                metric=whole.metric, measured_as=whole.measured_as, text=part.text, section=part.section,
+                passage=part.passage, order=whole.order * 1000 + order, baseline=part.baseline,
+                baseline_text=part.baseline_text,
+                baseline_period=Period("Y", whole.baseline_period_start) if whole.baseline_period_start else None,
+                period=Period(whole.period_kind, whole.period_start) if whole.period_start else None,  # type: ignore[arg-type]
+                due_on=whole.due_on, accountable=part.accountable, parent=whole, units=part.units, note=part.note,
+                reason="Giao lại phần của chỉ tiêu chung", by=by, recorded_in_bulk=True,
+            )
+        )  # fmt: skip
+    if whole.parts_check != parts_check:
+        whole.parts_check = parts_check
+        whole.version += 1
+        whole.save(update_fields=["parts_check", "version"])
+    if whole.version != before or any(part.version == 1 for part in made):
+        audit.record(
+            "planning.target.carried_down", actor=by, target=whole, count=len(made), parts=[part.pk for part in made]
+        )
+    return made
+
+
+# --- judging and proposing ----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def judge_target(
+    target: Target, *, is_met: bool, text: str, judged_on: date, by: Person, now: datetime
+) -> TargetJudgement:
+    """Write down what the judge says of a target that no figure decides. Earlier judgements stay.
+
+    Raises PlanningError: a figure decides this target, no words, a day in the future.
+    """
+    if target.metric_id is not None and target.comparator != Target.Comparator.JUDGED:
+        raise PlanningError(
+            f"Chỉ tiêu «{target}» được so bằng số liệu, không đánh giá bằng lời. Cập nhật số liệu của kỳ."
+        )
+    if not text.strip():
+        raise PlanningError(f"Chưa ghi nhận xét khi đánh giá chỉ tiêu «{target}». Ghi căn cứ rồi lưu lại.")
+    if judged_on > local_date(now):
+        raise PlanningError("Ngày đánh giá ở sau hôm nay. Chọn ngày đã đến.")
+    made = TargetJudgement.objects.create(
+        target=target, judged_on=judged_on, is_met=is_met, text=text.strip(), judged_by=by, recorded_at=now
+    )
+    audit.record("planning.target.judged", actor=by, target=target, is_met=is_met)
+    recompute_standings(now, [target.pk])
+    return made
+
+
+@transaction.atomic
+def save_proposal(
+    target: Target,
+    organisation: Organisation,
+    *,
+    cause_kind: str,
+    cause: str,
+    solution: str,
+    new_date: date | None = None,
+    proposal: Proposal | None = None,
+    version: int | None = None,
+    by: Person,
+) -> Proposal:
+    """Write or rewrite what a lead unit proposes for a target at risk. Only a draft or a returned one is rewritten.
+
+    Raises PlanningError (not a unit of the target, already sent, a date before the due day), ChangedMeanwhile.
+    """
+    if not target.units.filter(organisation=organisation, role=TargetUnit.Role.LEAD).exists():
+        raise PlanningError(f"«{organisation}» không chủ trì chỉ tiêu «{target}» nên không lập đề xuất giải pháp.")
+    if new_date is not None and target.due_on is not None and new_date < target.due_on:
+        raise PlanningError(
+            f"Thời hạn mới phải sau hạn của chỉ tiêu ({format_date(target.due_on)}). Để trống nếu giữ nguyên hạn."
+        )
+    said = {"cause_kind": cause_kind, "cause": cause.strip(), "solution": solution.strip(), "new_date": new_date}
+    if not said["cause"] or not said["solution"]:
+        raise PlanningError("Đề xuất cần nêu nguyên nhân và giải pháp. Ghi cả hai rồi lưu lại.")
+    if proposal is None:
+        made = Proposal.objects.create(target=target, organisation=organisation, made_by=by, **said)
+    else:
+        made = Proposal.objects.select_for_update().get(pk=proposal.pk, target=target)
+        if version is not None and made.version != version:
+            raise ChangedMeanwhile(
+                f"{made} vừa được người khác sửa. Nội dung của bạn chưa được lưu; tải lại trang rồi sửa tiếp."
+            )
+        _require_state(made, {Proposal.State.DRAFT, Proposal.State.RETURNED}, "sửa")
+        for name, value in said.items():
+            setattr(made, name, value)
+        made.version += 1
+        made.save()
+    audit.record("planning.proposal.saved", actor=by, target=made, of=target.pk)
+    return made
+
+
+def _require_state(proposal: Proposal, states: set[str], act: str) -> None:
+    if proposal.state not in states:
+        raise PlanningError(
+            f"{proposal} đang ở trạng thái «{proposal.get_state_display()}» nên không {act} được. Tải lại trang."
+        )
+
+
+@transaction.atomic
+def submit_proposal(proposal: Proposal, *, by: Person, now: datetime) -> Proposal:
+    """Send the proposal to those who approve for the plan's issuer. Raises PlanningError."""
+    made = Proposal.objects.select_for_update().select_related("target__plan").get(pk=proposal.pk)
+    _require_state(made, {Proposal.State.DRAFT, Proposal.State.RETURNED}, "gửi")
+    made.state, made.submitted_at, made.version = Proposal.State.SUBMITTED, now, made.version + 1
+    made.save()
+    plan = made.target.plan
+    deciding = [plan.issuer_id] if plan.issuer_id else [made.organisation_id]
+    for _, people in plan_standings.people_of(deciding, local_date(now), [Grant.Role.LEADER]):
+        notices.notify(
+            people, kind="planning.proposal", url=_address(made.target),
+            text=f"{made.organisation} đề xuất giải pháp cho chỉ tiêu «{made.target}», chờ duyệt.",
+        )  # fmt: skip
+    audit.record("planning.proposal.submitted", actor=by, target=made, of=made.target_id)
+    return made
+
+
+@transaction.atomic
+def decide_proposal(proposal: Proposal, *, approve: bool, text: str, by: Person, now: datetime) -> Proposal:
+    """Approve a proposal or return it with words. Its maker is told. Raises PlanningError."""
+    made = Proposal.objects.select_for_update().select_related("target__plan").get(pk=proposal.pk)
+    _require_state(made, {Proposal.State.SUBMITTED}, "xem xét")
+    if not approve and not text.strip():
+        raise PlanningError("Chưa ghi lý do trả lại đề xuất. Ghi lý do rồi trả lại.")
+    made.state = Proposal.State.APPROVED if approve else Proposal.State.RETURNED
+    made.decided_by, made.decided_at, made.decision, made.version = by, now, text.strip()[:500], made.version + 1
+    made.save()
+    verb = "được duyệt" if approve else "bị trả lại"
+    notices.notify(
+        [made.made_by], kind="planning.proposal", url=_address(made.target),
+        text=f"Đề xuất giải pháp cho chỉ tiêu «{made.target}» {verb}. {made.decision}".strip(),
+    )  # fmt: skip
+    audit.record("planning.proposal.decided", actor=by, target=made, of=made.target_id, state=made.state)
+    return made
+
+
+def _address(target: Target) -> str:
+    return reverse("planning:target_detail", args=[target.plan.key, target.key])
