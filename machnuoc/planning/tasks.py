@@ -1,1 +1,3 @@
 """Background work of planning, found at start-up: each area registers its own in <area>_jobs.py."""
+
+from machnuoc.planning import duty_jobs as duty_jobs

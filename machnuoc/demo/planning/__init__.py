@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import documents, plans
+from machnuoc.demo.planning import documents, duties, plans
 
 # In the order of loading: what stands later may refer to what stands before.
-LOADERS: tuple[Callable[[datetime], None], ...] = (documents.load_documents, plans.load_plans)
+LOADERS: tuple[Callable[[datetime], None], ...] = (
+    documents.load_documents,
+    plans.load_plans,
+    duties.load_duties,  # last: they name the organisations of all plans
+)
 
 
 def load(now: datetime) -> None:
