@@ -23,7 +23,7 @@ from machnuoc.core.periods import Period
 from machnuoc.indicators import entry
 from machnuoc.indicators.models import EntryForm, ImportBatch, Value
 from machnuoc.places import operations as places
-from machnuoc.places.models import Grant, Organisation
+from machnuoc.places.models import Grant, Organisation, Subject
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo"), pytest.mark.slow]
 
@@ -76,6 +76,8 @@ def _work_acts() -> Iterator[Row]:
 
 ROWS = [
     Row("core:overview", ACCOUNTS),
+    Row("core:later_overview", ACCOUNTS, args=("now",)),
+    Row("core:later_overview", NOBODY, args=("khac",), refused=404),
     Row("core:healthz", ACCOUNTS, is_open=True),
     Row("core:sign_in", ACCOUNTS, ACCOUNTS, shown=302, is_open=True),
     Row("core:sign_out", None, ACCOUNTS),
@@ -100,6 +102,8 @@ ROWS = [
     Row("places:unit", ACCOUNTS, args=("vn.quang-ngai",)),
     Row("places:unit", NOBODY, args=("vn.khong-co",), refused=404),
     Row("places:unit_children", ACCOUNTS, args=("vn.quang-ngai",)),
+    Row("places:later_panels", ACCOUNTS, args=("@subject:province",)),
+    Row("places:later_panels", SEES_BINH_CHANH, args=("@subject:qn",), refused=404),
     Row("places:map", ACCOUNTS, query={"province": "vn.quang-ngai"}),
     Row("places:organisations", ACCOUNTS),
     Row("places:add_organisation", MANAGERS, MANAGERS),
@@ -190,7 +194,8 @@ def things(demo, db) -> dict[str, Any]:
         "@job": jobs.enqueue("core.seal_audit").pk, "@document": Document.objects.first().key,
         "@person": operator.pk, "@grant": operator.grants.get().pk,
         "@submission:qn": submissions["qn"].pk, "@submission:cb": submissions["cb"].pk, "@batch": batch.pk,
-        "@work:qn": qn_work.subject.key,
+        "@work:qn": qn_work.subject.key, "@subject:qn": qn_work.pk,
+        "@subject:province": Subject.objects.get(key="vn.quang-ngai").pk,
         "@value:qn": Value.objects.filter(subject=qn_work.subject)[0].pk,
         "@value:cb": Value.objects.filter(subject__key=CB_WORK)[0].pk,
         "@value:province": Value.objects.filter(subject__key="vn.quang-ngai")[0].pk,

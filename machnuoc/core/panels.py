@@ -5,6 +5,8 @@ A room's `panels.py` may define
     overview(person) -> list[Panel]               what it adds to «Tổng quan»
     for_subject(person, subject) -> list[Panel]   what it adds to the page of a work, place or organisation
     map_layers(person, province) -> list[MapLayer]   its points on /ban-do/; province: a Subject, or None for all
+    later_overview(person, region), later_for_subject(person, subject)
+                                                  as above, fetched after the page has come: it costs the page nothing
 """
 
 from collections.abc import Iterable
@@ -16,6 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from django.apps import apps
+
+REGIONS = {"now": "Cần làm hôm nay", "standing": "Hiện trạng", "changes": "Vừa thay đổi"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Panel:
     template: str
     context: dict[str, Any] = field(default_factory=dict)
     order: int = 50
-    region: str = "standing"  # overview: "now" (cần làm), "standing" (đang ở đâu), "changes" (vừa thay đổi)
+    region: str = "standing"  # overview: one of REGIONS
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,15 @@ def list_overview(person: object) -> list[Panel]:
 
 def list_for_subject(person: object, subject: object) -> list[Panel]:
     return sorted(_collect("for_subject", person, subject), key=lambda panel: panel.order)
+
+
+def list_later_overview(person: object, region: str) -> list[Panel]:
+    """Return what follows after «Tổng quan» has come, in one region of it."""
+    return sorted(_collect("later_overview", person, region), key=lambda panel: panel.order)
+
+
+def list_later_for_subject(person: object, subject: object) -> list[Panel]:
+    return sorted(_collect("later_for_subject", person, subject), key=lambda panel: panel.order)
 
 
 def list_map_layers(person: object, province: object | None) -> list[MapLayer]:

@@ -5,6 +5,7 @@ from machnuoc.core import views
 app_name = "core"
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("tong-quan/<slug:region>/", views.later_overview, name="later_overview"),
     path("healthz", views.healthz, name="healthz"),
     path("dang-nhap/", views.sign_in, name="sign_in"),
     path("dang-xuat/", views.sign_out, name="sign_out"),

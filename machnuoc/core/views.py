@@ -10,7 +10,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -19,6 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import requires_csrf_token
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.middleware import HtmxDetails
 
 from machnuoc.core import api, audit, folding, forms, panels, tokens
 from machnuoc.core import notices as inbox
@@ -36,6 +37,7 @@ class SignedIn(HttpRequest):
     """A request as the views below see it: the sign-in middleware lets no stranger pass."""
 
     user: Person
+    htmx: HtmxDetails
 
 
 # --- coming and going
@@ -135,6 +137,15 @@ def overview(request: SignedIn) -> HttpResponse:
     for panel in panels.list_overview(request.user):
         regions[panel.region].append(panel)
     return render(request, "core/overview.html", {"regions": regions})
+
+
+@require_safe
+def later_overview(request: SignedIn, region: str) -> HttpResponse:
+    """Show what follows after «Tổng quan» has come: as a part of it, or as a page where there is no JavaScript."""
+    if region not in panels.REGIONS:
+        raise Http404
+    context = {"panels": panels.list_later_overview(request.user, region), "title": panels.REGIONS[region]}
+    return render(request, "core/parts/later_panels.html" if request.htmx else "core/later_panels.html", context)
 
 
 # --- notices

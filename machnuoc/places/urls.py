@@ -9,6 +9,7 @@ urlpatterns = [
     path("dia-ban/goi-y/", views.suggest_units, name="suggest_units"),
     path("dia-ban/<str:key>/", views.unit, name="unit"),
     path("dia-ban/<str:key>/cap-duoi/", views.unit_children, name="unit_children"),
+    path("doi-tuong/<int:pk>/lien-quan/", views.later_panels, name="later_panels"),
     path("ban-do/", views.point_map, name="map"),
     path("to-chuc/", views.organisations, name="organisations"),
     path("to-chuc/them/", views.add_organisation, name="add_organisation"),

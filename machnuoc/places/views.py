@@ -42,6 +42,13 @@ _KINDS: dict[str, tuple[str, str]] = {
 }
 
 
+_OPEN_KINDS = {
+    Subject.Kind.COUNTRY,
+    Subject.Kind.UNIT,
+    Subject.Kind.URBAN_AREA,
+}  # pages that all may open
+
+
 class SignedInRequest(HttpRequest):
     """A request of somebody: LoginRequiredMiddleware sends everyone else to sign in."""
 
@@ -268,6 +275,16 @@ def unit(request: SignedInRequest, key: str) -> HttpResponse:
         "map": _unit_map(shown),
     }
     return render(request, "places/unit.html", context)
+
+
+@require_safe
+def later_panels(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Show what rooms add to the page of a subject after it has come, or as a page where there is no JavaScript."""
+    subject = get_object_or_404(Subject, pk=pk)
+    if subject.kind not in _OPEN_KINDS and not access.may(request.user, "view", subject):
+        raise Http404
+    context = {"panels": panels.list_later_for_subject(request.user, subject), "title": subject.name}
+    return render(request, "core/parts/later_panels.html" if request.htmx else "core/later_panels.html", context)
 
 
 def _draw_children(rows: Iterable[queries.Child]) -> SafeString:

@@ -22,9 +22,9 @@ def navigation(person: Person) -> list[NavigationItem]:
     return list(_collect("navigation", person))
 
 
-def overview(person: Person) -> list[Panel]:
-    return list(_collect("overview", person))
+def later_overview(person: Person, region: str) -> list[Panel]:
+    return [panel for panel in _collect("overview", person) if panel.region == region]
 
 
-def for_subject(person: Person, subject: Subject) -> list[Panel]:
+def later_for_subject(person: Person, subject: Subject) -> list[Panel]:
     return list(_collect("for_subject", person, subject))
