@@ -17,6 +17,7 @@ from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLin
 from machnuoc.places import load_units
 from machnuoc.places import operations as places
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
+from machnuoc.planning import programme_operations
 from machnuoc.works import operations as works
 from machnuoc.works.models import Capacity, Work
 
@@ -55,9 +56,10 @@ class Loaded:
 
 
 def load_base(now: datetime) -> None:
-    """Load what every installation needs: administrative units and the catalogue of indicators."""
+    """Load what every installation needs: administrative units, the catalogue of indicators, criteria sets."""
     load_units.load_units()
     catalogue.load_catalogue(now)
+    programme_operations.load_criteria_sets(now)
 
 
 def load_demo(now: datetime) -> Loaded:

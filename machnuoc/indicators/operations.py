@@ -172,13 +172,18 @@ def _check_result_unit(metric: Metric, dimension: object, factor: int) -> None:
     if metric.unit == "pct":
         if units.is_dimensionless(dimension) and factor == 100:  # type: ignore[arg-type]
             return
-    elif dimension == wanted:
+    elif dimension == wanted or _converts(dimension, wanted, factor):  # type: ignore[arg-type]
         return
     has = found.label_vi if found else str(dimension)
     raise formula.UnitMismatch(
         f"Công thức của «{metric.name}» cho đơn vị «{has or 'không có đơn vị'}» (hệ số {factor}), "
         f"nhưng chỉ tiêu khai báo «{units.label(metric.unit)}». Sửa công thức, hệ số hoặc đơn vị."
     )
+
+
+def _converts(found: units.Dimension, wanted: units.Dimension, factor: int) -> bool:
+    """Return whether the factor brings the one unit to the other: 1 000 makes litres of m³."""
+    return found.powers == wanted.powers and found.scale == factor * wanted.scale
 
 
 def _check_circle(metric: Metric, references: Iterable[formula.Reference]) -> None:

@@ -40,6 +40,7 @@ TOPICS = {
     "works": "Công trình và khách hàng",
     "losses": "Thất thoát, thất thu",
     "coverage": "Bao phủ dịch vụ",
+    "rural": "Nước sạch nông thôn (bộ chỉ số)",
     "quality": "Chất lượng nước",
     "service": "Dịch vụ cấp nước",
     "safety": "Cấp nước an toàn",

@@ -135,7 +135,8 @@ def load_criteria_sets(now: datetime) -> int:
         if standing is None:
             wanted_parts.append(
                 SubIndicator(
-                    criterion=criterion, number=row.sub_indicator, order=_order_of(row.sub_indicator), name=row.name, unit=row.unit,
+                    criterion=criterion, number=row.sub_indicator, order=_order_of(row.sub_indicator),
+                    name=row.name, unit=row.unit,
                     entry=row.entry, numerator_label=row.numerator, denominator_label=row.denominator, metric=metric,
                     confidence=row.confidence,
                 )
@@ -169,6 +170,7 @@ def _load_thresholds(set_keys: set[str]) -> None:
         )
         for row in rows
         for part in [parts[row.set_key, row.sub_indicator]]
+        if not row.territory_key or row.territory_key in places
     )  # fmt: skip
 
 
