@@ -4,6 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from machnuoc.places.models import AdministrativeUnit, Organisation, Subject, UrbanArea
+from machnuoc.planning.models import Project
 from machnuoc.works.models import Work
 
 Kind = Subject.Kind
@@ -25,6 +26,7 @@ def rows_of_each_table(subject: Subject) -> list:
         UrbanArea(subject=subject, commune=make_commune()),
         Organisation(subject=subject, kind="OPERATOR"),
         Work(subject=subject, kind=Work.Kind.values[0], sector=Work.Sector.values[0]),
+        Project(subject=subject),
     ]
 
 
@@ -36,6 +38,7 @@ def test_a_table_takes_subjects_of_its_own_kind_alone(kind):
         UrbanArea: Kind.URBAN_AREA,
         Organisation: Kind.ORGANISATION,
         Work: Kind.WORK,
+        Project: Kind.PROJECT,
     }
     for row in rows_of_each_table(make_subject(kind)):
         if kind == fitting[type(row)]:

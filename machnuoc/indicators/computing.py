@@ -52,6 +52,7 @@ _WHOLES: dict[str, tuple[str, ...]] = {
     Subject.Kind.UNIT: (Subject.Kind.UNIT, Subject.Kind.COUNTRY),
     Subject.Kind.URBAN_AREA: (Subject.Kind.UNIT, Subject.Kind.COUNTRY),
     Subject.Kind.ORGANISATION: (Subject.Kind.ORGANISATION, Subject.Kind.UNIT, Subject.Kind.COUNTRY),
+    Subject.Kind.PROJECT: (Subject.Kind.ORGANISATION, Subject.Kind.UNIT, Subject.Kind.COUNTRY),
 }
 
 

@@ -278,3 +278,41 @@ class HandoverPaper(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PlannedPayment(models.Model):
+    """What a yearly plan means to pay in one month, where the document or the owner divides the year."""
+
+    yearly_plan = models.ForeignKey(YearlyPlan, models.CASCADE, related_name="months")
+    month = models.PositiveSmallIntegerField("tháng")
+    amount_vnd = models.BigIntegerField("dự kiến giải ngân (đồng)")
+
+    class Meta:
+        ordering = ["yearly_plan_id", "month"]
+        constraints = [
+            models.UniqueConstraint(fields=["yearly_plan", "month"], name="one_planned_payment_a_month"),
+            models.CheckConstraint(
+                condition=Q(month__gte=1, month__lte=12) & Q(amount_vnd__gte=0), name="planned_payment_of_a_month"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.yearly_plan_id} {self.month}"
+
+
+class HandoverMove(models.Model):
+    """A step that a handover took, forward or back; back with the reason. Never edited."""
+
+    handover = models.ForeignKey(Handover, models.CASCADE, related_name="moves")
+    from_step = models.CharField(max_length=11, choices=Handover.Step, blank=True)
+    to_step = models.CharField(max_length=11, choices=Handover.Step)
+    on_date = models.DateField("ngày", null=True, blank=True)
+    reason = models.CharField("lý do", max_length=300, blank=True)
+    made_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["handover_id", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.handover_id} {self.from_step} → {self.to_step}"
