@@ -53,6 +53,13 @@ def test_the_rules_say_what_is_printed():
         "duty.lc.6-thang": "trong tháng 6 hằng năm",
         "duty.lc.nam": "trong tháng 12 hằng năm",
         "duty.lc.giao-ban-quy": "trong tháng cuối quý",
+        "duty.kh.ket-qua-quy": "trước ngày 28 tháng cuối quý",
+        "duty.kh.tien-do-nam": "trong các tháng 3, 5, 7, 8 hằng năm",
+        "duty.kh.kiem-tra-thang": "trong mỗi tháng",
+        "duty.kh.dia-phuong-thang": "trong mỗi tháng",
+        "duty.kh.ho-so-xa": "trước ngày 25/9 hằng năm",
+        "duty.kh.ho-so-huyen": "trước ngày 20/10 hằng năm",
+        "duty.kh.tham-dinh": "trong tháng 12 hằng năm",
     }
 
 
