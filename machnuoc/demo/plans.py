@@ -295,7 +295,7 @@ def list_organisations(plan: Plan) -> list[PlanOrganisation]:
             note=row["note"],
             valid_to=date.fromisoformat(row["valid_to"]) if row.get("valid_to") else None,
         )
-        for row in _rows(plan, "organisations.csv")
+        for row in read_rows(plan, "organisations.csv")
     ]
 
 
@@ -322,7 +322,7 @@ def list_stations() -> list[PlanStation]:
             growth_pct_printed=row["growth_pct_printed"],
             passage_key=row["passage_key"],
         )
-        for row in _rows("quang_ngai", "stations.csv")
+        for row in read_rows("quang_ngai", "stations.csv")
     ]
 
 
@@ -345,7 +345,7 @@ def list_works() -> list[PlanWork]:
             passage_key=row["passage_key"],
             note=row["note"],
         )
-        for row in _rows("cao_bang", "works.csv")
+        for row in read_rows("cao_bang", "works.csv")
     ]
 
 
@@ -359,7 +359,7 @@ def list_aliases() -> list[WorkAlias]:
             certainty=_one_of(row["certainty"], get_args(Certainty)),
             note=row["note"],
         )
-        for row in _rows("cao_bang", "aliases.csv")
+        for row in read_rows("cao_bang", "aliases.csv")
     ]
 
 
@@ -377,7 +377,7 @@ def list_urban_areas() -> list[UrbanArea]:
             passage_key=row["passage_key"],
             note=row["note"],
         )
-        for row in _rows("cao_bang", "urban_areas.csv")
+        for row in read_rows("cao_bang", "urban_areas.csv")
     ]
 
 
@@ -404,7 +404,7 @@ def list_stated_values(plan: Plan) -> list[StatedValue]:
             passage_key=row["passage_key"],
             note=row["note"],
         )
-        for row in _rows(plan, "stated_values.csv")
+        for row in read_rows(plan, "stated_values.csv")
     ]
 
 
@@ -418,7 +418,7 @@ def list_treatment_trains() -> list[TreatmentTrain]:
             steps=_split(row["steps"]),
             passage_key=row["passage_key"],
         )
-        for row in _rows("lai_chau", "treatment_trains.csv")
+        for row in read_rows("lai_chau", "treatment_trains.csv")
     ]
 
 
@@ -426,7 +426,8 @@ def _read(plan: Plan, name: str) -> str:
     return resources.files("machnuoc.demo").joinpath("data", plan, name).read_text(encoding="utf-8")
 
 
-def _rows(plan: Plan, name: str) -> Iterator[dict[str, str]]:
+def read_rows(plan: Plan, name: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of one of the plan's csv files. Raises BadPlanFile."""
     for number, row in enumerate(csv.DictReader(_read(plan, name).splitlines(), strict=True), start=2):
         if None in row or None in row.values():
             raise BadPlanFile(

@@ -442,7 +442,7 @@ def carry_down(target: Target, parts: Sequence[Part], *, parts_check: str, by: P
     """
     whole = Target.objects.select_related("plan", "metric").select_for_update(of=("self",)).get(pk=target.pk)
     made = []
-    before = whole.version
+    before = dict(Target.objects.filter(plan=whole.plan).values_list("pk", "version"))
     for order, part in enumerate(parts, start=1):
         made.append(
             put_target(
@@ -462,7 +462,7 @@ def carry_down(target: Target, parts: Sequence[Part], *, parts_check: str, by: P
         whole.parts_check = parts_check
         whole.version += 1
         whole.save(update_fields=["parts_check", "version"])
-    if whole.version != before or any(part.version == 1 for part in made):
+    if any(before.get(one.pk) != one.version for one in (whole, *made)):
         audit.record(
             "planning.target.carried_down", actor=by, target=whole, count=len(made), parts=[part.pk for part in made]
         )

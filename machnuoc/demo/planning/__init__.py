@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import documents, duties, plans
+from machnuoc.demo.planning import documents, duties, plans, targets
 
 # In the order of loading: what stands later may refer to what stands before.
 LOADERS: tuple[Callable[[datetime], None], ...] = (
     documents.load_documents,
     plans.load_plans,
+    targets.simulate_connections,
     duties.load_duties,  # last: they name the organisations of all plans
+    targets.load_targets,  # after all that brings measures, organisations and documents
+    targets.load_standings,  # the very last: it judges what the others have loaded
 )
 
 
