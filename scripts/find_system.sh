@@ -1,4 +1,4 @@
-# Where this machine keeps PostgreSQL (15 or newer, with pg_trgm) and Chromium. Sourced by the other scripts.
+# Where this machine keeps PostgreSQL (15 or newer, with pg_trgm), Chromium, LibreOffice and poppler. Sourced by the other scripts.
 
 # Print the folder of PostgreSQL's server programs; fail when there is none that serves.
 find_postgresql() {
@@ -28,4 +28,30 @@ find_chromium() {
         fi
     done
     return 1
+}
+
+# Print LibreOffice's program; fail when there is none that can write PDF of documents and workbooks.
+find_soffice() {
+    local candidate
+    for candidate in ${MACHNUOC_SOFFICE:-soffice libreoffice /usr/lib/libreoffice/program/soffice}; do
+        candidate=$(command -v "$candidate" || true)
+        [ -n "$candidate" ] || continue
+        candidate=$(readlink -f "$candidate")
+        # Writer and Calc come as packages of their own.
+        if ls "$(dirname "$candidate")"/libswlo.so "$(dirname "$candidate")"/libsclo.so >/dev/null 2>&1; then
+            echo "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Succeed where a font with the widths of Times New Roman has all Vietnamese letters (Liberation Serif has not).
+has_vietnamese_times() {
+    command -v fc-list >/dev/null && fc-list : family | grep -qE 'Times New Roman|Tinos'
+}
+
+# Succeed where the programs are there that look into a PDF.
+has_poppler() {
+    command -v pdftotext >/dev/null && command -v pdffonts >/dev/null && command -v pdftoppm >/dev/null
 }

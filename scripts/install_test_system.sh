@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the tests need beyond Python: a PostgreSQL server (15+, with pg_trgm) and Chromium. Whatever is missing is taken
-# from the distribution's packages, as root or by sudo. Without either the tests that need it are skipped with the reason.
+# What the tests need beyond Python: a PostgreSQL server (15+, with pg_trgm), Chromium, LibreOffice with a font in the
+# widths of Times New Roman, and poppler. Whatever is missing is taken from the distribution's packages, as root or by
+# sudo. Without PostgreSQL or Chromium the tests that need it are skipped with the reason.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/find_system.sh
@@ -13,6 +14,18 @@ fi
 if ! find_chromium >/dev/null; then
     echo "Chromium is missing: installing the package chromium (the pages are tested in a real browser)"
     packages+=(chromium)
+fi
+if ! find_soffice >/dev/null; then
+    echo "LibreOffice is missing: installing Writer and Calc without windows (reports are rendered and looked at)"
+    packages+=(libreoffice-writer-nogui libreoffice-calc-nogui)
+fi
+if ! has_vietnamese_times; then
+    echo "A font for Vietnamese in the widths of Times New Roman is missing: installing fonts-croscore (Tinos)"
+    packages+=(fontconfig fonts-croscore)
+fi
+if ! has_poppler; then
+    echo "poppler is missing: installing poppler-utils (the tests look into PDF files)"
+    packages+=(poppler-utils)
 fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 
@@ -47,3 +60,4 @@ done
 find_postgresql >/dev/null || echo "Still no PostgreSQL 15+ with pg_trgm: the tests on PostgreSQL are skipped." >&2
 find_chromium >/dev/null || echo "Still no Chromium that starts (Ubuntu's chromium is a snap; google-chrome-stable serves
 as well): the browser tests are skipped." >&2
+find_soffice >/dev/null || echo "Still no LibreOffice: reports have no PDF, and the tests of their pages fail." >&2

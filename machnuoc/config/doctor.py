@@ -60,7 +60,7 @@ def examine(now: datetime | None = None) -> list[Finding]:
         return [Finding("Cài đặt", "error", str(reason), "Sửa biến môi trường đó rồi chạy lại.")]
     now = now or datetime.now(UTC)
     findings = [Finding("Cài đặt", "ok", "mọi biến môi trường đều đọc được")]
-    for look in (_unknown_variables, _system_checks, _data_dir, _secret, _disk, _clock, _static):
+    for look in (_unknown_variables, _system_checks, _data_dir, _secret, _disk, _clock, _pdf, _static):
         findings += look()
     findings += _database()
     if is_sound(findings):
@@ -159,6 +159,26 @@ def _clock() -> Iterator[Finding]:
         )
     else:
         yield Finding("Giờ", "ok", "đồng hồ và múi giờ Việt Nam dùng được")
+
+
+def _pdf() -> Iterator[Finding]:
+    from machnuoc.reports import pdf
+
+    program = pdf.find_soffice()
+    if program is None:
+        yield Finding(
+            "PDF của báo cáo", "warning", "không tìm thấy LibreOffice: báo cáo chỉ có tệp Word và Excel",
+            "Cài libreoffice-writer-nogui, libreoffice-calc-nogui và fonts-croscore, hoặc đặt MACHNUOC_SOFFICE.",
+        )  # fmt: skip
+    elif not pdf.has_vietnamese_times():
+        yield Finding(
+            "PDF của báo cáo",
+            "warning",
+            "thiếu phông chữ thay Times New Roman có đủ chữ Việt",
+            "Cài fonts-croscore (Tinos).",
+        )
+    else:
+        yield Finding("PDF của báo cáo", "ok", f"LibreOffice ở {program}")
 
 
 def _static() -> Iterator[Finding]:

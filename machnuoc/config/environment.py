@@ -28,6 +28,13 @@ VARIABLES = {
     "MACHNUOC_WEB_PROCESSES": "processes that answer requests (default: one a core, at most 2)",
     "MACHNUOC_WEB_THREADS": "threads of each of them (default: 2)",
     "MACHNUOC_RETENTION_SESSIONS_H": "hours after which a signed-in session ends (default: 12)",
+    "MACHNUOC_SOFFICE": "LibreOffice's program soffice, for PDF (default: looked for on this machine)",
+    "MACHNUOC_SIGNING_P12": "certificate and key (.p12) that reports are signed with (default: one made for trying)",
+    "MACHNUOC_SIGNING_PASSWORD_FILE": "file that holds the password of the certificate",
+    "MACHNUOC_EMAIL_URL": "smtp://user:password@host:587, smtps://… for TLS from the start; empty: no e-mail",
+    "MACHNUOC_EMAIL_FROM": "address that e-mail comes from (default: machnuoc@localhost)",
+    "MACHNUOC_REPORT_PUSH_URL": "https address that reports are pushed to; empty: none",
+    "MACHNUOC_REPORT_PUSH_KEY": "secret of at least 32 characters, shared with the receiver of pushed reports",
 }
 
 
@@ -103,6 +110,49 @@ def read_database(data_dir: Path, *, environ: Mapping[str, str] | None = None) -
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def read_email(*, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return Django's settings of outgoing mail; EMAIL_HOST is empty where there is none. Raises BadSetting."""
+    settings: dict[str, Any] = {
+        "EMAIL_HOST": "",
+        "DEFAULT_FROM_EMAIL": read_text("MACHNUOC_EMAIL_FROM", "machnuoc@localhost", environ=environ),
+        "EMAIL_TIMEOUT": 30,
+    }
+    url = read_text("MACHNUOC_EMAIL_URL", environ=environ)
+    if not url:
+        return settings
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        raise BadSetting("MACHNUOC_EMAIL_URL: cổng không phải là số.") from None
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise BadSetting("MACHNUOC_EMAIL_URL: viết như smtp://nguoi-dung:mat-khau@may-chu:587, hoặc để trống.")
+    is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    return settings | {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or (465 if parts.scheme == "smtps" else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": parts.scheme == "smtp" and not is_local,
+    }
+
+
+def read_push(*, environ: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """Return address and key of the receiver of pushed reports, both empty where there is none. Raises BadSetting."""
+    url = read_text("MACHNUOC_REPORT_PUSH_URL", environ=environ)
+    key = read_text("MACHNUOC_REPORT_PUSH_KEY", environ=environ)
+    if not url:
+        return "", ""
+    parts = urlsplit(url)
+    is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or parts.scheme not in {"https", "http"} or (parts.scheme == "http" and not is_local):
+        raise BadSetting("MACHNUOC_REPORT_PUSH_URL: chỉ nhận https://… (hoặc http:// đến chính máy này).")
+    if len(key) < 32:
+        raise BadSetting("MACHNUOC_REPORT_PUSH_KEY: cần ít nhất 32 ký tự khi đặt MACHNUOC_REPORT_PUSH_URL.")
+    return url, key
 
 
 def read_secret(data_dir: Path, *, environ: Mapping[str, str] | None = None) -> str:

@@ -196,6 +196,12 @@ IS_BEHIND_PROXY = environment.read_flag("MACHNUOC_BEHIND_PROXY")
 if IS_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+SOFFICE = environment.read_text("MACHNUOC_SOFFICE")
+SIGNING_P12 = environment.read_text("MACHNUOC_SIGNING_P12")
+SIGNING_PASSWORD_FILE = environment.read_text("MACHNUOC_SIGNING_PASSWORD_FILE")
+REPORT_PUSH_URL, REPORT_PUSH_KEY = environment.read_push()
+globals().update(environment.read_email())
+
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 LOGGING = {
     "version": 1,
