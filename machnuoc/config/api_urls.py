@@ -13,6 +13,8 @@ from machnuoc.indicators.api import router as indicators_router
 from machnuoc.indicators.operations import IndicatorsError
 from machnuoc.places.api import router as places_router
 from machnuoc.places.operations import PlacesError
+from machnuoc.planning.errors import PlanningError
+from machnuoc.planning.task_api import router as tasks_router
 from machnuoc.works.api import router as works_router
 
 
@@ -36,10 +38,11 @@ api = Api(
     docs_url=None,
     urls_namespace="api",
 )
-shared.add_error_answers(api, expected=(IndicatorsError, PlacesError, entry.EntryError))
+shared.add_error_answers(api, expected=(IndicatorsError, PlacesError, entry.EntryError, PlanningError))
 api.add_router("", places_router)
 api.add_router("", works_router)
 api.add_router("", indicators_router)
+api.add_router("", tasks_router)
 
 
 def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:

@@ -15,8 +15,9 @@ from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import slugify
 
-from machnuoc.core import audit, notices
+from machnuoc.core import audit, folding, notices
 from machnuoc.core.models import Passage, Person, StoredFile
 from machnuoc.core.vietnamese import format_date
 from machnuoc.places import access
@@ -190,6 +191,22 @@ def put_task(
     return task
 
 
+def add_task(*, content: str, plan: Plan | None = None, by: Person, **said: Any) -> Task:
+    """Enter a task that the program does not know yet. Its key is made of the plan's and of the content.
+
+    said: what put_task takes. Raises TaskError, PermissionDenied.
+    """
+    slug = slugify(folding.fold(content))[:40].strip("-") or "nhiem-vu"
+    stem = f"{plan.key if plan else 'nhiem-vu'}.{slug}"[:70]
+    taken = set(Task.objects.filter(key__startswith=stem).values_list("key", flat=True))
+    key = next(
+        candidate
+        for candidate in (f"{stem}{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
+        if candidate not in taken
+    )
+    return put_task(key=key, content=content, plan=plan, by=by, **said)
+
+
 def _check_task(content: str, timing: str, starts_on: date | None, due_on: date | None) -> None:
     _require_text(content, "nội dung nhiệm vụ")
     if timing not in Task.Timing.values:
@@ -234,6 +251,11 @@ def set_units(task: Task, units: Iterable[UnitName]) -> bool:
     if fresh or gone:
         _refresh(task)
     return bool(fresh or gone)
+
+
+def is_decided(task: Task) -> bool:
+    """Return whether a manager has closed, paused or given up the task: units do not report then."""
+    return _decided(task) is not None
 
 
 def _decided(task: Task) -> str | None:

@@ -15,7 +15,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Windo
 from django.db.models.functions import RowNumber
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.core import search
+from machnuoc.core import folding, search
 from machnuoc.core.models import Person
 from machnuoc.places import access
 from machnuoc.places.models import Organisation
@@ -30,6 +30,12 @@ DUE = {
     "undated": "Không ghi hạn",
 }  # fmt: skip
 _CARDS_A_COLUMN = 30
+_MOVES: dict[str, list[tuple[str, str, str]]] = {
+    Task.State.NOT_STARTED: [(Task.State.DOING, "Bắt đầu", "player-play")],
+    Task.State.DOING: [(Task.State.DONE, "Xong", "check"), (Task.State.PAUSED, "Tạm dừng", "player-stop")],
+    Task.State.PAUSED: [(Task.State.DOING, "Làm tiếp", "player-play")],
+    Task.State.DONE: [(Task.State.DOING, "Chưa xong", "arrow-back-up")],
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Row:
     leads: list[UnitLine] = field(default_factory=list)
     cooperating: list[UnitLine] = field(default_factory=list)
     acting: list[int] = field(default_factory=list)  # lead units for which the reader may report
+    acting_state: str = ""  # what the last of them said of its part
     may_manage: bool = False
 
     @property
@@ -83,6 +90,11 @@ class Row:
     @property
     def due_words(self) -> str:
         return task_rules.describe_due(self.task.due_on, self.today) if self.task.state in OPEN else ""
+
+    @property
+    def moves(self) -> list[tuple[str, str, str]]:
+        """Return where one button of the board may move the part of the reader's unit: (state, label, icon)."""
+        return _MOVES.get(self.acting_state, [])
 
     @property
     def timing_text(self) -> str:
@@ -211,8 +223,9 @@ def _add_rights(rows: dict[int, Row], person: Person) -> None:
             task__in=list(rows), role=TaskUnit.Role.LEAD,
             organisation_id__in=access.visible_subject_ids(person, "enter"),
         )  # fmt: skip
-        for task_id, organisation_id in acting.values_list("task_id", "organisation_id"):
+        for task_id, organisation_id, state in acting.values_list("task_id", "organisation_id", "state"):
             rows[task_id].acting.append(organisation_id)
+            rows[task_id].acting_state = state
     if access.list_scopes(person, "manage"):
         subjects = {row.task.subject_id for row in rows.values()}
         managed = set(access.visible_subject_ids(person, "manage").filter(descendant_id__in=subjects))
@@ -383,6 +396,7 @@ class TaskPage:
     meetings: list[Meeting]
     campaigns: list[Campaign]
     visible_ids: set[int]
+    meeting_of: Meeting | None  # whose conclusion the task carries out
 
 
 def get_task(key: str, person: Person) -> Task:
@@ -408,6 +422,10 @@ def read_task(task: Task, person: Person, *, today: date) -> TaskPage:
         return unit.organisation_id is None or unit.organisation_id in visible or not in_group
 
     shown = [unit for unit in units if shows(unit)]
+    for unit in shown:
+        unit.is_member = (  # type: ignore[attr-defined]
+            unit.organisation_id is not None and (unit.role, unit.name_as_printed) in grouped
+        )
     progress = task.progress.select_related("organisation__subject", "by").prefetch_related("files")
     mine = [
         entry for entry in progress
@@ -415,9 +433,8 @@ def read_task(task: Task, person: Person, *, today: date) -> TaskPage:
         or entry.by_id == person.pk
     ]  # fmt: skip
     row = Row(task, today)
-    row.acting = [
-        unit.organisation_id for unit in units if unit.organisation_id is not None and unit.organisation_id in visible
-    ]  # narrowed by the view to where the person may enter
+    meetings = list(list_meetings(person).filter(Q(task=task) | Q(conclusions__task=task)).distinct())
+    asked_for = [meeting for meeting in meetings if meeting.task_id == task.pk]
     return TaskPage(
         task=task,
         row=row,
@@ -425,9 +442,10 @@ def read_task(task: Task, person: Person, *, today: date) -> TaskPage:
         cooperating=[unit for unit in shown if unit.role == TaskUnit.Role.COOPERATE],
         hidden_units=len(units) - len(shown),
         progress=mine,
-        meetings=list(list_meetings(person).filter(Q(task=task) | Q(conclusions__task=task)).distinct()),
+        meetings=asked_for,
         campaigns=list(list_campaigns(person).filter(task=task)),
         visible_ids=visible,
+        meeting_of=next((meeting for meeting in meetings if meeting not in asked_for), None),
     )
 
 
@@ -457,12 +475,23 @@ def list_campaigns(person: Person) -> QuerySet[Campaign]:
     return rows if access.sees_everything(person) else rows.filter(_about(person, "organisation_id"))
 
 
+def matching(rows: QuerySet[Any], query: str, fields: Sequence[str]) -> list[int]:
+    """Return the ids of rows in whose fields every word of the query occurs, with or without diacritics."""
+    words = folding.fold(query).split()
+    found = []
+    for pk, *texts in rows.order_by().values_list("pk", *fields):
+        folded = folding.fold(" ".join(texts))
+        if all(word in folded for word in words):
+            found.append(pk)
+    return found
+
+
 def with_conclusions(meetings: QuerySet[Meeting]) -> QuerySet[Meeting]:
     return meetings.annotate(
         conclusion_count=Count("conclusions", distinct=True),
         given_out=Count("conclusions__task", distinct=True),
         task_done=Count("conclusions__task", filter=Q(conclusions__task__state=Task.State.DONE), distinct=True),
-    )
+    ).order_by("-held_on", "-pk")
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,28 @@ def _load_plan(
                 Task.objects.filter(pk=task.pk).update(passage=passage)
             if target is not None and task.target_id is None:
                 Task.objects.filter(pk=task.pk).update(target=target)
+            if task.version == 1:  # organisations that were loaded meanwhile take their places
+                task_operations.set_units(task, _names(_all_units(row, organisations)))
             continue
         task = task_operations.put_task(
             key=row.key, content=row.content, subject=subject, plan=plan, number=row.number, order=order,
             section=row.section, product=row.product, timing=row.timing, timing_as_printed=row.timing_as_printed,
             starts_on=row.starts_on, due_on=row.due_on, target=target, passage=passage, recorded_in_bulk=True,
-            units=[
-                *_units(TaskUnit.Role.LEAD, row.leads, organisations),
-                *_units(TaskUnit.Role.COOPERATE, row.cooperating, organisations),
-            ],
+            units=_all_units(row, organisations),
         )  # fmt: skip
         made.append(task)
     return made
+
+
+def _all_units(row: read_tasks.PlanTask, organisations: dict[str, Organisation]) -> list[task_operations.Unit]:
+    return [
+        *_units(TaskUnit.Role.LEAD, row.leads, organisations),
+        *_units(TaskUnit.Role.COOPERATE, row.cooperating, organisations),
+    ]
+
+
+def _names(units: list[task_operations.Unit]) -> list[task_operations.UnitName]:
+    return [(one.role, one.organisation.pk if one.organisation else None, one.name_as_printed) for one in units]
 
 
 def _units(
