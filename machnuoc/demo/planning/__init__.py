@@ -3,20 +3,22 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import documents, duties, plans, targets
+from machnuoc.demo.planning import documents, duties, plans, targets, tasks
 
 # In the order of loading: what stands later may refer to what stands before.
 LOADERS: tuple[Callable[[datetime], None], ...] = (
     documents.load_documents,
     plans.load_plans,
-    targets.simulate_connections,
+    targets.load_targets,
     duties.load_duties,  # last: they name the organisations of all plans
-    targets.load_targets,  # after all that brings measures, organisations and documents
-    targets.load_standings,  # the very last: it judges what the others have loaded
+    tasks.load_tasks,  # names the organisations of all plans
 )
+# Histories that no document gives, to have something to follow; every figure of them says «mô phỏng».
+SIMULATORS: tuple[Callable[[datetime], None], ...] = (targets.simulate_connections,)
 
 
-def load(now: datetime) -> None:
-    """Load the plans' documents, targets, tasks, programme, projects and duties."""
-    for loader in LOADERS:
+def load(now: datetime, *, simulate: bool = True) -> None:
+    """Load the plans' documents, targets, tasks, programme, projects and duties; judge the targets in the end."""
+    for loader in (*LOADERS, *(SIMULATORS if simulate else ())):
         loader(now)
+    targets.load_standings(now)
