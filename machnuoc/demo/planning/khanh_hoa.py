@@ -1,0 +1,55 @@
+"""Load what plan 1355/KH-UBND of Khánh Hòa promises and what it is to cost."""
+
+from datetime import date, datetime
+
+from django.db import transaction
+
+from machnuoc.core import audit
+from machnuoc.core.models import AuditEntry, Passage
+from machnuoc.core.periods import Period
+from machnuoc.demo.planning import read_khanh_hoa as read
+from machnuoc.places.models import Organisation, Subject
+from machnuoc.planning import plan_operations
+from machnuoc.planning.models import Plan, Target
+
+_TARGETS = "demo.khanh_hoa.targets"
+audit.describe(_TARGETS, "nạp {count} chỉ tiêu của kế hoạch {target}")
+
+
+@transaction.atomic
+def load_khanh_hoa_targets(now: datetime) -> None:
+    """Put the promises of the plan; those of districts are the parts of the province's. Idempotent."""
+    del now
+    plan = Plan.objects.get(key=read.PLAN_KEY)
+    passages = {row.key: row for row in Passage.objects.filter(document__key=read.DOCUMENT_KEY)}
+    organisations = {
+        row.subject.key: row
+        for row in Organisation.objects.filter(subject__key__startswith="org.kh.").select_related("subject")
+    }
+    rows = read.list_targets()
+    subjects = {row.key: row for row in Subject.objects.filter(key__in={row.subject_key for row in rows})}
+    put: dict[str, Target] = {}
+    for row in rows:
+        leads = [plan_operations.lead(organisations[key], row.lead_printed) for key in row.lead_keys]
+        if row.lead_printed and not leads:
+            leads = [plan_operations.lead(None, row.lead_printed)]
+        put[row.key] = plan_operations.put_target(
+            plan=plan, key=row.key, order=row.order, name=row.name, text=row.text_printed, section=row.section,
+            passage=passages[row.passage_key], subject=subjects[row.subject_key], comparator=row.comparator,
+            comparator_as_printed=row.comparator_printed, amount=row.amount, unit=row.unit,
+            period=_period(row.due_on), due_on=row.due_on, baseline=row.baseline, baseline_text=row.baseline_printed,
+            parent=put.get(row.parent_key), parts_check=row.parts_check or Target.PartsCheck.NONE, units=leads,
+            path=[plan_operations.Point(Period("Y", date(year, 1, 1)), amount) for year, amount in row.path],
+            note=row.note, recorded_in_bulk=True,
+        )  # fmt: skip
+    if not AuditEntry.objects.filter(action=_TARGETS).exists():
+        audit.record(_TARGETS, actor=None, target=plan, count=len(rows))
+
+
+def _period(due_on: date | None) -> Period | None:
+    """Return the period at whose end it is due: the year, or the quarter where the plan prints one."""
+    if due_on is None:
+        return None
+    if due_on.month == 12:
+        return Period("Y", date(due_on.year, 1, 1))
+    return Period("Q", date(due_on.year, due_on.month - 2, 1))
