@@ -62,8 +62,11 @@ def load_base(now: datetime) -> None:
     programme_operations.load_criteria_sets(now)
 
 
-def load_demo(now: datetime) -> Loaded:
-    """Load the plans with demonstration accounts. A second call changes nothing."""
+def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
+    """Load the plans with demonstration accounts. A second call changes nothing.
+
+    simulate: also the histories that no document gives, each figure marked «mô phỏng».
+    """
     load_base(now)
     with transaction.atomic():
         passages = {plan: _load_document(plan) for plan in plans.PLANS}
@@ -81,7 +84,7 @@ def load_demo(now: datetime) -> Loaded:
         _load_forms(passages, organisations)
         indicators.recompute_dirty(now)
         accounts = _load_accounts(organisations)
-        planning.load(now)
+        planning.load(now, simulate=simulate)
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 

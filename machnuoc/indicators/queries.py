@@ -23,6 +23,7 @@ from machnuoc.indicators.models import (
     Metric,
     PeriodKind,
     Scenario,
+    State,
     Value,
     ValueChange,
 )
@@ -499,7 +500,8 @@ def list_other_periods(value: Value, *, limit: int = 12) -> list[Value]:
 
 
 # A sum that stands on less than half of its parts (the first station has reported) does not push out a fuller one.
-_STANDS_ON_ENOUGH = Case(When(parts_total__lte=F("parts_present") * 2, then=1), default=0)
+# Neither does a simulated figure push out one that somebody has stated or measured.
+_STANDS_ON_ENOUGH = Case(When(parts_total__lte=F("parts_present") * 2, state__lt=State.SIMULATED, then=1), default=0)
 
 
 def _newest(values: QuerySet[Value]) -> QuerySet[Value]:
@@ -589,7 +591,8 @@ def _find_newest(subject_ids: Sequence[int], *, kinds: str = _KIND_ORDER, keys: 
     # MIN, not LIMIT 1: PostgreSQL then steps to the first entry of the index even where there is none.
     sql = (
         "SELECT metric.id, subject.id, kinds.code, scenarios.code, COALESCE("  # noqa: S608
-        f"({of_one} AND one.parts_total <= one.parts_present * 2 {last}), ({of_one} {last})) "
+        f"({of_one} AND one.parts_total <= one.parts_present * 2 AND one.state < {State.SIMULATED:d} {last}), "
+        f"({of_one} {last})) "
         f"FROM {Subject._meta.db_table} AS subject "
         f"CROSS JOIN {Metric._meta.db_table} AS metric CROSS JOIN ({_KINDS_SQL}) AS kinds "
         f"CROSS JOIN ({_SCENARIOS_SQL}) AS scenarios "

@@ -23,7 +23,7 @@ _YEAR = 2026
 def load_targets(now: datetime) -> None:
     """Put what the plans of Quảng Ngãi, Cao Bằng and Lai Châu promise. Idempotent.
 
-    A metric that another area has not brought yet is left out, and bound when this is called again.
+    A metric that the catalogue does not have yet is left out, and bound when this is called again.
     """
     load_plans(now)  # documents and issuers that have come meanwhile
     metrics = {metric.key: metric for metric in Metric.objects.all()}

@@ -21,7 +21,7 @@ def demo_data_database(django_db_setup: None, django_db_blocker: Any) -> Iterato
     with django_db_blocker.unblock():
         name, drop = _copy_database(str(connection.settings_dict["NAME"]))
         with _use_database(name):
-            load.load_demo(LOADED_AT)
+            load.load_demo(LOADED_AT, simulate=False)
         yield name
         drop()
 

@@ -8,7 +8,9 @@ import pytest
 from machnuoc.core.models import AuditEntry, Passage
 from machnuoc.demo import plans as data
 from machnuoc.demo.planning import read_targets, targets
+from machnuoc.indicators import queries as indicator_queries
 from machnuoc.indicators.models import Fact, Metric, State, Value
+from machnuoc.places.models import Subject
 from machnuoc.planning import plan_operations
 from machnuoc.planning.models import Standing, Target
 
@@ -44,7 +46,6 @@ def test_loading_again_changes_nothing():
     before = AuditEntry.objects.count(), Fact.objects.count()
 
     targets.load_targets(datetime(2026, 6, 1, 2, 0, tzinfo=UTC))
-    targets.simulate_connections(datetime(2026, 6, 1, 2, 0, tzinfo=UTC))
 
     assert (AuditEntry.objects.count(), Fact.objects.count()) == before
 
@@ -69,6 +70,29 @@ def test_the_growth_of_the_centre_is_simulated_and_says_so():
     assert "mô phỏng" in stood.reason
     assert "/1.600 hộ, 2 tháng" in stood.reason
     assert 0 < stood.reached < stood.forecast < 1600
+
+
+def test_simulating_again_states_nothing_and_touches_nothing_that_somebody_stated():
+    targets.simulate_connections(NOW)
+    before = Fact.objects.count()
+
+    targets.simulate_connections(NOW)
+
+    assert Fact.objects.count() == before
+    assert not Fact.objects.filter(state=State.SIMULATED).exclude(period_start__year=2026).exists()
+
+
+def test_a_simulated_year_does_not_push_out_the_stated_one():
+    targets.simulate_connections(NOW)
+    centre = Subject.objects.get(key="org.qn.trung-tam")
+
+    newest = {
+        row.metric.key: row.value
+        for row in indicator_queries.latest(centre)
+        if row.value and row.value.period_kind == "Y"
+    }
+
+    assert newest["works.households_connected"].number == 25_330
 
 
 def test_the_households_of_2025_stay_as_printed():
