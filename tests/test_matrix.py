@@ -7,7 +7,7 @@ theirs), a stranger is sent to the sign-in page, and nobody ever sees a 500. An 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -72,6 +72,40 @@ def _work_acts() -> Iterator[Row]:
     for name in ["edit", "hand_over", "set_status", "record_capacity", "set_service_areas", "add_alias", "add_part"]:
         yield Row(f"works:{name}", MANAGERS, MANAGERS, (QN_WORK,))
         yield Row(f"works:{name}", ADMIN, ADMIN, (CB_WORK,))
+
+
+QN_TASK, CB_TASK = "qn.79-2026.phu-luc-2.1", "cb.cap-nuoc-2026.vii.7.1"
+SEES_QN_TASK = SEES_QUANG_NGAI | {"qn.binhchanh", "qn.nghiaphu"}  # a centre's plan speaks to its stations
+REPORTS_QN_TASK = DEPARTMENTS | {"qn.binhchanh", "qn.nghiaphu"}
+
+
+def _task_rows() -> Iterator[Row]:
+    """Give the pages of tasks, meetings and campaigns; who sees a task and may not act on it is refused with 403."""
+    for name in ["task_list", "task_board", "task_by_unit", "task_timeline", "meeting_list", "campaign_list"]:
+        yield Row(f"planning:{name}", ACCOUNTS)
+    yield Row("planning:task_detail", SEES_QN_TASK, args=(QN_TASK,), refused=404)
+    yield Row("planning:task_detail", ADMIN | {"cb.soxaydung", "cb.capnuoc", "cb.baolac", "cb.phuchoa"},
+              args=(CB_TASK,), refused=404)  # fmt: skip
+    yield Row("planning:task_add", MANAGERS, MANAGERS)
+    for name in ["task_edit", "task_decide", "task_hand_over"]:
+        yield Row(f"planning:{name}", MANAGERS, MANAGERS, (QN_TASK,))
+    yield Row("planning:task_progress", REPORTS_QN_TASK, REPORTS_QN_TASK, (QN_TASK,))
+    yield Row("planning:task_move", None, REPORTS_QN_TASK, (QN_TASK,), data={"state": "DOING"})
+    yield Row("planning:task_comment", None, SEES_QN_TASK - {"doitac"}, (QN_TASK,), data={"text": "Đã xem"})
+    yield Row("planning:task_file", SEES_BINH_CHANH, args=(QN_TASK, "@evidence"), refused=404)
+    yield Row("planning:task_imports", MANAGERS, MANAGERS)
+    yield Row("planning:task_template", MANAGERS)
+    yield Row("planning:task_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@task_import",), refused=404)
+    yield Row("planning:meeting_add", MANAGERS, MANAGERS)
+    yield Row("planning:meeting_detail", SEES_QN_TASK, args=("@meeting",), refused=404)
+    yield Row("planning:meeting_edit", MANAGERS, MANAGERS, ("@meeting",))
+    yield Row("planning:conclusion_task", MANAGERS, MANAGERS, ("@meeting", "@conclusion"))
+    yield Row("planning:meeting_file", SEES_QN_TASK, args=("@meeting", "@evidence"), refused=404)
+    yield Row("planning:campaign_add", WRITERS | MANAGERS, WRITERS | MANAGERS)
+    yield Row("planning:campaign_detail", SEES_BINH_CHANH, args=("@campaign",), refused=404)
+    runs = MANAGERS | {"qn.binhchanh"}
+    yield Row("planning:campaign_edit", runs, runs, ("@campaign",))
+    yield Row("planning:campaign_file", SEES_BINH_CHANH, args=("@campaign", "@evidence"), refused=404)
 
 
 ROWS = [
@@ -155,6 +189,7 @@ ROWS = [
     Row("works:history", SEES_BINH_CHANH - {"doitac"}, args=(QN_WORK,)),
     Row("works:detail", SEES_CAO_BANG | {"cb.capnuoc"}, args=(CB_WORK,), refused=404),
     *_work_acts(),
+    *_task_rows(),
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
 ]  # fmt: skip
@@ -199,6 +234,39 @@ def things(demo, db) -> dict[str, Any]:
         "@value:qn": Value.objects.filter(subject=qn_work.subject)[0].pk,
         "@value:cb": Value.objects.filter(subject__key=CB_WORK)[0].pk,
         "@value:province": Value.objects.filter(subject__key="vn.quang-ngai")[0].pk,
+        **_task_things(station, now),
+    }  # fmt: skip
+
+
+def _task_things(station: Person, now: datetime) -> dict[str, Any]:
+    """Report on a task, hold a meeting, run a campaign and upload a sheet of tasks."""
+    from machnuoc.planning import task_operations
+    from machnuoc.planning.models import Task, TaskImport
+
+    department = Person.objects.get(username="qn.khkt")
+    team = Organisation.objects.get(subject__key=QN_ORGANISATION[0])
+    centre = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    task = Task.objects.get(key=QN_TASK)
+    evidence = files.store(b"%PDF-1.4 minh chung", name="bien-ban.pdf", by=station, kinds=frozenset({"pdf"}))
+    task_operations.add_progress(
+        task, organisation=team, state="DOING", text="Vận hành ổn định", files=[evidence], by=station, now=now
+    )
+    meeting = task_operations.put_meeting(
+        kind="MEETING", title="Giao ban quý", host=centre, subject=centre.subject, held_on=timezone.localdate(now),
+        conclusions=[(None, "Rà soát tiến độ")], files=[evidence], by=department,
+    )  # fmt: skip
+    campaign = task_operations.put_campaign(
+        kind="TRAINING", title="Tập huấn vận hành", organisation=team, subject=team.subject,
+        from_date=timezone.localdate(now), to_date=timezone.localdate(now), audience="công nhân vận hành",
+        files=[evidence], by=station,
+    )  # fmt: skip
+    batch = TaskImport.objects.create(
+        plan=task.plan, subject=centre.subject, file=evidence, file_name="nhiem-vu.csv", uploaded_by=department,
+        uploaded_at=now,
+    )  # fmt: skip
+    return {
+        "@evidence": evidence.pk, "@meeting": meeting.pk, "@conclusion": meeting.conclusions.get().pk,
+        "@campaign": campaign.pk, "@task_import": batch.pk,
     }  # fmt: skip
 
 
@@ -318,6 +386,11 @@ CALLS = [
          {"version": 1, "cells": []}),
     Call("post", "/api/v1/submissions/{submission_id}/submit", DEPARTMENTS | {"qn.binhchanh"}, "@submission:qn",
          {"version": 1}),
+    # tasks
+    Call("get", "/api/v1/tasks", ACCOUNTS),
+    Call("get", "/api/v1/tasks/{key}", SEES_QN_TASK, QN_TASK),
+    Call("post", "/api/v1/tasks/{key}/progress", DEPARTMENTS | {"qn.binhchanh"}, QN_TASK,
+         {"organisation_key": QN_ORGANISATION[0], "state": "DOING", "text": "Vận hành ổn định"}),
 ]  # fmt: skip
 
 

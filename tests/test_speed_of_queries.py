@@ -14,10 +14,11 @@ MOST_ON_THE_OVERVIEW = 25  # the panels of every room stand on it
 PAGES = [
     "/thong-bao/", "/van-ban/", "/tim-kiem/?q=hoa+binh", "/dia-ban/", "/dia-ban/?q=dong", "/ban-do/", "/to-chuc/",
     "/chi-tieu/", "/nhap-lieu/", "/cong-trinh/", "/cong-trinh/ban-do/", "/cong-trinh/bieu-do/",
-    "/chi-tieu/works.utilisation_households_pct/",
+    "/chi-tieu/works.utilisation_households_pct/", "/nhiem-vu/", "/nhiem-vu/bang/", "/nhiem-vu/theo-don-vi/",
+    "/nhiem-vu/dong-thoi-gian/", "/hop-kiem-tra/", "/tuyen-truyen-tap-huan/",
 ]  # fmt: skip
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
-LISTS = ["units", "organisations", "works", "metrics", "values", "submissions"]
+LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks"]
 
 
 def _sign_in(username: str) -> Client:

@@ -84,6 +84,11 @@ def list_readable(person: Person) -> QuerySet[Task]:
     return Task.objects.filter(visibility.readable(person) | Q(pk__in=own))
 
 
+def is_colleague(person: Person) -> bool:
+    """Return whether the person works with the tasks: names and comments are not for programs of partners."""
+    return bool(access.roles(person) - {Grant.Role.PARTNER})
+
+
 def may_manage(person: Person, task: Task) -> bool:
     return access.may(person, "manage", task.subject_id)
 
@@ -362,9 +367,9 @@ def decide(task: Task, *, state: str, reason: str, by: Person, now: datetime) ->
 
 @transaction.atomic
 def comment(task: Task, text: str, *, by: Person, now: datetime) -> TaskComment:
-    """Leave a comment; whoever may read the task may. Those who reported or commented before are told."""
-    if not list_readable(by).filter(pk=task.pk).exists():
-        raise PermissionDenied("Tài khoản của bạn không đọc được nhiệm vụ này.")
+    """Leave a comment; who may read the task may, but not programs. Those who reported or commented before are told."""
+    if not is_colleague(by) or not list_readable(by).filter(pk=task.pk).exists():
+        raise PermissionDenied("Tài khoản của bạn không nêu ý kiến về nhiệm vụ này được.")
     said = TaskComment.objects.create(task=task, text=_require_text(text, "ý kiến"), by=by, at=now)
     audit.record("planning.task.commented", actor=by, target=task)
     talked = Person.objects.filter(

@@ -178,7 +178,7 @@ def task_detail(request: HttpRequest, key: str) -> HttpResponse:
         "form": task_forms.ProgressForm(None, None, units=acting) if acting and not is_closed else None,
         "comment_form": task_forms.CommentForm(), "comments": shown.comments.select_related("by"),
         "handovers": shown.handovers.select_related("from_organisation__subject", "to_organisation__subject", "by"),
-        "here": shown.section or shown.key,
+        "here": shown.section or shown.key, "is_colleague": task_operations.is_colleague(person),
         "plan_tasks_url": f"{reverse('planning:task_list')}?plan={shown.plan_id}",
         "plan_url": task_queries.link("plan_detail", shown.plan.key) if shown.plan else "",
         "meeting_of": page.meeting_of,
