@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import documents, duties, plans, targets, tasks
+from machnuoc.demo.planning import documents, duties, khanh_hoa, plans, programme, targets, tasks
 
 # In the order of loading: what stands later may refer to what stands before.
 LOADERS: tuple[Callable[[datetime], None], ...] = (
     documents.load_documents,
     plans.load_plans,
     targets.load_targets,
+    khanh_hoa.load_khanh_hoa_targets,
+    programme.load_programme,
     duties.load_duties,  # last: they name the organisations of all plans
     tasks.load_tasks,  # names the organisations of all plans
 )
