@@ -67,7 +67,7 @@ def replay(content: Mapping[str, Any]) -> Replayed:
         raws[figure["key"]] = raw
         if raw != figure["raw"]:
             differences.append(Difference(figure["key"], figure["raw"], raw))
-        elif shown and shown not in figure["display"]:
+        elif not figure["display"].startswith(shown):
             differences.append(Difference(figure["key"], figure["display"], shown))
     for figure in derived:
         raws[figure["key"]] = ""
@@ -81,7 +81,7 @@ def replay(content: Mapping[str, Any]) -> Replayed:
 
 
 def _figure(figure: Mapping[str, Any], nodes: Mapping[str, Node], machine: "_Machine") -> tuple[str, str]:
-    """Return the exact number and the words of a figure that stands on a node, or on things counted."""
+    """Return the exact number and the words, without unit, of a figure that stands on a node or on things counted."""
     if figure["node"] is None:
         if not figure["counted"]:
             return figure["raw"], ""  # stated by hand or missing: nothing stands behind it
@@ -95,7 +95,7 @@ def _figure(figure: Mapping[str, Any], nodes: Mapping[str, Node], machine: "_Mac
     has_edges = number is not None or node["low"] is not None or node["high"] is not None
     shown = figure_text(
         number, node["low"], node["low_open"], node["high"], node["high_open"], metric["decimals"],
-        metric["unit_label"], "" if has_edges else label,
+        "", "" if has_edges else label,
     )  # fmt: skip
     return ("" if number is None else str(Decimal(number).scaleb(-metric["decimals"]))), shown
 

@@ -11,10 +11,10 @@ from decimal import Decimal
 
 from django.db.models import Prefetch
 
-from machnuoc.core import vietnamese
+from machnuoc.core import units, vietnamese
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.periods import LOCAL_ZONE, Period
-from machnuoc.indicators.models import State, Value
+from machnuoc.indicators.models import Metric, State, Value
 from machnuoc.planning.models import Handover, Proposal, Target, Task, TaskProgress
 from machnuoc.reports import kinds, rules
 from machnuoc.reports.kinds import TOTAL, Context, Figure, Gathered, Kind, Section, TableColumn, TableSpec
@@ -284,7 +284,11 @@ def _reached(context: Context, target: Target, growth: Growth) -> Figure:
                 return Figure(key, target.name, f"{_number(raw)}\u00a0hộ{mark}", raw, source=rules.difference(*parts))
         return Figure(key, target.name)
     value = standing.value if standing is not None else None
-    if value is not None and not is_growth:
+    # What compares with the period before says nothing of a year while it is about a month.
+    is_of_target = value is not None and (
+        value.period_kind == target.period_kind or value.metric.kind == Metric.Kind.MEASURE
+    )
+    if value is not None and is_of_target and not is_growth:
         return kinds.figure_of(key, target.name, value, with_band=True)
     return Figure(key, target.name)
 
@@ -296,8 +300,16 @@ def _goal(target: Target) -> str:
     number = vietnamese.format_number(target.amount, target.decimals)
     if target.upper is not None:
         number = f"{number}–{vietnamese.format_number(target.upper, target.decimals)}"
-    unit = f"\u00a0{target.unit}" if target.unit else ""
+    unit = f"\u00a0{_unit(target.unit)}" if target.unit else ""
     return f"{printed or target.get_comparator_display()} {number}{unit}".strip()
+
+
+def _unit(unit: str) -> str:
+    """Return the unit's words; a unit that only the plan knows stands as it is."""
+    try:
+        return units.label(unit)
+    except units.UnknownUnit:
+        return unit
 
 
 def _source(target: Target) -> str:
