@@ -223,6 +223,7 @@ class _Content:
             unit = self.units.get(row.unit_key)
             if unit is None or row.certainty == "stated" or (unit.pk, row.name_printed) in held:
                 continue
+            held.add((unit.pk, row.name_printed))
             certainty = PrintedName.Certainty.APPARENT if row.certainty == "apparent" else PrintedName.Certainty.STATED
             places.put_printed_name(
                 unit, row.name_printed, certainty=certainty, note=row.note, passage=self.passages[row.passage_key]
