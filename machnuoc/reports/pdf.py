@@ -17,8 +17,6 @@ from machnuoc.reports.errors import ReportsError
 TIMEOUT_S = 120
 _NAMES = ("soffice", "libreoffice")
 _FOLDERS = ("/usr/lib/libreoffice/program", "/opt/libreoffice/program", "/usr/lib64/libreoffice/program")
-# LibreOffice takes Liberation Serif for Times New Roman, which lacks most Vietnamese letters; Tinos has them all and
-# the same widths. Where neither Times New Roman nor Tinos is installed, the system's choice stands.
 _SUBSTITUTION = "/org.openoffice.Office.Common/Font/Substitution"
 _SCRIPTING = "/org.openoffice.Office.Common/Security/Scripting"
 
@@ -27,19 +25,22 @@ def _item(path: str, name: str, value: str) -> str:
     return f'<item oor:path="{path}"><prop oor:name="{name}"><value>{value}</value></prop></item>\n'
 
 
-def _profile() -> str:
-    """Return the settings of LibreOffice: no macros, no links followed, the font that has Vietnamese letters."""
+def _profile(*, takes_tinos: bool) -> str:
+    """Return the settings of LibreOffice: no macros, no links followed, Tinos for a Times New Roman that is missing.
+
+    Left to itself it takes Liberation Serif, which lacks most Vietnamese letters, and mixes two fonts in a word.
+    """
     pair = "".join(
         f'<prop oor:name="{name}"><value>{value}</value></prop>'
         for name, value in (
-            ("ReplaceFont", "Times New Roman"), ("SubstituteFont", "Tinos"), ("Always", "false"),
+            ("ReplaceFont", "Times New Roman"), ("SubstituteFont", "Tinos"), ("Always", "true"),
             ("OnScreenOnly", "false"),
         )
     )  # fmt: skip
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<oor:items xmlns:oor="http://openoffice.org/2001/registry" '
         'xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n'
-        + _item(_SUBSTITUTION, "Replacement", "true")
+        + _item(_SUBSTITUTION, "Replacement", "true" if takes_tinos else "false")
         + f'<item oor:path="{_SUBSTITUTION}/FontPairs"><node oor:name="_0" oor:op="replace">{pair}</node></item>\n'
         + _item(_SCRIPTING, "MacroSecurityLevel", "3")
         + _item(_SCRIPTING, "BlockUntrustedRefererLinks", "true")
@@ -73,12 +74,18 @@ def find_soffice() -> Path | None:
 
 def has_vietnamese_times() -> bool:
     """Return whether this machine has Times New Roman, or Tinos, which has its widths and all Vietnamese letters."""
+    families = _list_families()
+    return families is None or not families.isdisjoint({"Times New Roman", "Tinos"})
+
+
+def _list_families() -> frozenset[str] | None:
+    """Return the installed font families; None where nobody can be asked (Windows and macOS have the font)."""
     program = shutil.which("fc-list")
     if program is None:
-        return True  # nobody to ask: Windows and macOS have the font
+        return None
     found = subprocess.run([program, ":", "family"], capture_output=True, timeout=30, check=False)  # noqa: S603
-    families = found.stdout.decode("utf-8", "replace")
-    return "Times New Roman" in families or "Tinos" in families
+    lines = found.stdout.decode("utf-8", "replace").splitlines()
+    return frozenset(name.strip() for line in lines for name in line.split(","))
 
 
 def convert(content: bytes, *, suffix: str = "docx", timeout_s: float = TIMEOUT_S) -> bytes:
@@ -92,10 +99,12 @@ def convert(content: bytes, *, suffix: str = "docx", timeout_s: float = TIMEOUT_
             "Chưa tạo được PDF: máy chủ chưa có LibreOffice. Cài libreoffice-writer-nogui và libreoffice-calc-nogui, "
             "hoặc tải tệp Word rồi xuất PDF bằng phần mềm văn phòng."
         )
+    families = _list_families() or frozenset()
+    profile = _profile(takes_tinos="Times New Roman" not in families and "Tinos" in families)
     with _turn(), tempfile.TemporaryDirectory(prefix="machnuoc-pdf-") as name:
         folder = Path(name)
         (folder / "profile" / "user").mkdir(parents=True)
-        (folder / "profile" / "user" / "registrymodifications.xcu").write_text(_profile(), encoding="utf-8")
+        (folder / "profile" / "user" / "registrymodifications.xcu").write_text(profile, encoding="utf-8")
         source = folder / f"document.{suffix}"
         source.write_bytes(content)
         command = [
