@@ -13,6 +13,7 @@ from machnuoc.indicators.api import router as indicators_router
 from machnuoc.indicators.operations import IndicatorsError
 from machnuoc.places.api import router as places_router
 from machnuoc.places.operations import PlacesError
+from machnuoc.planning.duty_api import router as duties_router
 from machnuoc.planning.errors import PlanningError
 from machnuoc.planning.task_api import router as tasks_router
 from machnuoc.works.api import router as works_router
@@ -43,6 +44,7 @@ api.add_router("", places_router)
 api.add_router("", works_router)
 api.add_router("", indicators_router)
 api.add_router("", tasks_router)
+api.add_router("", duties_router)
 
 
 def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:

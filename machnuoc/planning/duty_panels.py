@@ -1,1 +1,37 @@
 """What duties add to pages that are not theirs."""
+
+from django.urls import reverse
+from django.utils import timezone
+
+from machnuoc.core.models import Person
+from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.places.models import Subject
+from machnuoc.planning import duty_queries as queries
+
+_SHOWN = 6
+
+
+def navigation(person: Person) -> list[NavigationItem]:
+    if not queries.has_any(person):
+        return []
+    return [NavigationItem("Lịch báo cáo", reverse("planning:duty_calendar"), "calendar-event", 46, group="Kế hoạch")]
+
+
+def overview(person: Person) -> list[Panel]:
+    """Show what the person's units owe now."""
+    entries = queries.list_soon(person, timezone.localdate())
+    if not entries:
+        return []
+    context = {"entries": entries[:_SHOWN], "more": max(0, len(entries) - _SHOWN)}
+    return [Panel("Sắp đến hạn báo cáo", "planning/duty/panels/soon.html", context, order=15, region="now")]
+
+
+def for_subject(person: Person, subject: Subject) -> list[Panel]:
+    """Show on an organisation's page what it owes next."""
+    if subject.kind != Subject.Kind.ORGANISATION:
+        return []
+    rows, timeliness = queries.get_unit_summary(person, subject.pk, timezone.localdate(), limit=_SHOWN)
+    if not rows and not timeliness.past:
+        return []
+    context = {"rows": rows, "timeliness": timeliness, "key": subject.key}
+    return [Panel("Báo cáo phải gửi", "planning/duty/panels/unit.html", context, order=45)]
