@@ -108,6 +108,31 @@ def _task_rows() -> Iterator[Row]:
     yield Row("planning:campaign_file", SEES_BINH_CHANH, args=("@campaign", "@evidence"), refused=404)
 
 
+QN_DUTY, CB_DUTY = "duty.qn.tram-dot-xuat", "duty.cb.nam"
+
+
+def _duty_rows() -> Iterator[Row]:
+    """Give the pages of report duties; an instance is for its unit, for who oversees it and for who receives it."""
+    for name in ["duty_calendar", "duty_list", "duty_index", "duty_units"]:
+        yield Row(f"planning:{name}", ACCOUNTS)
+    yield Row("planning:duty_feed", ACCOUNTS, ACCOUNTS)
+    yield Row("planning:duty_ics", ACCOUNTS, args=("@feed",), is_open=True)
+    yield Row("planning:duty_add", MANAGERS, MANAGERS)
+    yield Row("planning:duty_preview", None, MANAGERS)
+    yield Row("planning:duty_detail", SEES_QN_TASK, args=(QN_DUTY,), refused=404)
+    yield Row("planning:duty_detail", ADMIN | {"cb.soxaydung", "cb.capnuoc", "cb.baolac", "cb.phuchoa"},
+              args=(CB_DUTY,), refused=404)  # fmt: skip
+    for name in ["duty_edit", "duty_ad_hoc"]:
+        yield Row(f"planning:{name}", MANAGERS, MANAGERS, (QN_DUTY,))
+        yield Row(f"planning:{name}", ADMIN, ADMIN, (CB_DUTY,))
+    yield Row("planning:duty_recipient", None, MANAGERS, (QN_DUTY,))
+    yield Row("planning:duty_instance", SEES_BINH_CHANH, args=("@duty",), refused=404)
+    yield Row("planning:duty_submit", None, MANAGERS | {"qn.binhchanh"}, ("@duty",))
+    yield Row("planning:duty_reopen", None, MANAGERS, ("@duty",), data={"reason": "thử"})
+    yield Row("planning:duty_waive", None, MANAGERS, ("@duty",), data={"reason": "thử"})
+    yield Row("planning:duty_organisation", SEES_BINH_CHANH, args=QN_ORGANISATION, refused=404)
+
+
 ROWS = [
     Row("core:overview", ACCOUNTS),
     Row("core:later_overview", ACCOUNTS, args=("now",)),
@@ -190,6 +215,7 @@ ROWS = [
     Row("works:detail", SEES_CAO_BANG | {"cb.capnuoc"}, args=(CB_WORK,), refused=404),
     *_work_acts(),
     *_task_rows(),
+    *_duty_rows(),
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
 ]  # fmt: skip
@@ -235,6 +261,7 @@ def things(demo, db) -> dict[str, Any]:
         "@value:cb": Value.objects.filter(subject__key=CB_WORK)[0].pk,
         "@value:province": Value.objects.filter(subject__key="vn.quang-ngai")[0].pk,
         **_task_things(station, now),
+        **_duty_things(station, now),
     }  # fmt: skip
 
 
@@ -268,6 +295,19 @@ def _task_things(station: Person, now: datetime) -> dict[str, Any]:
         "@evidence": evidence.pk, "@meeting": meeting.pk, "@conclusion": meeting.conclusions.get().pk,
         "@campaign": campaign.pk, "@task_import": batch.pk,
     }  # fmt: skip
+
+
+def _duty_things(station: Person, now: datetime) -> dict[str, Any]:
+    """Ask the station for a report, and give it a calendar feed."""
+    from machnuoc.planning import duty_operations
+    from machnuoc.planning.models import Duty
+
+    today = timezone.localdate(now)
+    instance = duty_operations.add_ad_hoc(
+        Duty.objects.get(key=QN_DUTY), organisations=[Organisation.objects.get(subject__key=QN_ORGANISATION[0])],
+        due_on=today + timedelta(days=9), reason="Công văn thử", today=today,
+    )[0]  # fmt: skip
+    return {"@duty": instance.pk, "@feed": duty_operations.make_feed(station, now)}
 
 
 def _list_names(resolver: URLResolver, namespace: str = "") -> Iterable[str]:
@@ -386,6 +426,11 @@ CALLS = [
          {"version": 1, "cells": []}),
     Call("post", "/api/v1/submissions/{submission_id}/submit", DEPARTMENTS | {"qn.binhchanh"}, "@submission:qn",
          {"version": 1}),
+    # duties
+    Call("get", "/api/v1/duties", ACCOUNTS),
+    Call("get", "/api/v1/duty-instances", ACCOUNTS),
+    Call("post", "/api/v1/duty-instances/{instance_id}/submit", MANAGERS | {"qn.binhchanh"}, "@duty",
+         {"submitted_on": "2026-01-15", "note": "12/BC"}),
     # tasks
     Call("get", "/api/v1/tasks", ACCOUNTS),
     Call("get", "/api/v1/tasks/{key}", SEES_QN_TASK, QN_TASK),

@@ -16,6 +16,7 @@ PAGES = [
     "/chi-tieu/", "/nhap-lieu/", "/cong-trinh/", "/cong-trinh/ban-do/", "/cong-trinh/bieu-do/",
     "/chi-tieu/works.utilisation_households_pct/", "/nhiem-vu/", "/nhiem-vu/bang/", "/nhiem-vu/theo-don-vi/",
     "/nhiem-vu/dong-thoi-gian/", "/hop-kiem-tra/", "/tuyen-truyen-tap-huan/",
+    "/lich-bao-cao/", "/lich-bao-cao/danh-sach/", "/lich-bao-cao/nghia-vu/", "/lich-bao-cao/don-vi/",
 ]  # fmt: skip
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
 LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks"]
