@@ -98,7 +98,10 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of the outline. has_text: people write below it; else it only heads those that follow."""
+    """A heading of the outline. has_text: people write below it; else it only heads those that follow.
+
+    level: 0 for the words before the first heading, which have a title on the screen alone; else 1, 2 or 3.
+    """
 
     key: str
     title: str
@@ -215,11 +218,14 @@ class Material:
 
 def lay_out(kind: Kind, material: Material) -> layout.OfficialDocument:
     """Return the whole document: headings with their numbers, text, tables after their sections, annexes."""
-    titles = layout.number_headings((section.level, _case(section)) for section in kind.outline)
+    headed = [section for section in kind.outline if section.level]
+    numbered = layout.number_headings((section.level, _case(section)) for section in headed)
+    titles = {section.key: title for section, title in zip(headed, numbered, strict=True)}
     tables = {spec.key: _table(spec, material.figures) for spec in kind.tables}
     blocks: list[layout.Block] = []
-    for section, title in zip(kind.outline, titles, strict=True):
-        blocks.append(layout.Heading(section.level, title))  # type: ignore[arg-type]
+    for section in kind.outline:
+        if section.level:
+            blocks.append(layout.Heading(section.level, titles[section.key]))  # type: ignore[arg-type]
         if section.has_text:
             blocks += _paragraphs(material.texts.get(section.key, ""))
         blocks += [tables[spec.key] for spec in kind.tables if spec.after == section.key]

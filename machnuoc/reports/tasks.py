@@ -1,6 +1,6 @@
 """Background work of reports."""
 
-from datetime import time
+from datetime import time, timedelta
 
 from django.utils import timezone
 
@@ -11,6 +11,9 @@ from machnuoc.core.periods import Period
 from machnuoc.planning.models import DutyInstance
 from machnuoc.reports import delivery, kinds, operations, pdf, signing
 from machnuoc.reports.models import Delivery, Report, Snapshot
+
+# A report that is late is still owed; one that nobody has asked for in two months is made by hand.
+LATE = timedelta(days=60)
 
 audit.describe("reports.pdf.made", "tạo PDF có chữ ký số của báo cáo {target}")
 
@@ -35,8 +38,8 @@ def prepare_due(job: Job) -> str:
     today = periods.local_date(timezone.now())
     known = {kind.key: kind for kind in kinds.list_kinds()}
     waiting = DutyInstance.objects.filter(
-        opens_on__lte=today, last_day__gte=today, submitted_on__isnull=True, waived_by__isnull=True, reports=None,
-        duty__is_active=True, duty__report_kind__in=known, period_start__isnull=False,
+        opens_on__lte=today, last_day__gte=today - LATE, submitted_on__isnull=True, waived_by__isnull=True,
+        reports=None, duty__is_active=True, duty__report_kind__in=known, period_start__isnull=False,
     ).select_related("duty")  # fmt: skip
     count = 0
     for instance in waiting:

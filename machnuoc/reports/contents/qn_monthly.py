@@ -65,6 +65,7 @@ GROWTH = TableSpec(
     is_landscape=True,
 )
 OUTLINE = (
+    Section("opening", "Mở đầu", 0),
     Section("results", "Kết quả thực hiện các chỉ tiêu", 1, has_text=False),
     Section("targets", "Đánh giá chung", 2),
     Section("growth", "Phát triển khách hàng sử dụng nước sạch", 2),
@@ -84,7 +85,11 @@ def gather(context: Context) -> Gathered:
     targets = list(_targets(context))
     tasks = _tasks(context)
     figures = [*_target_figures(context, targets, growth), *growth.figures, *_task_figures(tasks, context)]
+    month = context.period.start_date
+    plan_number = context.plan.document.number if context.plan and context.plan.document else ""
+    of_plan = f"Kế hoạch số {plan_number}" if plan_number else "Kế hoạch năm"
     suggestions = {
+        "opening": _opening(context, of_plan),
         "targets": _about_targets(targets),
         "growth": _about_growth(growth),
         "operation": f"Tỷ lệ công trình vận hành ổn định, kết quả mẫu nước kiểm nghiệm: {NO_FIGURE} trong hệ thống.",
@@ -95,9 +100,6 @@ def gather(context: Context) -> Gathered:
         "next": _about_next(tasks, context),
         "requests": _about_proposals(targets),
     }
-    month = context.period.start_date
-    plan_number = context.plan.document.number if context.plan and context.plan.document else ""
-    of_plan = f"Kế hoạch số {plan_number}" if plan_number else "Kế hoạch năm"
     return Gathered(
         figures=tuple(figures),
         suggestions=suggestions,
@@ -106,6 +108,17 @@ def gather(context: Context) -> Gathered:
         to_organisation=context.organisation.parent,
         recipients=("Như trên", "Lãnh đạo Trung tâm", "Các phòng, trạm trực thuộc", "Lưu: VT, KH-KT&TT"),
         signer_capacity="GIÁM ĐỐC",
+    )
+
+
+def _opening(context: Context, of_plan: str) -> str:
+    document = context.plan.document if context.plan is not None else None
+    day = f" ngày {vietnamese.format_date(document.issue_date)}" if document and document.issue_date else ""
+    title = f" về {document.title[:1].lower()}{document.title[1:]}" if document else ""
+    month = context.period.start_date
+    return (
+        f"Thực hiện {of_plan}{day} của {context.organisation.subject.name}{title}; "
+        f"{context.organisation.subject.name} báo cáo kết quả tháng {month.month} năm {month.year} như sau:"
     )
 
 
@@ -358,7 +371,9 @@ def _task_figures(tasks: list[Task], context: Context) -> Iterable[Figure]:
         for column, text in (
             ("lead", "; ".join(list(printed)[:3]) or "–"), ("due", _due(task)), ("state", _state(task)),
         ):  # fmt: skip
-            yield Figure(f"tasks/{task.pk}/{column}", str(task), text, source="Sổ theo dõi nhiệm vụ của kế hoạch")
+            yield Figure(
+                f"tasks/{task.pk}/{column}", _cut(task.content), text, source="Sổ theo dõi nhiệm vụ của kế hoạch"
+            )
     done = [task for task in tasks if _state_of(task) == Task.State.DONE]
     for key, label, chosen in (
         ("tasks_total", "Số nhiệm vụ của kế hoạch", tasks), ("tasks_done", "Số nhiệm vụ đã hoàn thành", done),
@@ -368,6 +383,10 @@ def _task_figures(tasks: list[Task], context: Context) -> Iterable[Figure]:
             source=f"Đếm nhiệm vụ, đến hết {context.period.label_vi.lower()}",
             counted=tuple((task.key, "1") for task in chosen),
         )  # fmt: skip
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def _state_of(task: Task) -> str:

@@ -10,54 +10,16 @@ from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Fact, Metric, State
-from machnuoc.places.models import Organisation, Subject
+from machnuoc.places.models import Subject
 from machnuoc.reports import operations, replay, snapshot
 from machnuoc.reports.errors import ChangedMeanwhile, NotNow, ReportsError
 from machnuoc.reports.models import Delivery, Report
+from machnuoc.reports.tests.conftest import NOW
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
 
-NOW = datetime(2026, 11, 12, 3, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 OCTOBER = Period.parse("2026-10")
-
-
-@pytest.fixture
-def centre() -> Organisation:
-    return Organisation.objects.get(subject__key="org.qn.trung-tam")
-
-
-@pytest.fixture
-def writer(centre) -> Person:
-    return Person.objects.get(username="qn.khkt")
-
-
-@pytest.fixture
-def colleague() -> Person:
-    return Person.objects.get(username="qn.hcth")
-
-
-@pytest.fixture
-def director() -> Person:
-    return Person.objects.get(username="qn.lanhdao")
-
-
-@pytest.fixture
-def september() -> None:
-    """Give each station a simulated figure of September: ten households more than a year ago."""
-    metric = Metric.objects.get(key="works.households_connected")
-    stated = Fact.objects.filter(metric=metric, period_kind="Y", period_start=date(2025, 1, 1), superseded_at=None)
-    for fact in stated.select_related("subject"):
-        indicators.state_fact(
-            metric=metric, subject=fact.subject, period=Period.parse("2026-09"), number=Decimal(fact.number + 10),
-            state=State.SIMULATED, now=NOW, recorded_in_bulk=True,
-        )  # fmt: skip
-    indicators.recompute_dirty(NOW)
-
-
-@pytest.fixture
-def report(september, centre, writer) -> Report:
-    return operations.prepare("qn_monthly", centre, OCTOBER, by=writer, now=NOW)
 
 
 def read_all(report: Report, by: Person) -> None:
