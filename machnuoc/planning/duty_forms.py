@@ -31,6 +31,18 @@ REPORT_KINDS = (
 )
 
 
+# What the rule editor proposes, each with its words beside it.
+EXAMPLES = (
+    Terms("FREQ=MONTHLY;BYMONTHDAY=14"),
+    Terms("FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=14"),
+    Terms("FREQ=MONTHLY;BYMONTHDAY=-1"),
+    Terms("FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=15"),
+    Terms("FREQ=MONTHLY;BYMONTH=6,12;BYMONTHDAY=-1"),
+    Terms("FREQ=WEEKLY;BYDAY=MO"),
+    Terms("FREQ=MONTHLY;BYDAY=-1FR"),
+)
+
+
 class DutyFilter(forms.Form):
     """Shows what list and calendar are filtered by. What the address asks for is read by `read_filters`."""
 
@@ -123,7 +135,7 @@ class DutyForm(forms.Form):
         help_text="Ngày 14 hằng tháng: FREQ=MONTHLY;BYMONTHDAY=14 · ngày 14 tháng cuối quý: thêm ;BYMONTH=3,6,9,12 · "
         "15/11 hằng năm: FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=15 · ngày cuối tháng: BYMONTHDAY=-1 · "
         "một lần: FREQ=YEARLY;COUNT=1 với ngày ghi ở «Áp dụng từ».",
-        widget=forms.TextInput({"spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.TextInput({"spellcheck": "false", "autocomplete": "off", "list": "rule-examples"}),
     )  # fmt: skip
     edge = forms.ChoiceField(label="Mốc như in", choices=Duty.Edge.choices)
     edge_as_printed = forms.CharField(label="Nguyên văn thời hạn", max_length=200, required=False)

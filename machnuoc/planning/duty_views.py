@@ -295,6 +295,7 @@ def _render_editor(request: HttpRequest, form: forms.DutyForm, duty: Duty | None
     context = {
         "form": form,
         "duty": duty,
+        "examples": [(example.rule, duty_rules.words(example)) for example in forms.EXAMPLES],
         "title": "Sửa nghĩa vụ báo cáo" if duty else "Thêm nghĩa vụ báo cáo",
         **_preview(terms, today),
     }
