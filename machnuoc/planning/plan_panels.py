@@ -1,1 +1,58 @@
 """What plans add to pages that are not theirs."""
+
+from django.urls import reverse
+
+from machnuoc.core.models import Person
+from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.places import access
+from machnuoc.places.models import Grant, Subject
+from machnuoc.planning import plan_queries as queries
+
+_SHOWN = 6
+_OVERSEEING = {Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.AGENCY, Grant.Role.ADMIN}
+
+
+def navigation(person: Person) -> list[NavigationItem]:
+    if not queries.visible_plans(person).exists():
+        return []
+    return [
+        NavigationItem("Kế hoạch", reverse("planning:plan_list"), "files", 40, "Kế hoạch"),
+        NavigationItem("Chỉ tiêu kế hoạch", reverse("planning:target_list"), "target", 41, "Kế hoạch"),
+    ]
+
+
+def overview(person: Person) -> list[Panel]:
+    """Show what is at risk and what waits for a decision; show a station what it was given itself."""
+    roles = access.roles(person)
+    found = []
+    waiting = list(queries.list_waiting(person)[:_SHOWN])
+    if waiting:
+        found.append(
+            Panel("Đề xuất giải pháp chờ duyệt", "planning/plan/panels/proposals.html", {"rows": waiting}, 22, "now")
+        )
+    if roles & _OVERSEEING:
+        late = queries.visible_targets(person).filter(standing__status__in=queries.LATE, parent__isnull=True)
+        rows = queries.dress(person, queries.order_targets(late)[:_SHOWN])
+        title, more = "Chỉ tiêu có nguy cơ, không đạt", reverse("planning:target_list") + "?status=AT_RISK&level=all"
+    else:
+        own = queries.visible_targets(person).filter(
+            units__role="LEAD", units__organisation_id__in=access.list_scopes(person, "enter")
+        )
+        rows = queries.dress(person, queries.order_targets(own)[:_SHOWN])
+        title, more = "Chỉ tiêu của đơn vị tôi", reverse("planning:target_list") + "?level=all"
+    if rows:
+        found.append(
+            Panel(title, "planning/plan/panels/targets.html", {"rows": rows, "more_url": more}, 23, "standing")
+        )
+    return found
+
+
+def for_subject(person: Person, subject: Subject) -> list[Panel]:
+    """Show the targets about a work, a place, an organisation."""
+    rows = queries.dress(
+        person, queries.order_targets(queries.visible_targets(person).filter(subject=subject))[:_SHOWN]
+    )
+    if not rows:
+        return []
+    context = {"rows": rows, "more_url": reverse("planning:target_list") + "?level=all" if len(rows) == _SHOWN else ""}
+    return [Panel("Chỉ tiêu kế hoạch", "planning/plan/panels/targets.html", context, 25)]

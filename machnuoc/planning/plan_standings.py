@@ -21,7 +21,7 @@ from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_number
 from machnuoc.indicators.models import Metric, Scenario, State, Value
 from machnuoc.places.models import Containment, Grant
-from machnuoc.planning import standing
+from machnuoc.planning import forecast, standing
 from machnuoc.planning.comparison import Interval, Promise
 from machnuoc.planning.models import (
     Handover,
@@ -38,6 +38,7 @@ _AT_ONCE = 400  # targets: bounds memory and the length of a write
 _FINEST = "DWMQHY"
 _ACTING = (Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.STATION, Grant.Role.COMMUNE)
 _COUNTED_UNITS = {"household", "customer", "connection", "person"}
+_STEPS: dict[str, forecast.Step] = {"M": "M", "Q": "Q", "Y": "Y"}
 _LATE = (Status.AT_RISK, Status.MISSED)
 
 
@@ -374,7 +375,21 @@ def _hash(question: standing.Question) -> str:
 
 def look_ahead(case: Case) -> standing.Outlook | None:
     """Return what is to be expected on the due day, from the history if there is enough, else from pace and path."""
-    return standing.by_pace(case.question)
+    question = case.question
+    if question.due_on is None or not case.figures or question.history[-1][0] >= question.due_on:
+        return None
+    history = list(question.history)
+    if question.is_counted and question.starts_on is not None:
+        begun = question.starts_on - timedelta(days=1)
+        history = [(begun, Decimal(0)), *[pair for pair in history if pair[0] > begun]]
+    found = forecast.forecast(
+        history, until=question.due_on, step=_STEPS.get(case.figures[-1].kind, "M"), path=question.path or None,
+        lower=0.0, upper=100.0 if question.unit == "%" and not question.is_counted else None,
+        is_cumulative=True if question.is_counted else None,
+    )  # fmt: skip
+    if found is None:
+        return standing.by_pace(question)
+    return standing.Outlook(found.point, found.low, found.high, found.method)
 
 
 def _recompute(ids: Sequence[int], today: date, now: datetime, outcome: Outcome, tell: bool) -> None:
@@ -401,7 +416,7 @@ def _recompute(ids: Sequence[int], today: date, now: datetime, outcome: Outcome,
     moved = [row for row in changed if row.target_id not in held or _moved(held[row.target_id], row)]
     with transaction.atomic():
         same = [row.target_id for row in rows if row not in changed]
-        Standing.objects.filter(pk__in=same).exclude(computed_on=today).update(computed_on=today, computed_at=now)
+        Standing.objects.filter(pk__in=same).update(computed_on=today, computed_at=now)
         Standing.objects.bulk_create(changed, update_conflicts=True, unique_fields=["target"], update_fields=_WRITTEN)
         StandingChange.objects.bulk_create(
             [

@@ -1,0 +1,711 @@
+"""What pages, panels and programs read of plans and targets. Everything is filtered by what the person may read."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from machnuoc.core import folding
+from machnuoc.core.models import Person
+from machnuoc.core.periods import Period
+from machnuoc.core.vietnamese import format_date
+from machnuoc.indicators.models import Scenario, State, Value
+from machnuoc.places import access
+from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
+from machnuoc.planning import plan_standings, standing
+from machnuoc.planning.comparison import NotComparable, PartsFinding, check_parts
+from machnuoc.planning.models import (
+    Discrepancy,
+    Duty,
+    Plan,
+    PlanAmendment,
+    Project,
+    Proposal,
+    StandingChange,
+    Target,
+    TargetChange,
+    TargetUnit,
+    Task,
+    TaskUnit,
+    UnreadRow,
+)
+from machnuoc.planning.models.plans import Status
+from machnuoc.planning.visibility import is_of, readable
+from machnuoc.works import queries as work_queries
+
+STATUSES: tuple[str, ...] = tuple(Status.values)
+TONES = {
+    "MET": "good", "ON_TRACK": "info", "AT_RISK": "warning", "MISSED": "danger", "EXPIRED": "neutral",
+    "NO_DATA": "neutral",
+}  # fmt: skip
+ICONS = {
+    "MET": "circle-check", "ON_TRACK": "trending-up", "AT_RISK": "alert-triangle", "MISSED": "alert-circle",
+    "EXPIRED": "calendar", "NO_DATA": "info-circle",
+}  # fmt: skip
+LATE = (Status.AT_RISK, Status.MISSED)
+_SEVERITY = {code: rank for rank, code in enumerate(["MISSED", "AT_RISK", "NO_DATA", "ON_TRACK", "MET", "EXPIRED"])}
+
+
+# --- plans --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """A plan with how many of its targets stand how."""
+
+    plan: Plan
+    counts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def late(self) -> int:
+        return self.counts.get(Status.AT_RISK, 0) + self.counts.get(Status.MISSED, 0)
+
+    @property
+    def parts(self) -> list[tuple[str, str, str, int]]:
+        """(label, tone, code, count) of each status that occurs."""
+        return [
+            (str(Status(code).label), TONES[code], code, self.counts[code])
+            for code in STATUSES
+            if self.counts.get(code)
+        ]
+
+
+def visible_plans(person: Person) -> QuerySet[Plan]:
+    return Plan.objects.filter(readable(person, "territory_id"))
+
+
+def visible_targets(person: Person) -> QuerySet[Target]:
+    return Target.objects.filter(readable(person, "subject_id"), is_active=True)
+
+
+def list_plans(person: Person) -> list[PlanRow]:
+    """Return the plans that the person may read, the newest first, with their targets counted. Two queries."""
+    plans = list(visible_plans(person).select_related("document", "issuer__subject", "territory"))
+    counts = _count_statuses(visible_targets(person).filter(plan__in=plans))
+    return [PlanRow(plan, counts.get(plan.pk, {})) for plan in plans]
+
+
+def _count_statuses(targets: QuerySet[Target]) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for plan_id, status, count in targets.values_list("plan_id", "standing__status").annotate(Count("pk")):
+        code = status or Status.NO_DATA
+        found[plan_id][code] = found[plan_id].get(code, 0) + count
+    return found
+
+
+def get_plan(key: str, person: Person) -> Plan:
+    """Return the plan. Raises Plan.DoesNotExist, also where the person may not read it."""
+    return visible_plans(person).select_related("document__file", "issuer__subject", "territory").get(key=key)
+
+
+@dataclass(frozen=True)
+class PlanPage:
+    """What the page of a plan shows."""
+
+    row: PlanRow
+    targets: list[Target]
+    bases: list[Any]
+    amendments: list[PlanAmendment]
+    carries_out: list[Plan]
+    carried_out_by: list[Plan]
+    counts: list[tuple[str, int]]
+    discrepancies: list[Discrepancy]
+    unread: list[UnreadRow]
+
+
+def get_plan_page(plan: Plan, person: Person) -> PlanPage:
+    targets = order_targets(visible_targets(person).filter(plan=plan))
+    rows = dress(person, targets)
+    counter = Counter(target.status for target in rows)
+    wholes = [target for target in rows if target.parent_id is None]
+    counts = [
+        ("tasks", Task.objects.filter(readable(person), plan=plan).count()),
+        ("projects", Project.objects.filter(plan=plan).count()),
+        ("duties", Duty.objects.filter(readable(person), plan=plan).count()),
+    ]
+    return PlanPage(
+        row=PlanRow(plan, dict(counter)),
+        targets=wholes,
+        bases=list(plan.bases.select_related("passage__document", "document")),
+        amendments=list(plan.amendments.select_related("made_by", "document")),
+        carries_out=list(plan.carries_out.all()),
+        carried_out_by=list(visible_plans(person).filter(carries_out=plan)),
+        counts=counts,
+        discrepancies=list(Discrepancy.objects.filter(plan=plan)[:20]),
+        unread=list(UnreadRow.objects.filter(plan=plan)[:20]),
+    )
+
+
+# --- targets ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a person asked the list of targets for. Empty means all; level "" leaves out the parts of a whole."""
+
+    q: str = ""
+    plan: str = ""
+    status: str = ""
+    unit: int = 0
+    due: str = ""
+    level: str = ""
+
+
+DUE = {"30": "Trong 30 ngày tới", "90": "Trong 90 ngày tới", "passed": "Đã qua hạn", "open": "Chưa đến hạn"}
+LEVELS = {"": "Chỉ tiêu chung", "part": "Phần giao xuống đơn vị", "all": "Tất cả"}
+SORTS = ("name", "plan", "due", "status", "reached")
+
+
+def order_targets(targets: QuerySet[Target]) -> QuerySet[Target]:
+    return targets.order_by("plan_id", "order", "pk")
+
+
+def select(person: Person, filters: Filters, sort: str, today: date) -> list[Target]:
+    """Return the targets that the person may read and asked for, in order, undressed."""
+    targets = visible_targets(person).select_related("standing", "plan")
+    if filters.plan:
+        targets = targets.filter(plan__key=filters.plan)
+    if filters.status == Status.NO_DATA:
+        targets = targets.filter(Q(standing__status=Status.NO_DATA) | Q(standing__isnull=True))
+    elif filters.status:
+        targets = targets.filter(standing__status=filters.status)
+    if filters.unit:
+        targets = targets.filter(units__organisation_id=filters.unit).distinct()
+    if filters.due == "passed":
+        targets = targets.filter(due_on__lt=today)
+    elif filters.due == "open":
+        targets = targets.filter(due_on__gte=today)
+    elif filters.due:
+        targets = targets.filter(due_on__gte=today, due_on__lte=today + timedelta(days=int(filters.due)))
+    if filters.level == "part":
+        targets = targets.filter(parent__isnull=False)
+    elif not filters.level:
+        targets = targets.filter(parent__isnull=True)
+    found = list(order_targets(targets))
+    words = folding.fold(filters.q).split()
+    if words:
+        found = [one for one in found if all(word in folding.fold(f"{one.name} {one.text}") for word in words)]
+    return _in_order(found, sort)
+
+
+def _in_order(targets: list[Target], sort: str) -> list[Target]:
+    name = sort.removeprefix("-")
+    keys: dict[str, Any] = {
+        "name": lambda one: folding.sort_key(one.name),
+        "plan": lambda one: folding.sort_key(one.plan.short_name),
+        "due": lambda one: one.due_on or date.max,
+        "status": lambda one: _SEVERITY[status_of(one)],
+        "reached": lambda one: -_share(one),
+    }
+    return sorted(targets, key=keys[name], reverse=sort.startswith("-")) if name in keys else targets
+
+
+def _share(target: Target) -> float:
+    stood = getattr(target, "standing", None)
+    if stood is None or stood.reached is None or not target.amount:
+        return -1.0
+    return float(stood.reached / target.amount)
+
+
+def status_of(target: Target) -> str:
+    stood = getattr(target, "standing", None)
+    return stood.status if stood is not None else Status.NO_DATA
+
+
+def dress(person: Person, targets: Iterable[Target] | QuerySet[Target]) -> list[Any]:
+    """Return the targets as pages show them: with standing, words, leads. Four queries, however many they are."""
+    ids = [target.pk for target in targets]
+    found: dict[int, Any] = {
+        row.pk: row
+        for row in Target.objects.filter(pk__in=ids)
+        .select_related("plan", "subject", "metric", "standing", "standing__value__metric")
+        .annotate(parts_count=Count("parts"))
+    }
+    seen = readable_subject_ids(person, {row.subject_id for row in found.values()})
+    leads: dict[int, list[str]] = defaultdict(list)
+    for target_id, name, printed in (
+        TargetUnit.objects.filter(target_id__in=ids, role=TargetUnit.Role.LEAD)
+        .order_by("id")
+        .values_list("target_id", "organisation__subject__name", "name_as_printed")
+    ):
+        leads[target_id].append(name or printed)
+    for row in found.values():
+        row.shows_figures = row.subject_id in seen
+        row.lead_names = leads[row.pk]
+        row.promised = promised(row)
+        row.status = status_of(row)
+        row.tone, row.icon, row.status_label = TONES[row.status], ICONS[row.status], str(Status(row.status).label)
+        row.reached_text = said(row.standing.reached, row) if row.shows_figures and hasattr(row, "standing") else ""
+        row.forecast_text = said(row.standing.forecast, row) if row.shows_figures and hasattr(row, "standing") else ""
+    return [found[pk] for pk in ids]
+
+
+def promised(target: Target) -> str:
+    """Return what is promised, in words: «ít nhất 3 công trình»."""
+    return standing.words(
+        plan_standings.promise_of(target), plan_standings.unit_label(target), target.comparator_as_printed
+    )
+
+
+def said(amount: Decimal | None, target: Target) -> str:
+    """Return a figure of the target in words, empty if there is none."""
+    if amount is None:
+        return ""
+    return standing.say(amount, plan_standings.promise_of(target), plan_standings.unit_label(target))
+
+
+def readable_subject_ids(person: Person, ids: Iterable[int]) -> set[int]:
+    """Return which of the subjects the person may read figures of (those of provinces are published)."""
+    if access.sees_everything(person):
+        return set(ids)
+    published = Q(kind=Subject.Kind.COUNTRY) | Q(unit__level=AdministrativeUnit.Level.PROVINCE)
+    seen = Subject.objects.filter(published | Q(pk__in=access.visible_subject_ids(person)), pk__in=list(ids))
+    return set(seen.values_list("pk", flat=True))
+
+
+def list_unit_choices(person: Person) -> list[tuple[int, str]]:
+    """Return the organisations that lead or help with a target that the person may read."""
+    rows = Organisation.objects.filter(
+        pk__in=TargetUnit.objects.filter(target__in=visible_targets(person)).values("organisation_id")
+    ).values_list("pk", "subject__name")
+    return sorted(rows, key=lambda row: folding.sort_key(row[1]))
+
+
+def count_statuses(targets: Iterable[Target]) -> list[tuple[str, str, str, int]]:
+    counts = Counter(status_of(target) for target in targets)
+    return [(str(Status(code).label), TONES[code], code, counts[code]) for code in STATUSES if counts[code]]
+
+
+# --- one target ---------------------------------------------------------------------------------------------------
+
+
+def get_target(plan_key: str, key: str, person: Person) -> Target:
+    """Return the target. Raises Target.DoesNotExist, also where the person may not read it."""
+    return (
+        visible_targets(person)
+        .select_related(
+            "plan__document", "plan__territory", "subject", "metric", "passage__document", "parent__plan",
+            "accountable",
+            "standing__value__metric", "standing__value__subject", "standing__value__band", "standing__value__fact",
+        )
+        .get(plan__key=plan_key, key=key)
+    )  # fmt: skip
+
+
+@dataclass
+class TargetPage:
+    """What the page of a target shows."""
+
+    target: Target
+    question: standing.Question
+    shows_figures: bool
+    units: list[TargetUnit]
+    parts: list[Any] = field(default_factory=list)
+    finding: PartsFinding | None = None
+    finding_text: str = ""
+    proposals: list[Proposal] = field(default_factory=list)
+    changes: list[TargetChange] = field(default_factory=list)
+    judgements: list[Any] = field(default_factory=list)
+    former: list[StandingChange] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    points: list["Point"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One line of a target's course: what was reached, what the path asked for, what is expected."""
+
+    label: str
+    day: date
+    reached: Decimal | None = None
+    asked: Decimal | None = None
+    expected: Decimal | None = None
+    low: Decimal | None = None
+    high: Decimal | None = None
+
+
+def get_target_page(target: Target, person: Person, today: date) -> TargetPage:
+    case = plan_standings.read_cases([target.pk], today)[0]
+    shows = bool(readable_subject_ids(person, [target.subject_id]))
+    page = TargetPage(
+        target=target, question=case.question, shows_figures=shows,
+        units=list(target.units.select_related("organisation__subject").order_by("-role", "id")),
+        proposals=list(target.proposals.select_related("organisation__subject", "made_by", "decided_by")),
+        changes=list(target.changes.select_related("amendment", "made_by")),
+        judgements=list(target.judgements.select_related("judged_by")),
+        former=list(target.standing_changes.all()[:12]) if shows else [],
+        tasks=list(Task.objects.filter(readable(person), target=target).order_by("order", "pk")[:20]),
+    )  # fmt: skip
+    parts = order_targets(visible_targets(person).filter(parent=target))
+    page.parts = dress(person, parts)
+    page.finding, page.finding_text = check_parts_of(target)
+    if shows:
+        page.points = course(case, getattr(target, "standing", None))
+    return page
+
+
+def check_parts_of(target: Target) -> tuple[PartsFinding | None, str]:
+    """Return how all parts of the target agree with it (whoever may read them), and the same in words."""
+    if target.parts_check == Target.PartsCheck.NONE:
+        return None, ""
+    parts = list(target.parts.filter(is_active=True).values_list("pk", "amount", "name"))
+    promise = plan_standings.promise_of(target)
+    try:
+        finding = check_parts(target.parts_check, promise, [(pk, amount) for pk, amount, _ in parts])  # type: ignore[arg-type]
+    except NotComparable:
+        return None, ""
+    unit = plan_standings.unit_label(target)
+    if target.parts_check == Target.PartsCheck.EACH:
+        weaker = [name for pk, _, name in parts if pk in finding.weaker]
+        if weaker:
+            return finding, f"Có phần đặt mức thấp hơn chỉ tiêu chung: {'; '.join(weaker)}."
+        return finding, f"{len(parts)} phần đều đặt mức ít nhất như chỉ tiêu chung."
+    total = standing.say(finding.sum_of_parts or Decimal(0), promise, unit)
+    whole = standing.say(target.amount or Decimal(0), promise, unit)
+    if finding.difference:
+        more = "nhiều hơn" if finding.difference > 0 else "ít hơn"
+        gap = standing.say(abs(finding.difference), promise, unit)
+        return finding, f"{len(parts)} phần cộng lại {total}, {more} chỉ tiêu chung ({whole}) {gap}."
+    return finding, f"{len(parts)} phần cộng lại {total}, khớp với chỉ tiêu chung."
+
+
+def course(case: plan_standings.Case, stood: Any) -> list[Point]:
+    """Return the course of the target by period: months where the figures are monthly, else their own periods."""
+    question = case.question
+    kind = case.figures[-1].kind if case.figures else case.target.period_kind
+    asked = standing.whole_path(question)
+    history = dict(question.history)
+    days = set(history) | {day for day, _ in question.path}
+    start, due = question.starts_on, question.due_on
+    if start is not None and due is not None and kind in "MQ" and (due - start).days < 800:
+        period = Period.containing(start, kind)  # type: ignore[arg-type]
+        while period.start_date <= due:
+            days.add(min(period.end_date - timedelta(days=1), due))
+            period = period.next
+    elif due is not None:
+        days.add(due)
+    known = max(history, default=None)
+    points = []
+    for day in sorted(days):
+        expected = low = high = None
+        if stood is not None and stood.forecast is not None and known is not None and due is not None and day >= known:
+            share = Decimal((day - known).days) / max(1, (due - known).days)
+            expected, low, high = (
+                None if end is None else history[known] + (end - history[known]) * share
+                for end in (stood.forecast, stood.forecast_low, stood.forecast_high)
+            )
+        points.append(
+            Point(
+                _label(day, kind), day, history.get(day), standing.expected_at(day, asked) if asked else None, expected,
+                low, high,
+            )
+        )  # fmt: skip
+    return points[-60:]
+
+
+def _label(day: date, kind: str) -> str:
+    try:
+        period = Period.containing(day, kind)  # type: ignore[arg-type]
+    except ValueError:
+        return format_date(day)
+    return period.label_vi
+
+
+def chart_of(page: TargetPage) -> dict[str, Any] | None:
+    """Return the course as a chart (core/charts.js); None with fewer than two points that are known."""
+    points = page.points
+    if sum(point.reached is not None for point in points) < 1 or len(points) < 2:
+        return None
+    promise = page.question.promise
+    decimals = promise.decimals if page.question.unit != "%" else max(1, promise.decimals)
+
+    def values(name: str) -> list[float | None]:
+        return [None if (one := getattr(point, name)) is None else round(float(one), 2) for point in points]
+
+    series: list[dict[str, Any]] = [{"name": "Đã đạt", "values": values("reached")}]
+    for name, title in (
+        ("asked", "Theo tiến độ"),
+        ("expected", "Dự báo"),
+        ("low", "Thấp (80 %)"),
+        ("high", "Cao (80 %)"),
+    ):
+        if any(getattr(point, name) is not None for point in points):
+            series.append({"name": title, "values": values(name), "dashed": True})
+    lines = [] if promise.amount is None else [{"value": float(promise.amount), "label": "Phải đạt"}]
+    if promise.upper is not None:
+        lines.append({"value": float(promise.upper), "label": "Đến"})
+    return {
+        "type": "line", "unit": page.question.unit, "decimals": decimals, "category_title": "Kỳ",
+        "categories": [point.label for point in points], "series": series, "lines": lines,
+    }  # fmt: skip
+
+
+def promised_before(change: TargetChange) -> str:
+    """Return what was promised before a change, in words."""
+    before = change.before
+    old = Target(
+        comparator=before["comparator"], amount=Decimal(before["amount"]) if before["amount"] else None,
+        upper=Decimal(before["upper"]) if before["upper"] else None, decimals=before["decimals"], unit=before["unit"],
+        comparator_as_printed=before["comparator_as_printed"],
+    )  # fmt: skip
+    words = promised(old)
+    return f"{words}, hạn {format_date(date.fromisoformat(before['due_on']))}" if before["due_on"] else words
+
+
+def may_manage(person: Person, plan: Plan) -> bool:
+    """Return whether the person may change the plan: who manages its territory, or the organisation that issued it."""
+    return access.may(person, "manage", plan.territory_id) or is_of(person, "manage", plan.issuer_id)
+
+
+def may_judge(person: Person, plan: Plan) -> bool:
+    return may_manage(person, plan) or is_of(person, "approve", plan.issuer_id)
+
+
+def list_proposing_units(person: Person, target: Target) -> list[Organisation]:
+    """Return the lead units of the target for which the person may propose."""
+    leads = Organisation.objects.filter(
+        pk__in=target.units.filter(role=TargetUnit.Role.LEAD, organisation__isnull=False).values("organisation_id")
+    ).select_related("subject")
+    return [one for one in leads if is_of(person, "enter", one.pk)]
+
+
+# --- proposals ----------------------------------------------------------------------------------------------------
+
+
+def list_owed(person: Person) -> QuerySet[Target]:
+    """Return the targets at risk or missed that a unit of the person leads and has proposed nothing for."""
+    acting = access.visible_subject_ids(person, "enter")
+    leads = TargetUnit.objects.filter(role=TargetUnit.Role.LEAD, organisation_id__in=acting).values("target_id")
+    answered = Proposal.objects.filter(state__in=[Proposal.State.SUBMITTED, Proposal.State.APPROVED]).values(
+        "target_id"
+    )
+    return Target.objects.filter(pk__in=leads, is_active=True, standing__status__in=LATE).exclude(pk__in=answered)
+
+
+def list_waiting(person: Person) -> QuerySet[Proposal]:
+    """Return the proposals that wait for a decision which the person may take."""
+    return Proposal.objects.filter(
+        state=Proposal.State.SUBMITTED, organisation_id__in=access.visible_subject_ids(person, "approve")
+    ).select_related("target__plan", "organisation__subject")
+
+
+# --- growth by station --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Growth:
+    """A work's households: designed, connected at the end of last year, planned, added since; what room is left."""
+
+    key: str
+    name: str
+    operator: str
+    depth: int
+    design: int | None
+    connected: int | None
+    planned: int | None
+    now: int | None = None
+    as_of: Period | None = None
+    is_simulated: bool = False
+    value: Value | None = None
+    rank: int | None = None
+
+    @property
+    def asked(self) -> int | None:
+        return None if self.planned is None or self.connected is None else self.planned - self.connected
+
+    @property
+    def added(self) -> int | None:
+        return None if self.now is None or self.connected is None else self.now - self.connected
+
+    @property
+    def left(self) -> int | None:
+        return None if self.asked is None or self.added is None else max(0, self.asked - self.added)
+
+    @property
+    def spare(self) -> int | None:
+        """Households that may still join within the design; negative: already above it."""
+        known = self.now if self.now is not None else self.connected
+        return None if self.design is None or known is None else self.design - known
+
+    @property
+    def above(self) -> int:
+        """How many households the plan puts above the design."""
+        return max(0, self.planned - self.design) if self.planned is not None and self.design is not None else 0
+
+    @property
+    def done_pct(self) -> Decimal | None:
+        return Decimal(self.added * 100) / self.asked if self.asked and self.added is not None else None
+
+
+GROWTH_SORTS = ("name", "design", "connected", "planned", "asked", "added", "left", "spare", "above", "rank")
+
+
+@dataclass(frozen=True)
+class GrowthTable:
+    rows: list[Growth]
+    totals: dict[str, int | None]
+    year: int
+    as_of: Period | None
+    is_simulated: bool
+    shown: list[Growth] = field(default_factory=list)
+
+
+def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> GrowthTable:
+    """Return the works whose households are planned for, with what was added. «Cheapest» is known by room alone.
+
+    The cost of a connection is not in the system: works are ranked by the room left in their design, which needs no
+    new plant. Works above their design have no rank.
+    """
+    selection = work_queries.select(person, work_queries.Filters(q=q[:100]), today=today)
+    year = selection.plan_year
+    works = [row for row in selection.rows if row.planned is not None or row.design is not None]
+    newest: dict[int, Value] = {}
+    for value in (
+        Value.objects.filter(
+            metric__key="works.households_connected", subject_id__in=[row.pk for row in works], period_kind="M",
+            scenario=Scenario.ACTUAL, period_start__year=year, number__isnull=False,
+        )
+        .select_related("metric")
+        .order_by("period_start")
+    ):  # fmt: skip
+        newest[value.subject_id] = value
+    rows = []
+    for work in works:
+        value = newest.get(work.pk)  # type: ignore[assignment]
+        row = Growth(
+            work.key, work.name, work.team or work.operator, work.depth, work.design, work.connected, work.planned
+        )
+        if value is not None:
+            row.now, row.value = value.number, value
+            row.as_of = Period("M", value.period_start)
+            row.is_simulated = value.state == State.SIMULATED
+        rows.append(row)
+    roomy = sorted((row for row in rows if row.spare is not None and row.spare > 0), key=lambda row: -(row.spare or 0))
+    for number, row in enumerate(roomy, start=1):
+        row.rank = number
+    name = sort.removeprefix("-")
+    shown = rows
+    if name in GROWTH_SORTS:
+        known = [row for row in rows if name == "name" or getattr(row, name) is not None]
+        unknown = [row for row in rows if row not in known]
+        key: Any = (lambda row: folding.sort_key(row.name)) if name == "name" else (lambda row: getattr(row, name))
+        shown = [*sorted(known, key=key, reverse=sort.startswith("-")), *unknown]
+    roots = [row for row in rows if row.depth == 0]
+    fields = ("design", "connected", "planned", "asked", "now", "added", "left", "above")
+    totals = {
+        one: _sum(getattr(row, one) for row in roots) for one in fields
+    }  # fmt: skip
+    totals["spare"] = _sum(max(0, row.spare) if row.spare is not None else None for row in roots)
+    return GrowthTable(
+        rows, totals, year, max((row.as_of for row in rows if row.as_of), default=None),
+        any(row.is_simulated for row in rows), shown,
+    )  # fmt: skip
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+# --- scorecard ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Score:
+    """What a unit or a person did of its targets and tasks by the end of a period."""
+
+    name: str
+    key: str = ""
+    targets: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)  # done, open, overdue
+
+    @property
+    def targets_total(self) -> int:
+        return sum(self.targets.values())
+
+    @property
+    def tasks_total(self) -> int:
+        return self.tasks["done"] + self.tasks["open"] + self.tasks["overdue"]
+
+    @property
+    def good(self) -> int:
+        return self.targets["MET"] + self.targets["ON_TRACK"]
+
+    @property
+    def late(self) -> int:
+        return self.targets["AT_RISK"] + self.targets["MISSED"]
+
+    @property
+    def unknown(self) -> int:
+        return self.targets["NO_DATA"] + self.targets["EXPIRED"]
+
+    @property
+    def targets_pct(self) -> Decimal | None:
+        known = self.good + self.late
+        return Decimal(100 * self.good) / known if known else None
+
+    @property
+    def tasks_pct(self) -> Decimal | None:
+        return Decimal(100 * self.tasks["done"]) / self.tasks_total if self.tasks_total else None
+
+
+def scorecard(person: Person, period: Period, today: date, *, plan: str = "") -> tuple[list[Score], list[Score]]:
+    """Return the scores of units and of people by the end of the period (or today, while it runs).
+
+    A target stands as it stood on that day. A task counts if it falls due in the period, or has no day and is not
+    cancelled; it is overdue if its day had come and it was not done. Six queries.
+    """
+    last = min(period.end_date - timedelta(days=1), today)
+    targets = visible_targets(person).filter(
+        Q(due_on__isnull=True) | Q(due_on__gte=period.start_date), Q(plan__valid_from__isnull=True) | Q(
+            plan__valid_from__lt=period.end_date))  # fmt: skip
+    tasks = Task.objects.filter(readable(person)).exclude(state=Task.State.CANCELLED)
+    tasks = tasks.filter(Q(due_on__isnull=True) | Q(due_on__gte=period.start_date, due_on__lt=period.end_date))
+    if plan:
+        targets, tasks = targets.filter(plan__key=plan), tasks.filter(plan__key=plan)
+    status: dict[int, str] = dict(targets.values_list("pk", "standing__status"))
+    if last < today:
+        then: dict[int, str] = {}
+        for target_id, code in (
+            StandingChange.objects.filter(target_id__in=list(status), on_date__lte=last)
+            .order_by("on_date", "id")
+            .values_list("target_id", "status")
+        ):
+            then[target_id] = code
+        status = {pk: then.get(pk, Status.NO_DATA) for pk in status}
+    units: dict[int, Score] = {}
+    people: dict[int, Score] = {}
+    for target_id, pk, name, key in TargetUnit.objects.filter(
+        target_id__in=list(status), role=TargetUnit.Role.LEAD, organisation__isnull=False
+    ).values_list("target_id", "organisation_id", "organisation__subject__name", "organisation__subject__key"):
+        units.setdefault(pk, Score(name, key)).targets[status[target_id] or Status.NO_DATA] += 1
+    for target_id, pk, name in targets.filter(accountable__isnull=False).values_list(
+        "pk", "accountable_id", "accountable__full_name"
+    ):
+        people.setdefault(pk, Score(name)).targets[status[target_id] or Status.NO_DATA] += 1
+    state = {
+        pk: "done"
+        if code == Task.State.DONE
+        else "overdue"
+        if due is not None and due < today and due <= last
+        else "open"
+        for pk, code, due in tasks.values_list("pk", "state", "due_on")
+    }
+    for task_id, pk, name, key in TaskUnit.objects.filter(
+        task_id__in=list(state), role=TaskUnit.Role.LEAD, organisation__isnull=False
+    ).values_list("task_id", "organisation_id", "organisation__subject__name", "organisation__subject__key"):
+        units.setdefault(pk, Score(name, key)).tasks[state[task_id]] += 1
+    for task_id, pk, name in tasks.filter(accountable__isnull=False).values_list(
+        "pk", "accountable_id", "accountable__full_name"
+    ):
+        people.setdefault(pk, Score(name)).tasks[state[task_id]] += 1
+    by_need = lambda score: (-score.late - score.tasks["overdue"], folding.sort_key(score.name))  # noqa: E731
+    return sorted(units.values(), key=by_need), sorted(people.values(), key=by_need)
