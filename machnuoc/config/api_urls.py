@@ -15,6 +15,7 @@ from machnuoc.places.api import router as places_router
 from machnuoc.places.operations import PlacesError
 from machnuoc.planning.duty_api import router as duties_router
 from machnuoc.planning.errors import PlanningError
+from machnuoc.planning.programme_api import router as programmes_router
 from machnuoc.planning.task_api import router as tasks_router
 from machnuoc.works.api import router as works_router
 
@@ -45,6 +46,7 @@ api.add_router("", works_router)
 api.add_router("", indicators_router)
 api.add_router("", tasks_router)
 api.add_router("", duties_router)
+api.add_router("", programmes_router)
 
 
 def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:

@@ -17,7 +17,7 @@ from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLin
 from machnuoc.places import load_units
 from machnuoc.places import operations as places
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
-from machnuoc.planning import programme_operations
+from machnuoc.planning import programme_operations, rural_indicators
 from machnuoc.works import operations as works
 from machnuoc.works.models import Capacity, Work
 
@@ -60,6 +60,7 @@ def load_base(now: datetime) -> None:
     load_units.load_units()
     catalogue.load_catalogue(now)
     programme_operations.load_criteria_sets(now)
+    rural_indicators.put_entry_form()
 
 
 def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
@@ -83,8 +84,8 @@ def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
         _load_stated_values(passages, now)
         _load_forms(passages, organisations)
         indicators.recompute_dirty(now)
-        accounts = _load_accounts(organisations)
         planning.load(now, simulate=simulate)
+        accounts = _load_accounts(organisations)
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 
@@ -346,9 +347,20 @@ def _form(
     form.organisations.set(organisations)
 
 
+def _territory_of(organisation: Organisation) -> Subject:
+    """Return the commune that the people's committee governs."""
+    return organisation.territory.subject if organisation.territory else organisation.subject
+
+
 def _load_accounts(organisations: dict[str, Organisation]) -> tuple[Account, ...]:
-    units = {subject.key: subject for subject in Subject.objects.filter(key__in=["vn", "vn.cao-bang", "vn.quang-ngai"])}
-    commune = organisations["org.cb.ubnd-xa-phuc-hoa"].territory
+    units = {
+        subject.key: subject
+        for subject in Subject.objects.filter(key__in=["vn", "vn.cao-bang", "vn.quang-ngai", "vn.khanh-hoa"])
+    }
+    cam_tan = Organisation.objects.select_related("subject", "territory__subject").get(
+        subject__key="org.ct.ubnd-xa-cam-tan"
+    )
+    communes = {"cb.phuchoa": organisations["org.cb.ubnd-xa-phuc-hoa"], "ct.camtan": cam_tan}
     centre = organisations["org.qn.trung-tam"].subject
     rows: list[tuple[str, str, str, Subject, str]] = [
         ("quantri", "Quản trị hệ thống", Grant.Role.ADMIN, units["vn"], "ALL"),
@@ -363,7 +375,9 @@ def _load_accounts(organisations: dict[str, Organisation]) -> tuple[Account, ...
          organisations["org.cb.cap-nuoc-cao-bang"].subject, "URBAN"),
         ("cb.baolac", "Công ty Cấp thoát nước Bảo Lạc", Grant.Role.STATION,
          organisations["org.cb.bao-lac"].subject, "URBAN"),
-        ("cb.phuchoa", "Cán bộ xã Phục Hòa", Grant.Role.COMMUNE, commune.subject if commune else centre, "ALL"),
+        ("cb.phuchoa", "Cán bộ xã Phục Hòa", Grant.Role.COMMUNE, _territory_of(communes["cb.phuchoa"]), "ALL"),
+        ("ct.camtan", "Cán bộ xã Cẩm Tân", Grant.Role.COMMUNE, _territory_of(communes["ct.camtan"]), "ALL"),
+        ("kh.nongnghiep", "Sở Nông nghiệp và Môi trường Khánh Hòa", Grant.Role.AGENCY, units["vn.khanh-hoa"], "RURAL"),
         ("doitac", "Đối tác kết nối dữ liệu", Grant.Role.PARTNER, units["vn.quang-ngai"], "ALL"),
     ]  # fmt: skip
     accounts = []
@@ -376,7 +390,7 @@ def _load_accounts(organisations: dict[str, Organisation]) -> tuple[Account, ...
         places.give_grant(person=person, role=role, scope=scope, field=field, valid_from=date(2026, 1, 1), by=None)
         if role == Grant.Role.COMMUNE:
             places.give_grant(
-                person=person, role=role, scope=organisations["org.cb.ubnd-xa-phuc-hoa"].subject, field=field,
+                person=person, role=role, scope=communes[username].subject, field=field,
                 valid_from=date(2026, 1, 1), by=None,
             )  # fmt: skip
         accounts.append(Account(username, Grant.Role(role).label, title))

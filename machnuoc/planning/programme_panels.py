@@ -1,1 +1,58 @@
 """What programmes add to pages that are not theirs."""
+
+from django.urls import reverse
+from django.utils import timezone
+
+from machnuoc.core.models import Person
+from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.places.models import Subject
+from machnuoc.planning import programme_places
+from machnuoc.planning import programme_queries as queries
+
+
+def navigation(person: Person) -> list[NavigationItem]:
+    if not queries.list_programmes(person).exists():
+        return []
+    return [NavigationItem("Nông thôn mới", reverse("planning:programme_list"), "checklist", 43, group="Kế hoạch")]
+
+
+def overview(person: Person) -> list[Panel]:
+    """Show who manages or appraises where a programme stands."""
+    rows = []
+    for programme in queries.list_programmes(person)[:3]:
+        if queries.visible_units(person, programme) is None:
+            rows.append((programme, queries.sum_tiers(programme)))
+    if not rows:
+        return []
+    return [Panel("Nông thôn mới", "planning/programme/panels/tiers.html", {"rows": rows}, order=60)]
+
+
+def for_subject(person: Person, subject: Subject) -> list[Panel]:
+    """Show on the page of a place where it stands, or where the former communes that it took in stand."""
+    if subject.kind == Subject.Kind.ORGANISATION:
+        return _for_agency(person, subject)
+    found = []
+    for programme in queries.list_programmes_of(person, subject):
+        visible = queries.visible_units(person, programme)
+        own = programme_places.list_within([subject.pk]) if subject.valid_to is None else {subject.pk}
+        units = own if visible is None else own & visible
+        rows = queries.list_places_of(programme, units)
+        if rows:
+            context = {"programme": programme, "rows": rows}
+            found.append(Panel(programme.plan.short_name, "planning/programme/panels/place.html", context, order=45))
+    return found
+
+
+def _for_agency(person: Person, subject: Subject) -> list[Panel]:
+    today = timezone.localdate()
+    found = []
+    for programme in queries.list_programmes(person).filter(responsibilities__organisation_id=subject.pk).distinct():
+        years = queries.list_years(programme)
+        if not years:
+            continue
+        units = queries.visible_units(person, programme)
+        lines = [line for line in queries.list_agencies(programme, units, years[0], today)
+                 if line.organisation and line.organisation.pk == subject.pk]  # fmt: skip
+        context = {"programme": programme, "lines": lines, "year": years[0]}
+        found.append(Panel("Phải thẩm định", "planning/programme/panels/agency.html", context, order=45))
+    return found

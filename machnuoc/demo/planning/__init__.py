@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import documents, duties, khanh_hoa, plans, programme, targets, tasks
+from machnuoc.demo.planning import documents, duties, khanh_hoa, plans, programme, projects, rural, targets, tasks
 
 # In the order of loading: what stands later may refer to what stands before.
 LOADERS: tuple[Callable[[datetime], None], ...] = (
@@ -11,12 +11,15 @@ LOADERS: tuple[Callable[[datetime], None], ...] = (
     plans.load_plans,
     targets.load_targets,
     khanh_hoa.load_khanh_hoa_targets,
+    khanh_hoa.load_khanh_hoa_funds,
     programme.load_programme,
+    rural.load_rural_form,
+    projects.load_projects,
     duties.load_duties,  # last: they name the organisations of all plans
     tasks.load_tasks,  # names the organisations of all plans
 )
 # Histories that no document gives, to have something to follow; every figure of them says «mô phỏng».
-SIMULATORS: tuple[Callable[[datetime], None], ...] = (targets.simulate_connections,)
+SIMULATORS: tuple[Callable[[datetime], None], ...] = (targets.simulate_connections, projects.simulate_money)
 
 
 def load(now: datetime, *, simulate: bool = True) -> None:
