@@ -418,9 +418,13 @@ class Comparison:
         return not self.changes
 
 
-def compare_with_today(snapshot: Snapshot, content: Content | None = None) -> Comparison:
+def compare_with_today(snapshot: Snapshot) -> Comparison:
     """Return which figures of a snapshot are others today, each with the facts, formulas or bands that made it so."""
-    content = content or read(snapshot)
+    return compare(read(snapshot))
+
+
+def compare(content: Content) -> Comparison:
+    """Return what `compare_with_today` does, for content that was read already."""
     then = content["nodes"]
     wanted = {figure["node"] for figure in content["figures"] if figure["node"] is not None}
     values = _values_of(wanted)
