@@ -77,9 +77,7 @@ class TaskFilter(forms.Form):
     plan = forms.ChoiceField(label="Kế hoạch", required=False)
     unit = forms.ChoiceField(label="Đơn vị", required=False)
     state = forms.ChoiceField(label="Tình trạng", required=False, choices=[("", "Mọi tình trạng"), *Task.State.choices])
-    timing = forms.ChoiceField(
-        label="Thời gian", required=False, choices=[("", "Mọi loại thời gian"), *Task.Timing.choices]
-    )
+    timing = forms.ChoiceField(label="Thời gian", required=False, choices=[("", "Mọi loại"), *Task.Timing.choices])
     due = forms.ChoiceField(label="Hạn", required=False, choices=[("", "Mọi hạn"), *task_queries.DUE.items()])
     mine = forms.BooleanField(label="Của đơn vị tôi", required=False)
 

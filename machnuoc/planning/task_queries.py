@@ -30,6 +30,7 @@ DUE = {
     "undated": "Không ghi hạn",
 }  # fmt: skip
 _CARDS_A_COLUMN = 30
+_HEADS = {str(Task.State.NOT_STARTED): "Chưa thực hiện, chưa báo cáo"}  # silence does not say that nothing was done
 _MOVES: dict[str, list[tuple[str, str, str]]] = {
     Task.State.NOT_STARTED: [(Task.State.DOING, "Bắt đầu", "player-play")],
     Task.State.DOING: [(Task.State.DONE, "Xong", "check"), (Task.State.PAUSED, "Tạm dừng", "player-stop")],
@@ -272,7 +273,7 @@ def board(tasks: QuerySet[Task], person: Person, *, today: date) -> list[Column]
         by_state[row.task.state].append(row)
     order = [Task.State.NOT_STARTED, Task.State.DOING, Task.State.PAUSED, Task.State.DONE, Task.State.CANCELLED]
     return [
-        Column(state, str(state.label), by_state[state], totals.get(state, 0))
+        Column(state, _HEADS.get(state, str(state.label)), by_state[state], totals.get(state, 0))
         for state in order
         if state != Task.State.CANCELLED or totals.get(state)
     ]
@@ -289,6 +290,7 @@ class Owing:
     name: str
     key: str
     parent: str
+    ended_on: date | None  # the organisation itself is no more
     open: int
     overdue: int
     soon: int
@@ -317,7 +319,7 @@ def list_owing(visible_to: Person, filters: Filters, *, today: date) -> list[Owi
         units.order_by()
         .values_list(
             "organisation_id", "organisation__subject__name", "organisation__subject__key",
-            "organisation__parent__subject__name",
+            "organisation__parent__subject__name", "organisation__subject__valid_to",
         )
         .annotate(
             open=Count("pk", filter=~done), overdue=Count("pk", filter=~done & Q(task__due_on__lt=today)),
@@ -325,7 +327,7 @@ def list_owing(visible_to: Person, filters: Filters, *, today: date) -> list[Owi
             silent=Count("pk", filter=~done & Q(state_at__isnull=True)),
         )
     )  # fmt: skip
-    rows = [Owing(pk, name, key, parent or "", *counts) for pk, name, key, parent, *counts in found]
+    rows = [Owing(pk, name, key, parent or "", *rest) for pk, name, key, parent, *rest in found]
     return sorted(rows, key=lambda row: (-row.overdue, -row.soon, -row.open, sort_key(row.name)))
 
 

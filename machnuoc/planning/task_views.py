@@ -199,7 +199,7 @@ def _acting(person: Person, task: Task) -> list[TaskUnit]:
 
 def _facts(task: Task, page: task_queries.TaskPage) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [("Thời gian", page.row.timing_text)]
-    if task.timing_as_printed:
+    if task.timing_as_printed and task.timing_as_printed != task.get_timing_display():
         facts.append(("Loại thời gian", task.get_timing_display()))
     if task.starts_on:
         facts.append(("Bắt đầu", format_date(task.starts_on)))
