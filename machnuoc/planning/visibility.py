@@ -1,10 +1,14 @@
-"""Who may read what is owed: a plan speaks to all below its territory, though not of one another."""
+"""Who may read what is owed: a plan speaks to all below its territory, though not of one another.
 
-from django.db.models import Q
+What a plan of before the mergers asks of a commune, district or province that is no more, those may read in whose
+territory it lay: today's closure does not hold it.
+"""
+
+from django.db.models import Q, QuerySet
 
 from machnuoc.core.models import Person
 from machnuoc.places import access
-from machnuoc.places.models import Containment, Subject
+from machnuoc.places.models import AdministrativeUnit, Containment, Subject, Succession
 
 
 def readable(person: Person, path: str = "subject_id") -> Q:
@@ -14,8 +18,22 @@ def readable(person: Person, path: str = "subject_id") -> Q:
     """
     if access.sees_everything(person):
         return Q()
+    visible = access.visible_subject_ids(person)
     above = Containment.objects.filter(descendant__in=access.list_scopes(person, "view")).values("ancestor_id")
-    return Q(**{f"{path}__in": access.visible_subject_ids(person)}) | Q(**{f"{path}__in": above})
+    return Q(**{f"{path}__in": visible}) | Q(**{f"{path}__in": above}) | Q(**{f"{path}__in": _former(visible)})
+
+
+def _former(visible: QuerySet[Containment, int]) -> QuerySet[AdministrativeUnit, int]:
+    """Return the ended units that visible ones took in, with what lay in those (commune, district, province)."""
+    taken_in = Succession.objects.filter(successor_id__in=visible).values("predecessor_id")
+    return AdministrativeUnit.objects.filter(
+        Q(pk__in=taken_in)
+        | Q(parent__in=taken_in)
+        | Q(parent__parent__in=taken_in)
+        | Q(parent__in=visible)
+        | Q(parent__parent__in=visible),
+        is_in_force=False,
+    ).values_list("pk", flat=True)
 
 
 def may_read(person: Person, subject: Subject | int) -> bool:
