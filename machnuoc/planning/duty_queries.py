@@ -45,7 +45,7 @@ def report_link(instance: DutyInstance) -> tuple[str, str] | None:
 
 
 def list_readable(person: Person) -> QuerySet[Duty]:
-    return Duty.objects.filter(visibility.readable(person) | _own_units(person)).distinct()
+    return Duty.objects.filter(visibility.readable(person) | _own_units(person))
 
 
 def _own_units(person: Person) -> Q:
