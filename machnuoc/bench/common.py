@@ -130,7 +130,7 @@ def throw_away_database(kind: str) -> Iterator[dict[str, str]]:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def run_on_each(bench: str, size: str, databases: str) -> dict[str, Any]:
+def run_on_each(bench: str, size: str, databases: str, *options: str) -> dict[str, Any]:
     """Run the benchmark in a process of its own on each database and merge the reports.
 
     Django knows one database from start to end, so each needs its own process. databases: sqlite, postgresql or both.
@@ -140,7 +140,7 @@ def run_on_each(bench: str, size: str, databases: str) -> dict[str, Any]:
     for kind in DATABASES if databases == "both" else (databases,):
         try:
             with throw_away_database(kind) as environment:
-                found = run_child(bench, size, environment)
+                found = run_child(bench, size, environment, *options)
         except cluster.NoPostgresql as reason:
             found = report(bench, {}, [Result(f"{kind}_missing", None, "", note=str(reason))])
         if not merged:

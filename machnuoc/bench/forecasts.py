@@ -122,13 +122,14 @@ def yearly_burst(draw: np.random.Generator, months: int) -> Numbers:
     """Money paid out since the start: little early in a year, most of it at the end. Never used for choosing."""
     month = np.arange(months)
     share = np.exp(draw.uniform(0.5, 2) * (((month + draw.integers(12)) % 12) / 11))
-    return np.round(np.cumsum(draw.uniform(50, 900) * share * draw.gamma(6, 1 / 6, months)))
+    paid: Numbers = np.cumsum(draw.uniform(50, 900) * share * draw.gamma(6, 1 / 6, months))
+    return paid.round()
 
 
 def _persistent(draw: np.random.Generator, months: int, memory: float, spread: float) -> Numbers:
     """Return deviations from 0 that fade by that memory from month to month, with that spread in the long run."""
-    pushes = draw.normal(0, spread * math.sqrt(1 - memory**2), months + 24)
-    found = np.zeros(months + 24)
+    pushes: Numbers = draw.normal(0, spread * math.sqrt(1 - memory**2), months + 24)
+    found: Numbers = np.zeros(months + 24)
     for step in range(1, months + 24):
         found[step] = memory * found[step - 1] + pushes[step]
     return found[24:]

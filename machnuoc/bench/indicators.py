@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="both",
         help="cơ sở dữ liệu để đo (mặc định: both, đo cả hai)",
     )
+    parser.add_argument("--plans", action="store_true", help="đo trạng thái và dự báo của chỉ tiêu kế hoạch")
     # In this process, on the database of its environment: what the command starts for each database.
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
@@ -51,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Return the report. --size: small, full (all communes × 20 indicators × 12 months) or communes=300,months=12."""
+    if args.plans:
+        from machnuoc.bench import plans
+
+        return plans.run(args)
     if not args.here:
         return common.run_on_each("indicators", args.size, args.database)
     size = common.read_size(args.size, SIZES)
