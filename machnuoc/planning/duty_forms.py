@@ -150,9 +150,8 @@ class DutyForm(forms.Form):
         choices=[("", "–"), *((value, label) for value, label in PeriodKind.choices if value in "MQHY")],
     )  # fmt: skip
     units = forms.TypedMultipleChoiceField(
-        label="Đơn vị phải báo cáo", coerce=int, required=False, widget=forms.SelectMultiple({"size": "8"}),
-        help_text="Giữ Ctrl để chọn nhiều đơn vị.",
-    )  # fmt: skip
+        label="Đơn vị phải báo cáo", coerce=int, required=False, widget=forms.CheckboxSelectMultiple
+    )
     from_as_printed = forms.CharField(label="Đơn vị báo cáo như in", max_length=300, required=False)
     to_organisation = forms.TypedChoiceField(label="Gửi đến", required=False, coerce=int, empty_value=None)
     to_as_printed = forms.CharField(label="Gửi đến như in", max_length=300, required=False)
