@@ -748,6 +748,7 @@ _PART_NAMES = {
     Subject.Kind.URBAN_AREA: "khu vực đô thị",
     Subject.Kind.ORGANISATION: "tổ chức",
     Subject.Kind.VILLAGE: "thôn",
+    Subject.Kind.PROJECT: "dự án",
     Subject.Kind.COUNTRY: "nước",
 }
 
