@@ -9,11 +9,13 @@ from machnuoc.core.models import AuditEntry, Passage
 from machnuoc.core.periods import Period
 from machnuoc.demo.planning import read_khanh_hoa as read
 from machnuoc.places.models import Organisation, Subject
-from machnuoc.planning import plan_operations
+from machnuoc.planning import plan_operations, project_operations
 from machnuoc.planning.models import Plan, Target
 
 _TARGETS = "demo.khanh_hoa.targets"
+_FUNDS = "demo.khanh_hoa.funds"
 audit.describe(_TARGETS, "nạp {count} chỉ tiêu của kế hoạch {target}")
+audit.describe(_FUNDS, "nạp {count} khoản vốn của kế hoạch {target}")
 
 
 @transaction.atomic
@@ -44,6 +46,23 @@ def load_khanh_hoa_targets(now: datetime) -> None:
         )  # fmt: skip
     if not AuditEntry.objects.filter(action=_TARGETS).exists():
         audit.record(_TARGETS, actor=None, target=plan, count=len(rows))
+
+
+@transaction.atomic
+def load_khanh_hoa_funds(now: datetime) -> None:
+    """Put the sums of section V. Idempotent."""
+    del now
+    plan = Plan.objects.get(key=read.PLAN_KEY)
+    passages = {row.key: row for row in Passage.objects.filter(document__key=read.DOCUMENT_KEY, key__startswith="v.")}
+    rows = read.list_funds()
+    for row in rows:
+        project_operations.put_fund(
+            plan=plan, order=row.order, name=row.name, kind=row.kind, year=row.year, amount_vnd=row.amount_vnd,
+            amount_as_printed=row.amount_printed, qualifier=row.qualifier, passage=passages[row.passage_key],
+            recorded_in_bulk=True,
+        )  # fmt: skip
+    if not AuditEntry.objects.filter(action=_FUNDS).exists():
+        audit.record(_FUNDS, actor=None, target=plan, count=len(rows))
 
 
 def _period(due_on: date | None) -> Period | None:

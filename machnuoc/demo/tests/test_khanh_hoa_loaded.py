@@ -17,6 +17,7 @@ from machnuoc.planning.models import (
     Discrepancy,
     Plan,
     Programme,
+    ProgrammeFund,
     RecognitionDeadline,
     Responsibility,
     RoadmapEntry,
@@ -37,8 +38,8 @@ def loaded() -> Programme:
 
 def count_rows() -> dict[str, int]:
     models = (
-        Assessment, AssessmentChange, CriterionGoal, Discrepancy, RecognitionDeadline, Responsibility, RoadmapEntry,
-        RoadmapTotal, StatedPosition, Target, TargetChange, UnreadRow, PrintedName, AuditEntry,
+        Assessment, AssessmentChange, CriterionGoal, Discrepancy, ProgrammeFund, RecognitionDeadline, Responsibility,
+        RoadmapEntry, RoadmapTotal, StatedPosition, Target, TargetChange, UnreadRow, PrintedName, AuditEntry,
     )  # fmt: skip
     return {model.__name__: model.objects.count() for model in models}
 
@@ -48,6 +49,7 @@ def test_loading_again_changes_nothing():
 
     programme.load_programme(LOADED_AT)
     khanh_hoa.load_khanh_hoa_targets(LOADED_AT)
+    khanh_hoa.load_khanh_hoa_funds(LOADED_AT)
 
     assert count_rows() == before
 
@@ -60,6 +62,7 @@ def test_all_that_the_files_say_is_there(loaded):
     assert loaded.plan.discrepancies.count() == len(read.list_discrepancies())
     assert loaded.plan.unread_rows.count() == len(read.list_unread())
     assert loaded.plan.targets.count() == len(read.list_targets())
+    assert loaded.plan.funds.count() == len(read.list_funds())
     assert loaded.sets.count() == 5
 
 
