@@ -187,7 +187,8 @@ class DutyForm(forms.Form):
         self._passages = {row.pk: row for row in passages}
         self._set("plan", [("", "Không thuộc kế hoạch nào"), *((str(pk), str(row)) for pk, row in self._plans.items())])
         self._set("subject", [("", "Chọn địa bàn"), *((str(pk), row.name) for pk, row in self._subjects.items())])
-        self._set("units", [(str(pk), row.subject.name) for pk, row in self._organisations.items()])
+        owing = sorted(self._organisations.values(), key=lambda row: row.pk not in held)  # those that owe stand first
+        self._set("units", [(str(row.pk), row.subject.name) for row in owing])
         self._set("to_organisation", _choose(self._organisations.values(), "Chưa có trong danh mục"))
         self._set(
             "passage",
