@@ -70,9 +70,9 @@ class PlanRow:
 
     @property
     def parts(self) -> list[tuple[str, str, str, int]]:
-        """(label, tone, code, count) of each status that occurs."""
+        """(label with count, tone, code, count) of each status that occurs."""
         return [
-            (str(Status(code).label), TONES[code], code, self.counts[code])
+            (f"{Status(code).label}: {self.counts[code]}", TONES[code], code, self.counts[code])
             for code in STATUSES
             if self.counts.get(code)
         ]
@@ -556,6 +556,10 @@ class GrowthTable:
     as_of: Period | None
     is_simulated: bool
     shown: list[Growth] = field(default_factory=list)
+
+    @property
+    def last_year(self) -> str:
+        return str(self.year - 1)
 
 
 def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> GrowthTable:

@@ -19,7 +19,7 @@ from machnuoc.core import notices, units
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_number
-from machnuoc.indicators.models import Metric, Scenario, State, Value
+from machnuoc.indicators.models import FormulaVersion, Metric, Scenario, State, Value
 from machnuoc.places.models import Containment, Grant
 from machnuoc.planning import forecast, standing
 from machnuoc.planning.comparison import Interval, Promise
@@ -106,7 +106,7 @@ def recompute_standings(now: datetime, targets: Iterable[int | Target] | None = 
 
 
 def read_cases(target_ids: Sequence[int], today: date) -> list[Case]:
-    """Return the targets with their questions, in six queries however many they are."""
+    """Return the targets with their questions, in seven queries however many they are."""
     targets = list(Target.objects.filter(pk__in=target_ids).select_related("metric", "plan", "subject"))
     figures = _read_figures(targets)
     paths: dict[int, list[tuple[date, Decimal]]] = defaultdict(list)
@@ -121,10 +121,16 @@ def read_cases(target_ids: Sequence[int], today: date) -> list[Case]:
     ):
         verdicts[said.target_id] = said
     handed = _read_handed_over(targets)
+    looking_back = set(
+        FormulaVersion.objects.filter(
+            metric_id__in={target.metric_id for target in targets}, valid_to__isnull=True,
+            numerator__contains="previous(",
+        ).values_list("metric_id", flat=True)
+    )  # fmt: skip
     return [
         _case(
             target, figures.get((target.metric_id, target.subject_id), []), sorted(paths[target.pk]),
-            verdicts.get(target.pk), handed.get(target.pk, []), today,
+            verdicts.get(target.pk), handed.get(target.pk, []), target.metric_id in looking_back, today,
         )
         for target in targets
     ]  # fmt: skip
@@ -208,7 +214,7 @@ def starts_on(target: Target) -> date | None:
 
 def _case(
     target: Target, figures: list[Figure], path: list[tuple[date, Decimal]], verdict: TargetJudgement | None,
-    handed: list[tuple[date, int]], today: date,
+    handed: list[tuple[date, int]], is_looking_back: bool, today: date,
 ) -> Case:  # fmt: skip
     promise = promise_of(target)
     begun = starts_on(target)
@@ -231,6 +237,8 @@ def _case(
         )
         return Case(target, standing.Question(**said))
     figures = [one for one in figures if one.start <= today]
+    if is_looking_back:  # the change of a month says nothing about the change of a year
+        figures = [one for one in figures if one.kind == target.period_kind]
     told = [one for one in figures if one.number is not None]
     finest = min((one.kind for one in told), key=_FINEST.index, default="")
     rows = sorted((one for one in told if one.kind == finest), key=lambda one: one.start)
