@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.periods import Period
 from machnuoc.indicators import queries as indicator_queries
 from machnuoc.indicators.models import State, Value
@@ -21,7 +22,7 @@ from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning.models import Plan
 from machnuoc.reports import layout
 from machnuoc.reports.errors import ReportsError
-from machnuoc.reports.layout import NO_FIGURE, SIMULATED_MARK, SIMULATED_NOTE, Severity
+from machnuoc.reports.layout import SIMULATED_MARK, SIMULATED_NOTE, Severity
 
 TOTAL = "total"  # the row key of a table's last line
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 Align = Literal["left", "center", "right"]
 Severity = Literal["", "good", "info", "warning", "danger"]
 
-NO_FIGURE = "chưa có số liệu"
 SIMULATED_MARK = "*"
 SIMULATED_NOTE = "* Số liệu mô phỏng, chỉ để minh họa; không dùng để báo cáo chính thức."
 SIMULATED_STAMP = "CÓ SỐ LIỆU MÔ PHỎNG"

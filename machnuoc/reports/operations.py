@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from machnuoc.core import audit, files, jobs, periods
+from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import Period
 from machnuoc.indicators.models import State, Value
@@ -249,7 +250,7 @@ def checks(report: Report, *, now: datetime) -> list[Check]:
                 Check("unread", "error", f"Mục «{section.title}»: gợi ý chưa có ai đọc và xác nhận.", section.key)
             )
     figures = list(report.figures.select_related("value__metric"))
-    missing = [figure for figure in figures if not figure.raw and figure.display == layout.NO_FIGURE]
+    missing = [figure for figure in figures if not figure.raw and figure.display == NO_FIGURE]
     found += [Check("missing", "warning", f"{figure.label}: chưa có số liệu.", figure.key) for figure in missing[:50]]
     for figure in figures:
         if figure.value is None:

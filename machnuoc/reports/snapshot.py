@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from machnuoc.core import files, units, vietnamese
-from machnuoc.core.figures import figure_text
+from machnuoc.core.figures import NO_FIGURE, figure_text
 from machnuoc.core.periods import Period
 from machnuoc.indicators import computing, formula, lineage, providers
 from machnuoc.indicators import queries as indicator_queries
@@ -469,7 +469,7 @@ def compare(content: Content) -> Comparison:
             )
         )
         raws[figure["key"]] = found
-        number = vietnamese.format_number(Decimal(found)) if found else layout.NO_FIGURE
+        number = vietnamese.format_number(Decimal(found)) if found else NO_FIGURE
         changes.append(_change(figure, figure["display"], number, because))
     return Comparison(unchanged, tuple(changes))
 
@@ -606,7 +606,7 @@ def _leaf_sentence(
 
     def shown(leaf: Mapping[str, Any] | None) -> str:
         if leaf is None or leaf["number"] is None:
-            return layout.NO_FIGURE
+            return NO_FIGURE
         return vietnamese.format_number(Decimal(leaf["number"]).scaleb(-metric["decimals"]))
 
     if new is None:

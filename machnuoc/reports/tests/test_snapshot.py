@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.periods import Period
 from machnuoc.indicators import bands
 from machnuoc.indicators import operations as indicators
@@ -133,7 +134,7 @@ class TestAnyFigure:
 
         (change,) = snapshot.compare(content).changes
         assert "số liệu đã bị rút" in change.sentence
-        assert change.after == layout.NO_FIGURE
+        assert change.after == NO_FIGURE
 
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=30)
