@@ -423,7 +423,8 @@ def _recompute(ids: Sequence[int], today: date, now: datetime, outcome: Outcome,
     ]  # fmt: skip
     moved = [row for row in changed if row.target_id not in held or _moved(held[row.target_id], row)]
     with transaction.atomic():
-        same = [row.target_id for row in rows if row not in changed]
+        differing = {row.target_id for row in changed}
+        same = [row.target_id for row in rows if row.target_id not in differing]
         Standing.objects.filter(pk__in=same).update(computed_on=today, computed_at=now)
         Standing.objects.bulk_create(changed, update_conflicts=True, unique_fields=["target"], update_fields=_WRITTEN)
         StandingChange.objects.bulk_create(
