@@ -388,6 +388,10 @@ def receive(
     )  # fmt: skip
 
 
+def _day_text(day: date | None) -> str:
+    return vietnamese.format_date(day) if day else ""
+
+
 def _summary(found: Preview) -> dict[str, Any]:
     """Return what the page of the import shows, so that the file need not be read again to be looked at."""
     problems = [
@@ -395,10 +399,9 @@ def _summary(found: Preview) -> dict[str, Any]:
         for row in found.rejected[:_SHOWN_PROBLEMS]
     ]
     good = [
-        [row.number, row.said["content"][:200], row.said["due_on"].isoformat() if row.said["due_on"] else "",
-         "sửa" if row.existing else "thêm"]
+        [row.number, row.said["content"][:200], _day_text(row.said["due_on"]), "sửa" if row.existing else "thêm"]
         for row in found.storable[:_SHOWN_ROWS]
-    ]  # fmt: skip
+    ]
     return {"hints": found.hints, "problems": problems, "good": good,
             "changed": sum(row.existing is not None for row in found.storable)}  # fmt: skip
 
