@@ -65,6 +65,7 @@ _PLANS: tuple[dict[str, Any], ...] = (
     {
         "key": "kh.1355-2024",
         "document": "doc.kh.1355",
+        "data": "khanh_hoa",
         "name": "Kế hoạch thực hiện Chương trình mục tiêu quốc gia xây dựng nông thôn mới tỉnh Khánh Hòa đến năm 2025",
         "short_name": "Kế hoạch 1355/KH-UBND Khánh Hòa",
         "issuer": "org.kh.ubnd-tinh",
@@ -72,6 +73,7 @@ _PLANS: tuple[dict[str, Any], ...] = (
         "field": "RURAL",
         "valid_from": date(2024, 1, 1),
         "valid_to": date(2026, 1, 1),
+        "status": Plan.Status.ENDED,
     },
 )  # fmt: skip
 
@@ -92,7 +94,7 @@ def load_plans(now: datetime) -> None:
             key=said["key"], name=said["name"], short_name=said["short_name"], document=document,
             issuer=issuers.get(said["issuer"]), territory=territories[said["territory"]],
             field=said.get("field", "ALL"), valid_from=said.get("valid_from"), valid_to=said.get("valid_to"),
-            note=said.get("note", ""), bases=_bases(said, document),
+            status=said.get("status", Plan.Status.IN_FORCE), note=said.get("note", ""), bases=_bases(said, document),
         )  # fmt: skip
 
 
