@@ -29,15 +29,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo"), pytest.mar
 
 ACCOUNTS = frozenset({
     "quantri", "qn.lanhdao", "qn.khkt", "qn.hcth", "qn.binhchanh", "qn.nghiaphu", "qn.sonnmt", "cb.soxaydung",
-    "cb.capnuoc", "cb.baolac", "cb.phuchoa", "doitac",
+    "cb.capnuoc", "cb.baolac", "cb.phuchoa", "ct.camtan", "kh.nongnghiep", "doitac",
 })  # fmt: skip
 STRANGER = ""
 ADMIN = frozenset({"quantri"})
 LEADER = frozenset({"qn.lanhdao"})
 DEPARTMENTS = frozenset({"qn.khkt", "qn.hcth"})
-AGENCIES = frozenset({"qn.sonnmt", "cb.soxaydung"})
+AGENCIES = frozenset({"qn.sonnmt", "cb.soxaydung", "kh.nongnghiep"})
 MANAGERS = ADMIN | LEADER | DEPARTMENTS
-WRITERS = DEPARTMENTS | {"qn.binhchanh", "qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
+WRITERS = DEPARTMENTS | {"qn.binhchanh", "qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa", "ct.camtan"}
 APPROVERS = LEADER | AGENCIES
 SEES_QUANG_NGAI = MANAGERS | {"qn.sonnmt", "doitac"}
 SEES_BINH_CHANH = SEES_QUANG_NGAI | {"qn.binhchanh"}
@@ -133,6 +133,60 @@ def _duty_rows() -> Iterator[Row]:
     yield Row("planning:duty_organisation", SEES_BINH_CHANH, args=QN_ORGANISATION, refused=404)
 
 
+QN_PLAN, QN_TARGET = "qn.79-2026", ("qn.79-2026", "khach-hang")
+CB_PLAN = "cb.cap-nuoc-2026"
+
+
+def _plans() -> Iterator[Row]:
+    """Plans and targets speak to all below their territory; who manages the issuer changes them."""
+    for name in ["plan_list", "target_list", "growth", "scorecard"]:
+        yield Row(f"planning:{name}", ACCOUNTS)
+    yield Row("planning:plan_detail", SEES_QN_TASK, args=(QN_PLAN,), refused=404)
+    yield Row("planning:plan_detail", ADMIN | {"cb.soxaydung", "cb.capnuoc", "cb.baolac", "cb.phuchoa"},
+              args=(CB_PLAN,), refused=404)  # fmt: skip
+    yield Row("planning:plan_add", MANAGERS, MANAGERS)
+    for name in ["plan_edit", "plan_amend", "target_add"]:
+        yield Row(f"planning:{name}", MANAGERS, MANAGERS, (QN_PLAN,))
+        yield Row(f"planning:{name}", ADMIN, ADMIN, (CB_PLAN,))
+    yield Row("planning:target_detail", SEES_QN_TASK, args=QN_TARGET, refused=404)
+    yield Row("planning:target_detail", SEES_BINH_CHANH, args=(QN_PLAN, "khach-hang.binh-chanh"), refused=404)
+    yield Row("planning:target_edit", MANAGERS, MANAGERS, QN_TARGET)
+    yield Row("planning:target_judge", MANAGERS, MANAGERS, QN_TARGET)
+    yield Row("planning:proposal_add", DEPARTMENTS, DEPARTMENTS, QN_TARGET)
+    yield Row("planning:proposal_edit", DEPARTMENTS, DEPARTMENTS, ("@proposal",))
+    yield Row("planning:proposal_submit", None, DEPARTMENTS, ("@proposal",))
+    yield Row("planning:proposal_decide", LEADER | {"qn.sonnmt"}, LEADER | {"qn.sonnmt"}, ("@proposal",))
+
+
+KH_PROGRAMME = "kh.1355-2024"
+KH_PLACE = (KH_PROGRAMME, "vn.khanh-hoa-cu.khanh-son-huyen.son-binh-xa")
+SEES_KHANH_HOA = ADMIN | {"kh.nongnghiep"}
+
+
+def _programme_rows() -> Iterator[Row]:
+    """Criteria programmes: sets are for all; a programme for those below its territory; the agency reviews."""
+    yield Row("planning:programme_list", ACCOUNTS)
+    yield Row("planning:criteria_sets", ACCOUNTS)
+    yield Row("planning:criteria_set", ACCOUNTS, args=("xa-ntm-2021-2025",))
+    yield Row("planning:criteria_set", NOBODY, args=("khong-co",), refused=404)
+    yield Row("planning:criterion_form", ADMIN, ADMIN, ("xa-ntm-2026-2030",))
+    yield Row("planning:sub_indicator_form", ADMIN, ADMIN, ("@criterion",))
+    yield Row("planning:threshold_form", MANAGERS, MANAGERS, ("@sub_indicator",))
+    yield Row("planning:threshold_end", None, ADMIN, ("@threshold",))
+    for name in ["detail", "matrix", "agencies", "roadmap", "mergers"]:
+        yield Row(f"planning:programme_{name}", SEES_KHANH_HOA, args=(KH_PROGRAMME,), refused=404)
+    yield Row("planning:programme_agency", SEES_KHANH_HOA, args=(KH_PROGRAMME, 4), refused=404)
+    yield Row("planning:programme_fill", None, ADMIN, (KH_PROGRAMME,))
+    yield Row("planning:programme_freeze", ADMIN, ADMIN, (KH_PROGRAMME,))
+    yield Row("planning:programme_roadmap_entry", ADMIN, ADMIN, (KH_PROGRAMME, "@roadmap_entry"))
+    yield Row("planning:programme_unit", SEES_KHANH_HOA, args=KH_PLACE, refused=404)
+    yield Row("planning:programme_cell", SEES_KHANH_HOA, args=(*KH_PLACE, "@criterion"), refused=404)
+    yield Row("planning:programme_assess", SEES_KHANH_HOA, SEES_KHANH_HOA, (*KH_PLACE, "@criterion"), refused=404)
+    yield Row("planning:programme_dossier", ADMIN, ADMIN, KH_PLACE)
+    yield Row("planning:programme_history", SEES_KHANH_HOA, args=(KH_PROGRAMME, "@assessment"), refused=404)
+    yield Row("planning:programme_file", SEES_KHANH_HOA, args=(KH_PROGRAMME, "@assessment_file"), refused=404)
+
+
 ROWS = [
     Row("core:overview", ACCOUNTS),
     Row("core:later_overview", ACCOUNTS, args=("now",)),
@@ -216,6 +270,8 @@ ROWS = [
     *_work_acts(),
     *_task_rows(),
     *_duty_rows(),
+    *_plans(),
+    *_programme_rows(),
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
 ]  # fmt: skip
@@ -262,6 +318,8 @@ def things(demo, db) -> dict[str, Any]:
         "@value:province": Value.objects.filter(subject__key="vn.quang-ngai")[0].pk,
         **_task_things(station, now),
         **_duty_things(station, now),
+        **_plan_things(),
+        **_programme_things(),
     }  # fmt: skip
 
 
@@ -308,6 +366,37 @@ def _duty_things(station: Person, now: datetime) -> dict[str, Any]:
         due_on=today + timedelta(days=9), reason="Công văn thử", today=today,
     )[0]  # fmt: skip
     return {"@duty": instance.pk, "@feed": duty_operations.make_feed(station, now)}
+
+
+def _plan_things() -> dict[str, Any]:
+    """Let the centre send a proposal for its target."""
+    from machnuoc.planning import plan_operations
+    from machnuoc.planning.models import Target
+
+    department = Person.objects.get(username="qn.khkt")
+    target = Target.objects.get(plan__key=QN_TARGET[0], key=QN_TARGET[1])
+    proposal = plan_operations.save_proposal(
+        target, Organisation.objects.get(subject__key="org.qn.trung-tam"), cause_kind="OBJECTIVE", cause="Mưa lũ",
+        solution="Đấu nối bù", by=department,
+    )  # fmt: skip
+    plan_operations.submit_proposal(proposal, by=department, now=timezone.now())
+    return {"@proposal": proposal.pk, "@target": target.pk}
+
+
+def _programme_things() -> dict[str, Any]:
+    """Let the administrator put evidence to an assessment of a programme."""
+    from machnuoc.planning import programme_operations
+    from machnuoc.planning.models import Assessment, RoadmapEntry, Threshold
+
+    part = programme_operations.get_sub_indicator("xa-ntm-2021-2025", "17.1")
+    row = Assessment.objects.get(programme__plan__key=KH_PROGRAMME, unit__key=KH_PLACE[1], sub_indicator=part)
+    proof = files.store(b"noi,so\nSon Binh,1\n", name="minh-chung.csv", by=None, kinds=frozenset({"csv"}))
+    row.files.add(proof)
+    entry = RoadmapEntry.objects.filter(programme__plan__key=KH_PROGRAMME, is_recognised=False).first()
+    return {
+        "@criterion": part.criterion_id, "@sub_indicator": part.pk, "@assessment": row.pk, "@assessment_file": proof.pk,
+        "@roadmap_entry": entry.pk if entry else 0, "@threshold": Threshold.objects.first().pk,  # type: ignore[union-attr]
+    }  # fmt: skip
 
 
 def _list_names(resolver: URLResolver, namespace: str = "") -> Iterable[str]:
@@ -432,6 +521,13 @@ CALLS = [
     Call("post", "/api/v1/duty-instances/{instance_id}/submit", MANAGERS | {"qn.binhchanh"}, "@duty",
          {"submitted_on": "2026-01-15", "note": "12/BC"}),
     # tasks
+    Call("get", "/api/v1/criteria-sets", ACCOUNTS),
+    Call("get", "/api/v1/criteria-sets/{key}", ACCOUNTS, "xa-ntm-2021-2025"),
+    Call("get", "/api/v1/programmes/{key}/assessments", SEES_KHANH_HOA, KH_PROGRAMME),
+    Call("get", "/api/v1/plans", ACCOUNTS),
+    Call("get", "/api/v1/plans/{key}", SEES_QN_TASK, QN_PLAN),
+    Call("get", "/api/v1/targets", ACCOUNTS),
+    Call("get", "/api/v1/targets/{target_id}", SEES_QN_TASK, "@target"),
     Call("get", "/api/v1/tasks", ACCOUNTS),
     Call("get", "/api/v1/tasks/{key}", SEES_QN_TASK, QN_TASK),
     Call("post", "/api/v1/tasks/{key}/progress", DEPARTMENTS | {"qn.binhchanh"}, QN_TASK,

@@ -561,7 +561,8 @@ def latest_and_years(subject: Subject) -> tuple[list[LatestRow], list[Value]]:
         place = (value.metric_id, value.period_kind)
         if value.scenario == Scenario.ACTUAL and value.period_start == before.get(place):
             rows[place].previous = value
-        if value.period_kind == PeriodKind.YEAR and value.metric_id in measures and value.number is not None:
+        is_told = value.number is not None and value.state != State.SIMULATED  # a chart has no room to say «mô phỏng»
+        if value.period_kind == PeriodKind.YEAR and value.metric_id in measures and is_told:
             years.append(value)
     ordered = sorted(
         rows.values(),
@@ -621,8 +622,9 @@ def newest_of_first(metric_keys: Iterable[str], subject_ids: Sequence[int]) -> l
 def list_years(metric_keys: Iterable[str], subject: Subject) -> list[Value]:
     """Return the yearly numbers of these metrics and the subject. The caller has checked the scope."""
     values = Value.objects.filter(
-        subject=subject, metric__key__in=list(metric_keys), period_kind=PeriodKind.YEAR, number__isnull=False
-    )
+        subject=subject, metric__key__in=list(metric_keys), period_kind=PeriodKind.YEAR, number__isnull=False,
+        state__lt=State.SIMULATED,
+    )  # fmt: skip
     return shown.read(values, subject)
 
 

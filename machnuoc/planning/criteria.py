@@ -186,7 +186,6 @@ class YearOfRoadmap:
     year: int
     count: int
     cumulative: int
-    share_pct: Decimal | None  # of base, one decimal
     printed_count: int | None = None
     printed_cumulative: int | None = None
     printed_share: str = ""
@@ -197,13 +196,46 @@ class YearOfRoadmap:
             self.printed_cumulative is not None and self.printed_cumulative != self.cumulative
         )
 
+    @property
+    def base(self) -> int | None:
+        """How many places the printed share was taken of, if only one number gives it."""
+        found = implied_bases(self.printed_cumulative or 0, self.printed_share)
+        return found[0] if len(found) == 1 else None
 
-def roadmap(
-    years: Iterable[int], printed: dict[int, tuple[int | None, int | None, str]], base: int | None
-) -> list[YearOfRoadmap]:
-    """Return the years of a roadmap in order. years: one item a place. base: how many places the share is taken of.
+    @property
+    def share_pct(self) -> Decimal | None:
+        """The share of what the rows add up to, of the places that the printed share was taken of; one decimal."""
+        base = self.base
+        return (Decimal(100 * self.cumulative) / base).quantize(Decimal("0.1"), ROUND_HALF_UP) if base else None
 
-    >>> rows = roadmap([2014, 2015, 2014], {2014: (3, 3, "")}, base=92)
+
+def implied_bases(count: int, share_printed: str) -> list[int]:
+    """Return the whole numbers of which `count` makes the share as printed, rounded to its decimals.
+
+    A document that changes what it divides by in mid-table is found out so.
+
+    >>> implied_bases(10, "10.6%"), implied_bases(56, "60,9%"), implied_bases(56, "")
+    ([94], [92], [])
+    """
+    text = share_printed.replace("%", "").replace(",", ".").strip()
+    whole, _, decimals = text.partition(".")
+    if not count or not whole.isdigit() or (decimals and not decimals.isdigit()) or not Decimal(text):
+        return []
+    unit = Decimal(1).scaleb(-len(decimals))
+    share = Decimal(text)
+    lowest = int(100 * count / (share + unit))
+    highest = int(100 * count / max(share - unit, unit / 2)) + 1
+    return [
+        base
+        for base in range(max(lowest, count), min(highest, 100_000) + 1)
+        if (Decimal(100 * count) / base).quantize(unit, ROUND_HALF_UP) == share
+    ]
+
+
+def roadmap(years: Iterable[int], printed: dict[int, tuple[int | None, int | None, str]]) -> list[YearOfRoadmap]:
+    """Return the years of a roadmap in order. years: one item a place.
+
+    >>> rows = roadmap([2014, 2015, 2014], {2014: (3, 3, "")})
     >>> [(row.year, row.count, row.cumulative, row.differs) for row in rows]
     [(2014, 2, 2, True), (2015, 1, 3, False)]
     """
@@ -213,6 +245,5 @@ def roadmap(
     rows, total = [], 0
     for year in sorted(counts.keys() | printed.keys()):
         total += counts.get(year, 0)
-        share = (Decimal(100 * total) / base).quantize(Decimal("0.1"), ROUND_HALF_UP) if base else None
-        rows.append(YearOfRoadmap(year, counts.get(year, 0), total, share, *printed.get(year, (None, None, ""))))
+        rows.append(YearOfRoadmap(year, counts.get(year, 0), total, *printed.get(year, (None, None, ""))))
     return rows

@@ -146,6 +146,7 @@ class AssessmentForm(forms.Form):
             else:
                 del self.fields["measured"]
         if entry == SubIndicator.Entry.JUDGED:
+            self.initial.setdefault("result", Assessment.Result.NOT_ASSESSED)
             self.fields["result"].choices = list(Assessment.Result.choices)  # type: ignore[attr-defined]
         else:
             choices = [("", "Xét theo số liệu và mức phải đạt"), *Assessment.Result.choices]

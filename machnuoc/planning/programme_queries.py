@@ -164,9 +164,8 @@ def required_text(comparator: str, amount: Decimal | None, text: str, unit: str)
 
 def list_years(programme: Programme) -> list[int]:
     """Return the years with assessments or positions, the newest first."""
-    years = set(programme.assessments.order_by().values_list("year", flat=True).distinct())
-    years |= set(programme.positions.order_by().values_list("year", flat=True).distinct())
-    return sorted(years, reverse=True)
+    stated = programme.positions.order_by().values_list("year", flat=True)
+    return sorted(programme.assessments.order_by().values_list("year", flat=True).union(stated), reverse=True)
 
 
 @dataclass
@@ -369,7 +368,14 @@ def read_matrix(programme: Programme, wanted: MatrixFilter, units: set[int] | No
         places = places.filter(pk__in=units)
     assessed: dict[int, dict[int, list[Assessment]]] = {}
     for row in programme.assessments.filter(criterion__criteria_set=chosen, year=year).only(
-        "unit_id", "criterion_id", "sub_indicator_id", "result", "measured", "required", "required_comparator"
+        "programme_id",
+        "unit_id",
+        "criterion_id",
+        "sub_indicator_id",
+        "result",
+        "measured",
+        "required",
+        "required_comparator",
     ):
         assessed.setdefault(row.unit_id, {}).setdefault(row.criterion_id, []).append(row)
     positions = {row.unit_id: row for row in programme.positions.filter(criteria_set=chosen, year=year)}
@@ -469,7 +475,17 @@ class UnitSet:
 
     @property
     def missing(self) -> list[PartRow]:
-        return [row for row in self.rows if row.result == Result.NOT_MET]
+        """What is not met; a criterion as a whole only where none of its parts is named."""
+        named = {row.criterion.pk for row in self.rows if row.part is not None and row.result == Result.NOT_MET}
+        return [
+            row
+            for row in self.rows
+            if row.result == Result.NOT_MET and (row.part is not None or row.criterion.pk not in named)
+        ]
+
+    @property
+    def has_any(self) -> bool:
+        return self.position is not None or any(row.assessment is not None for row in self.rows)
 
     @property
     def met(self) -> int:
@@ -545,7 +561,9 @@ def list_agencies(programme: Programme, units: set[int] | None, year: int, today
     missing = programme.assessments.filter(year=year, result=Result.NOT_MET)
     if units is not None:
         missing = missing.filter(unit_id__in=units)
-    counted = list(missing.values_list("criterion_id", "sub_indicator_id", "target_quarter_start"))
+    columns = missing.values_list("unit_id", "criterion_id", "sub_indicator_id", "target_quarter_start")
+    named = {(unit_id, criterion_id) for unit_id, criterion_id, part_id, _ in columns if part_id is not None}
+    counted = [row[1:] for row in columns if row[2] is not None or row[:2] not in named]
     for line in lines.values():
         mine = [target for criterion_id, part_id, target in counted if _is_duty(line.duties, criterion_id, part_id)]
         line.open = len(mine)
@@ -575,13 +593,16 @@ def list_agency_tasks(
     )
     if units is not None:
         rows = rows.filter(unit_id__in=units)
+    every = list(rows)
+    named = {(row.unit_id, row.criterion_id) for row in every if row.sub_indicator_id is not None}
     tasks = [
         AgencyTask(
             row.unit, row.unit.unit.parent.full_name if row.unit.unit.parent else "",
             PartRow(row.sub_indicator, row.criterion, row),
         )
-        for row in rows
+        for row in every
         if _is_duty(duties, row.criterion_id, row.sub_indicator_id)
+        and (row.sub_indicator_id is not None or (row.unit_id, row.criterion_id) not in named)
     ]  # fmt: skip
     far = date.max
     return sorted(
@@ -605,7 +626,6 @@ class Roadmap:
     years: list[RoadmapYear]
     total_printed: RoadmapTotal | None
     count: int
-    base: int
     changes: list[RoadmapChange]
     frozen_years: dict[int, int]  # entry: the year it had when the roadmap was frozen
 
@@ -620,11 +640,10 @@ def read_roadmap(programme: Programme, tier: str, level: str = "COMMUNE") -> Roa
     counts = {code: sum(one.tier == code for one in every) for code in CriteriaSet.Tier.values}
     entries = [one for one in every if one.tier == tier]
     totals = {row.year: row for row in programme.roadmap_totals.filter(level=level, tier=tier)}
-    base = programme.units.filter(unit__level=level).count()
     printed = {
         year: (row.count, row.cumulative, row.share_as_printed) for year, row in totals.items() if year is not None
     }
-    figures = criteria.roadmap([one.year for one in entries], printed, base or None)
+    figures = criteria.roadmap([one.year for one in entries], printed)
     changes = list(
         RoadmapChange.objects.filter(entry__programme=programme, entry__level=level, entry__tier=tier).select_related(
             "entry", "by"
@@ -637,7 +656,7 @@ def read_roadmap(programme: Programme, tier: str, level: str = "COMMUNE") -> Roa
     return Roadmap(
         tier, [(code, str(label), counts[code]) for code, label in CriteriaSet.Tier.choices],
         [RoadmapYear(row, [one for one in entries if one.year == row.year]) for row in figures],
-        totals.get(None), len(entries), base, changes, frozen,
+        totals.get(None), len(entries), changes, frozen,
     )  # fmt: skip
 
 
@@ -683,12 +702,10 @@ class TierSum:
     recognised: int
     printed: int | None
     last_year: int | None
-    share_pct: Decimal | None
 
 
 def sum_tiers(programme: Programme) -> list[TierSum]:
     """Return for each tier of communes how many the roadmap names, how many are recognised, and what it prints."""
-    base = programme.units.filter(unit__level="COMMUNE").count()
     rows = list(programme.roadmap.filter(level="COMMUNE").values_list("tier", "year", "is_recognised"))
     printed = dict(programme.roadmap_totals.filter(level="COMMUNE", year__isnull=True).values_list("tier", "count"))
     found = []
@@ -696,11 +713,10 @@ def sum_tiers(programme: Programme) -> list[TierSum]:
         own = [(year, recognised) for tier, year, recognised in rows if tier == code]
         if not own and code not in printed:
             continue
-        share = (Decimal(100 * len(own)) / base).quantize(Decimal("0.1")) if base else None
         found.append(
             TierSum(
                 code, str(label), len(own), sum(done for _, done in own), printed.get(code),
-                max((year for year, _ in own), default=None), share,
+                max((year for year, _ in own), default=None),
             )
         )  # fmt: skip
     return found

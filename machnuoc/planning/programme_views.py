@@ -18,9 +18,9 @@ from machnuoc.core import export, files
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.places import access
 from machnuoc.places.models import Subject
+from machnuoc.planning import criteria, programme_places
 from machnuoc.planning import programme_forms as forms
 from machnuoc.planning import programme_operations as operations
-from machnuoc.planning import programme_places
 from machnuoc.planning import programme_queries as queries
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import (
@@ -104,11 +104,19 @@ def programme_detail(request: HttpRequest, key: str) -> HttpResponse:
         goals=queries.list_goals(programme, year),
         discrepancies=queries.list_discrepancies(programme),
         unread=queries.list_unread(programme),
-        deadlines=programme.deadlines.select_related("passage__document"),
+        deadlines=_deadlines(programme, year),
         sets=programme.sets.all(),
         may_fill=queries.may_manage(person, programme),
         this_year=timezone.localdate().year,
     )  # fmt: skip
+
+
+def _deadlines(programme: Programme, year: int) -> list[tuple[Any, Any]]:
+    """Return the deadlines of recognition with the last day of the year that keeps each."""
+    return [
+        (one, criteria.last_lawful_day(year, one.month, one.day, is_exclusive=one.is_exclusive))
+        for one in programme.deadlines.all()
+    ]
 
 
 @require_POST
@@ -489,7 +497,7 @@ def programme_agency(request: HttpRequest, key: str, order: int) -> HttpResponse
         )  # fmt: skip
     return _answer(
         request, "planning/programme/agency.html", programme, "agencies", duties=duties, tasks=tasks, year=year,
-        years=queries.list_years(programme), deadlines=programme.deadlines.all(), today=timezone.localdate(),
+        years=queries.list_years(programme), deadlines=_deadlines(programme, year), today=timezone.localdate(),
     )  # fmt: skip
 
 
@@ -514,14 +522,14 @@ def programme_roadmap(request: HttpRequest, key: str) -> HttpResponseBase:
         ]
         name = f"Lộ trình {CriteriaSet.Tier(roadmap.tier).label}"
         return export.export(request, name=name, columns=columns, rows=rows, source_note=programme.plan.name)
-    became = programme_places.list_successors(
-        [entry.unit_id for year in roadmap.years for entry in year.entries if entry.unit_id]
-    )
+    ids = [entry.unit_id for year in roadmap.years for entry in year.entries if entry.unit_id]
+    became = programme_places.list_successors(ids)
     address = reverse("planning:programme_roadmap", args=[key])
     return _answer(
         request, "planning/programme/roadmap.html", programme, "roadmap", roadmap=roadmap,
         tier_tabs=[(code, label, f"{address}?tier={code}", count) for code, label, count in roadmap.tiers],
-        merged=set(became), chart=_roadmap_chart(roadmap),
+        merged=set(became) if len(became) < len(set(ids)) else set(), merged_count=len(became),
+        chart=_roadmap_chart(roadmap),
     )  # fmt: skip
 
 
