@@ -233,14 +233,17 @@ def save_details(report: Report, *, version: int, by: Person, now: datetime, **d
 class Check:
     """Something to know before signing. Errors hold the report back; warnings are for the one who signs to judge."""
 
-    kind: Literal["missing", "unapproved", "simulated", "changed", "stale", "unread", "empty"]
+    kind: Literal["missing", "unapproved", "simulated", "changed", "stale", "unread", "empty", "recipient"]
     severity: Literal["error", "warning", "info"]
     text: str
     key: str = ""  # of the figure or section
 
 
 def checks(report: Report, *, now: datetime) -> list[Check]:
-    """Return what is missing, not approved, simulated, changed since the last report, not up to date, or unread."""
+    """Return what is missing, not approved, simulated, changed since the last report, not up to date, or unread.
+
+    Also a recipient that no longer exists: an error as long as the address still names it.
+    """
     found: list[Check] = []
     for section in report.sections.all():
         if not (section.text or section.suggestion).strip():
@@ -268,6 +271,16 @@ def checks(report: Report, *, now: datetime) -> list[Check]:
             for key, label, before, after in stale
         ]
     found += [Check("changed", "info", text) for text in _changed_since_last(report)]
+    receiver = report.to_organisation.subject if report.to_organisation is not None else None
+    if receiver is not None and receiver.valid_to is not None and receiver.valid_to <= periods.local_date(now):
+        ended = f"{receiver.valid_to:%d/%m/%Y}"
+        found.append(
+            Check(
+                "recipient", "error" if report.to_as_printed.strip() == receiver.name else "warning",
+                f"Nơi nhận «{receiver.name}» đã kết thúc hoạt động từ ngày {ended}. "
+                "Sửa dòng «Kính gửi» thành cơ quan kế nhiệm, rồi lưu.",
+            )
+        )  # fmt: skip
     order = {"error": 0, "warning": 1, "info": 2}
     return sorted(found, key=lambda check: order[check.severity])
 

@@ -309,3 +309,18 @@ def test_the_receipt_of_the_receiver_ends_the_way(report, writer, director):
 
     assert Report.objects.get(pk=report.pk).state == Report.State.RECEIVED
     assert report.deliveries.get().receipt == "Văn bản đến số 1234"
+
+
+def test_a_recipient_that_no_longer_exists_holds_the_report_back_until_a_successor_is_addressed(report, writer):
+    read_all(report, writer)
+    Subject.objects.filter(organisation=report.to_organisation).update(valid_to=date(2025, 7, 1))
+    report.refresh_from_db()
+
+    with pytest.raises(ReportsError, match="đã kết thúc hoạt động từ ngày 01/07/2025"):
+        operations.submit(report, by=writer, now=NOW)
+    operations.save_details(
+        report, version=report.version, by=writer, now=NOW, to_as_printed="Ủy ban nhân dân tỉnh Quảng Ngãi"
+    )
+    operations.submit(report, by=writer, now=NOW)
+
+    assert Report.objects.get().state == Report.State.SUBMITTED
