@@ -217,14 +217,14 @@ def judge(question: Question, today: date, outlook: Outlook | None = None) -> Ju
     met = is_met(question.promise, reached)
     if met and question.is_counted and question.promise.is_rising:  # what was added stays added
         text = f"Đã đạt {say(reached, question.promise, question.unit)} (đến {format_date(as_of)})"
-        text += f", phải đạt {_goal(question)}"
+        text += f", {_goal(question)}"
         return Judgement("MET", _sentence(question, text), reached, as_of, outlook)
     if passed:
         if question.due_on is not None and as_of >= question.due_on:
             return Judgement("MET" if met else "MISSED", _sentence(question, _ended(question, reached)), reached, as_of)
         text = (
             f"Đã hết kỳ ngày {format_date(question.due_on)}, chưa có số liệu của kỳ cuối; "
-            f"đến {format_date(as_of)}: {say(reached, question.promise, question.unit)}, phải đạt {_goal(question)}"
+            f"đến {format_date(as_of)}: {say(reached, question.promise, question.unit)}, {_goal(question)}"
         )
         return Judgement("EXPIRED", _sentence(question, text), reached, as_of)
     return _under_way(question, as_of, reached, met, outlook)
@@ -234,7 +234,7 @@ def _under_way(question: Question, as_of: date, reached: Decimal, met: bool, out
     promise = question.promise
     due = question.due_on
     if due is None:
-        text = f"Đến {format_date(as_of)}: {say(reached, promise, question.unit)}, phải đạt {_goal(question)}"
+        text = f"Đến {format_date(as_of)}: {say(reached, promise, question.unit)}, {_goal(question)}"
         return Judgement("MET" if met else "AT_RISK", _sentence(question, text), reached, as_of)
     parts = []
     if question.is_counted and promise.amount is not None:
@@ -247,7 +247,7 @@ def _under_way(question: Question, as_of: date, reached: Decimal, met: bool, out
         if speed:
             parts.append(f"tốc độ {speed[1]} tháng gần nhất {say(speed[0], promise, question.unit)}/tháng")
     else:
-        parts.append(f"đến {format_date(as_of)}: {say(reached, promise, question.unit)}, phải đạt {_goal(question)}")
+        parts.append(f"đến {format_date(as_of)}: {say(reached, promise, question.unit)}, {_goal(question)}")
     if outlook is not None:
         on_track = is_met(promise, round_half_up(outlook.point, promise.decimals))
         parts.append(f"dự kiến {due:%d/%m/%Y} đạt {say(outlook.point, promise, question.unit)}")
@@ -290,7 +290,7 @@ def _by_final(question: Question, final: Decimal, passed: bool) -> Judgement:
 def _without_figure(question: Question, passed: bool) -> Judgement:
     if question.bounds is not None:
         told = is_met_within(question.promise, question.bounds)
-        text = f"Mới biết {question.bounds_text}, phải đạt {_goal(question)}"
+        text = f"Mới biết {question.bounds_text}, {_goal(question)}"
         if told is None or passed:
             more = "chưa đủ để kết luận" if told is None else "chưa có số liệu của kỳ cuối"
             return Judgement("EXPIRED" if passed else "NO_DATA", _sentence(question, f"{text}; {more}"))
@@ -305,11 +305,12 @@ def _without_figure(question: Question, passed: bool) -> Judgement:
 
 
 def _ended(question: Question, reached: Decimal) -> str:
-    return f"Kết quả {say(reached, question.promise, question.unit)}, phải đạt {_goal(question)}"
+    return f"Kết quả {say(reached, question.promise, question.unit)}, {_goal(question)}"
 
 
 def _goal(question: Question) -> str:
-    return words(question.promise, question.unit, question.printed)
+    goal = words(question.promise, question.unit, question.printed)
+    return f"kế hoạch: {goal}" if question.printed else f"phải đạt {goal}"
 
 
 def _sentence(question: Question, text: str) -> str:
