@@ -15,7 +15,9 @@ from machnuoc.places.api import router as places_router
 from machnuoc.places.operations import PlacesError
 from machnuoc.planning.duty_api import router as duties_router
 from machnuoc.planning.errors import PlanningError
+from machnuoc.planning.plan_api import router as plans_router
 from machnuoc.planning.programme_api import router as programmes_router
+from machnuoc.planning.project_api import router as projects_router
 from machnuoc.planning.task_api import router as tasks_router
 from machnuoc.works.api import router as works_router
 
@@ -45,6 +47,8 @@ api.add_router("", places_router)
 api.add_router("", works_router)
 api.add_router("", indicators_router)
 api.add_router("", tasks_router)
+api.add_router("", projects_router)
+api.add_router("", plans_router)
 api.add_router("", duties_router)
 api.add_router("", programmes_router)
 
