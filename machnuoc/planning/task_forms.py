@@ -83,11 +83,9 @@ class TaskFilter(forms.Form):
 
     def __init__(self, data: QueryDict, person: Person, *, without: Iterable[str] = ()) -> None:
         super().__init__(data)
-        plans = task_queries.list_plans(person)
-        units = task_queries.list_units(person)
-        self.plans, self.units = plans, units
-        self.fields["plan"].choices = [("", "Mọi kế hoạch"), *((plan.pk, plan.short_name) for plan in plans)]  # type: ignore[attr-defined]
-        self.fields["unit"].choices = [("", "Mọi đơn vị"), *units]  # type: ignore[attr-defined]
+        self.plans, self.units = task_queries.list_choices(person)
+        self.fields["plan"].choices = [("", "Mọi kế hoạch"), *self.plans]  # type: ignore[attr-defined]
+        self.fields["unit"].choices = [("", "Mọi đơn vị"), *self.units]  # type: ignore[attr-defined]
         for name in without:
             del self.fields[name]
 
@@ -95,7 +93,7 @@ class TaskFilter(forms.Form):
         """Return the filters in words, for the sheet that the list is exported to."""
         rows = [
             ("Tìm", filters.q),
-            ("Kế hoạch", next((plan.name for plan in self.plans if plan.pk == filters.plan), "")),
+            ("Kế hoạch", next((name for pk, name in self.plans if pk == filters.plan), "")),
             ("Đơn vị", next((name for pk, name in self.units if pk == filters.unit), "")),
             ("Tình trạng", dict(Task.State.choices).get(filters.state, "")),
             ("Thời gian", dict(Task.Timing.choices).get(filters.timing, "")),

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from operator import attrgetter
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Window
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value, Window
 from django.db.models.functions import RowNumber
 from django.urls import NoReverseMatch, reverse
 
@@ -73,7 +73,6 @@ class Row:
     cooperating: list[UnitLine] = field(default_factory=list)
     acting: list[int] = field(default_factory=list)  # lead units for which the reader may report
     acting_state: str = ""  # what the last of them said of its part
-    may_manage: bool = False
 
     @property
     def is_overdue(self) -> bool:
@@ -110,6 +109,8 @@ class Counts:
     soon: int = 0
     done: int = 0
     silent: int = 0
+    undated: int = 0
+    states: dict[str, int] = field(default_factory=dict)
 
 
 def own_unit_ids(person: Person) -> QuerySet[Any, int] | None:
@@ -181,12 +182,15 @@ def count(tasks: QuerySet[Task], today: date) -> Counts:
         total=Count("pk"), open=Count("pk", filter=is_open), overdue=Count("pk", filter=is_open & Q(due_on__lt=today)),
         soon=Count("pk", filter=is_open & soon), done=Count("pk", filter=Q(state=Task.State.DONE)),
         silent=Count("pk", filter=is_open & Q(state_at__isnull=True)),
+        undated=Count("pk", filter=Q(due_on__isnull=True)),
+        **{f"in_{state}": Count("pk", filter=Q(state=state)) for state in Task.State.values},
     )  # fmt: skip
-    return Counts(**found)
+    states = {state: found.pop(f"in_{state}") for state in Task.State.values}
+    return Counts(**found, states=states)
 
 
 def dress(tasks: Iterable[Task], person: Person, *, today: date, with_rights: bool = False) -> list[Row]:
-    """Return the rows of tasks with their units in words: one query; with_rights two more, for what may be done."""
+    """Return the rows of tasks with their units in words: one query; with_rights one more, for who may report."""
     rows = {task.pk: Row(task, today) for task in tasks}
     units: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     named = TaskUnit.objects.filter(task__in=list(rows)).order_by("task_id", "-role", "pk")
@@ -227,26 +231,32 @@ def _add_rights(rows: dict[int, Row], person: Person) -> None:
         for task_id, organisation_id, state in acting.values_list("task_id", "organisation_id", "state"):
             rows[task_id].acting.append(organisation_id)
             rows[task_id].acting_state = state
-    if access.list_scopes(person, "manage"):
-        subjects = {row.task.subject_id for row in rows.values()}
-        managed = set(access.visible_subject_ids(person, "manage").filter(descendant_id__in=subjects))
-        for row in rows.values():
-            row.may_manage = row.task.subject_id in managed
 
 
 # --- choices of the filters
 
 
-def list_plans(person: Person) -> list[Plan]:
-    return list(Plan.objects.filter(pk__in=list_readable(person).order_by().values("plan_id")).order_by("short_name"))
+Choices = list[tuple[int, str]]
 
 
-def list_units(person: Person) -> list[tuple[int, str]]:
-    """Return the organisations with tasks that the reader may filter by: those in its scope."""
-    led = Organisation.objects.filter(Exists(TaskUnit.objects.filter(organisation=OuterRef("pk"))))
+def list_choices(person: Person) -> tuple[Choices, Choices]:
+    """Return the plans and the units that the reader may filter by, (id, name), in one query.
+
+    Plans: those of readable tasks. Units: organisations with tasks, in the reader's scope.
+    """
+    named = Exists(TaskUnit.objects.filter(organisation=OuterRef("pk")))
+    units = Organisation.objects.filter(named)
     if not access.sees_everything(person):
-        led = led.filter(pk__in=access.visible_subject_ids(person))
-    return sorted(led.values_list("pk", "subject__name"), key=lambda row: sort_key(row[1]))
+        units = units.filter(pk__in=access.visible_subject_ids(person))
+    plans = Plan.objects.filter(pk__in=list_readable(person).order_by().values("plan_id")).order_by()
+    found = plans.values_list("pk", "short_name", Value("plan")).union(
+        units.order_by().values_list("pk", "subject__name", Value("unit")), all=True
+    )
+    rows = sorted(found, key=lambda row: sort_key(row[1]))
+    return (
+        [(pk, name) for pk, name, kind in rows if kind == "plan"],
+        [(pk, name) for pk, name, kind in rows if kind == "unit"],
+    )
 
 
 # --- the board
@@ -260,9 +270,11 @@ class Column:
     total: int
 
 
-def board(tasks: QuerySet[Task], person: Person, *, today: date) -> list[Column]:
-    """Return the tasks by state, the most urgent of each column; five queries, however many there are."""
-    totals = dict(tasks.order_by().values_list("state").annotate(n=Count("pk")).values_list("state", "n"))
+def board(tasks: QuerySet[Task], totals: dict[str, int], person: Person, *, today: date) -> list[Column]:
+    """Return the tasks by state, the most urgent of each column; three queries, however many there are.
+
+    totals: how many there are in each state (Counts.states).
+    """
     rank = Window(
         RowNumber(), partition_by=F("state"), order_by=[F("due_on").asc(nulls_last=True), F("plan_id"), F("order")]
     )
@@ -379,9 +391,10 @@ def timeline(rows: Sequence[Row], *, year: int, today: date) -> Timeline:
     return Timeline(first, last, months, today_pct, [Bar(row, *place) for row, place in zip(rows, placed, strict=True)])
 
 
-def list_years(tasks: QuerySet[Task]) -> list[int]:
-    """Return the years in which dated tasks end, the last first."""
-    return [day.year for day in tasks.order_by().filter(due_on__isnull=False).dates("due_on", "year", order="DESC")]
+def count_by_year(tasks: QuerySet[Task]) -> dict[int, int]:
+    """Return in which years how many dated tasks end, the last year first."""
+    dated = tasks.order_by().filter(due_on__isnull=False)
+    return dict(dated.values_list("due_on__year").annotate(n=Count("pk")).order_by("-due_on__year"))
 
 
 # --- one task

@@ -32,8 +32,12 @@ def _person(request: HttpRequest) -> Person:
     return request.user  # type: ignore[return-value]
 
 
-def _page_of(rows: Any, request: HttpRequest, size: int = _ROWS_A_PAGE) -> Any:
-    return Paginator(rows, size).get_page(request.GET.get("page"))
+def _page_of(rows: Any, request: HttpRequest, size: int = _ROWS_A_PAGE, count: int | None = None) -> Any:
+    """Return the page asked for. count: how many rows there are, where that is known already."""
+    paginator = Paginator(rows, size)
+    if count is not None:
+        paginator.count = count
+    return paginator.get_page(request.GET.get("page"))
 
 
 def _tabs(request: HttpRequest) -> list[tuple[str, str, str]]:
@@ -57,7 +61,8 @@ def _render_list(request: HttpRequest, name: str, tasks: Any, context: dict[str,
         f"planning/task/{name.removeprefix('task_')}.html",
         {
             "form": context.pop("form", None) or task_forms.TaskFilter(request.GET, person, **form),
-            "counts": task_queries.count(tasks, today), "tabs": _tabs(request), "view": name,
+            "counts": context.pop("counts", None) or task_queries.count(tasks, today), "tabs": _tabs(request),
+            "view": name,
             "may_manage": access.may(person, "manage"), "all_url": reverse(f"planning:{name}"),
             "is_filtered": any(value for key, value in request.GET.items() if key not in {"page", "sort", "year"}),
             **context,
@@ -80,9 +85,10 @@ def task_list(request: HttpRequest) -> HttpResponseBase:
             request, name="Nhiệm vụ", columns=_COLUMNS, rows=rows, filters=form.describe(filters),
             source_note="Nhiệm vụ của các kế hoạch; tình trạng theo báo cáo của đơn vị chủ trì",
         )  # fmt: skip
-    page = _page_of(tasks, request)
+    counts = task_queries.count(tasks, today)
+    page = _page_of(tasks, request, count=counts.total)
     rows = task_queries.dress(page.object_list, person, today=today)
-    return _render_list(request, "task_list", tasks, {"page": page, "rows": rows, "form": form})
+    return _render_list(request, "task_list", tasks, {"page": page, "rows": rows, "form": form, "counts": counts})
 
 
 def _names(lines: Sequence[task_queries.UnitLine]) -> str:
@@ -111,8 +117,9 @@ _COLUMNS: Sequence[export.Column] = [
 def task_board(request: HttpRequest) -> HttpResponse:
     person, today = _person(request), timezone.localdate()
     tasks = task_queries.select(person, task_forms.read_filters(request.GET), today=today)
-    columns = task_queries.board(tasks, person, today=today)
-    context = {"columns": columns, "here": request.get_full_path()}
+    counts = task_queries.count(tasks, today)
+    columns = task_queries.board(tasks, counts.states, person, today=today)
+    context = {"columns": columns, "counts": counts, "here": request.get_full_path()}
     return _render_list(request, "task_board", tasks, context, without=["state"])
 
 
@@ -140,16 +147,18 @@ def task_by_unit(request: HttpRequest) -> HttpResponseBase:
 def task_timeline(request: HttpRequest) -> HttpResponse:
     person, today = _person(request), timezone.localdate()
     tasks = task_queries.select(person, task_forms.read_filters(request.GET), today=today).select_related("plan")
-    years = task_queries.list_years(tasks)
+    by_year = task_queries.count_by_year(tasks)
+    years = list(by_year)
     wanted = request.GET.get("year", "")
     default = today.year if today.year in years or not years else years[0]
     year = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted[:5]) in years else default
     dated = tasks.filter(due_on__year=year)
-    page = _page_of(dated, request, 40)
+    counts = task_queries.count(tasks, today)
+    page = _page_of(dated, request, 40, by_year.get(year, 0))
     rows = task_queries.dress(page.object_list, person, today=today)
     context = {
         "page": page, "timeline": task_queries.timeline(rows, year=year, today=today), "year": year, "years": years,
-        "undated": task_queries.count(tasks.filter(due_on__isnull=True), today).total,
+        "undated": counts.undated, "counts": counts,
     }  # fmt: skip
     return _render_list(request, "task_timeline", tasks, context)
 
