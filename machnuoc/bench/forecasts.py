@@ -39,13 +39,17 @@ _FIRST_MONTH = date(2018, 1, 1)
 
 @dataclass(frozen=True)
 class Size:
-    """series: simulated ones of each kind and length. origins: from which each one is forecast, three months apart."""
+    """series: simulated ones of each kind and length. origins: from which each one is forecast, three months apart.
+
+    every: months between the origins in a public series.
+    """
 
     series: int
     origins: int
+    every: int = 10
 
 
-SIZES = {"full": Size(20, 3), "small": Size(1, 1)}
+SIZES = {"full": Size(20, 3), "small": Size(1, 1, 50)}
 
 
 @dataclass(frozen=True)
@@ -197,12 +201,12 @@ def backtest_simulated(kinds: dict[str, Maker], seed: int, size: Size) -> list[O
     return found
 
 
-def backtest_public(series: dict[str, Numbers], lengths: Sequence[int] = LENGTHS, every: int = 5) -> list[Outcome]:
-    """Forecast each series from every fifth month, by histories of each length."""
+def backtest_public(series: dict[str, Numbers], every: int) -> list[Outcome]:
+    """Forecast each series from every so many months, by histories of each length."""
     found: list[Outcome] = []
     for kind, numbers in series.items():
-        for length in lengths:
-            for end in range(length, len(numbers) - HORIZONS[-1] + 1, every * 2):
+        for length in LENGTHS:
+            for end in range(length, len(numbers) - HORIZONS[-1] + 1, every):
                 found += _from_origin(
                     kind, length, numbers[end - length :], numbers[end - length :], length, forecast.forecast_steps
                 )
@@ -284,9 +288,9 @@ def measure(size: Size) -> list[Result]:
     took_ms = (time.perf_counter() - begun_s) * 1000
     results += _told(simulated, "", f"{len(REPORTING)} kiểu chuỗi mô phỏng, kỳ tới 1–12 tháng")
     public = public_series()
-    results += _told(backtest_public(public), "_public", "chuỗi tháng công khai: " + ", ".join(public))
+    results += _told(backtest_public(public, size.every), "_public", "chuỗi tháng công khai: " + ", ".join(public))
     results.append(Result("forecast_backtest_ms", took_ms / (len(simulated) / len(HORIZONS)), "ms", note="một chuỗi"))
-    return [*results, *_against_ets(public)]
+    return [*results, *_against_ets(public, 2 * size.every)]
 
 
 def _told(outcomes: Sequence[Outcome], suffix: str, what: str) -> list[Result]:
@@ -317,7 +321,7 @@ def _told(outcomes: Sequence[Outcome], suffix: str, what: str) -> list[Result]:
     return results
 
 
-def _against_ets(series: dict[str, Numbers], every: int = 20) -> list[Result]:
+def _against_ets(series: dict[str, Numbers], every: int) -> list[Result]:
     """Compare with the ETS(A,Ad,A) of statsmodels, its gains found by likelihood, on 48 months of the public series."""
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
