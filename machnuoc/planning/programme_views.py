@@ -442,9 +442,11 @@ def programme_file(request: HttpRequest, key: str, pk: int) -> HttpResponseBase:
     programme = _programme(request, key)
     units = queries.visible_units(_person(request), programme)
     stored = StoredFile.objects.filter(pk=pk).first()
-    owners = list(programme.assessments.filter(files=pk).values_list("unit_id", flat=True))
-    owners += list(programme.dossiers.filter(events__files=pk).values_list("unit_id", flat=True))
-    if stored is None or not owners or (units is not None and not units & set(owners)):
+    if stored is None:
+        raise Http404(f"no file {pk}")
+    owners = set(programme.assessments.filter(files=stored).values_list("unit_id", flat=True))
+    owners |= set(programme.dossiers.filter(events__files=stored).values_list("unit_id", flat=True))
+    if not owners or (units is not None and not units & owners):
         raise Http404(f"no file {pk} in scope")
     return files.as_download(stored)
 
