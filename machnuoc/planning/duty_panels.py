@@ -1,20 +1,13 @@
 """What duties add to pages that are not theirs."""
 
-from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.core.panels import Panel
 from machnuoc.places.models import Subject
 from machnuoc.planning import duty_queries as queries
 
 _SHOWN = 6
-
-
-def navigation(person: Person) -> list[NavigationItem]:
-    if not queries.has_any(person):
-        return []
-    return [NavigationItem("Lịch báo cáo", reverse("planning:duty_calendar"), "calendar-event", 46, group="Kế hoạch")]
 
 
 def overview(person: Person) -> list[Panel]:

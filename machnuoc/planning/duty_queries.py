@@ -502,10 +502,6 @@ def list_soon(person: Person, today: date) -> list[Entry]:
     return group(dress(own.order_by("last_day", "duty__order", "duty_id")[:500], today))
 
 
-def has_any(person: Person) -> bool:
-    return list_readable(person).exists()
-
-
 def list_for_feed(person: Person, today: date) -> list[Entry]:
     """Return what a person's calendar shows: the instances of units that the person acts for or oversees."""
     rows = (

@@ -3,22 +3,13 @@
 from django.urls import reverse
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.core.panels import Panel
 from machnuoc.places import access
 from machnuoc.places.models import Grant, Subject
 from machnuoc.planning import plan_queries as queries
 
 _SHOWN = 6
 _OVERSEEING = {Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.AGENCY, Grant.Role.ADMIN}
-
-
-def navigation(person: Person) -> list[NavigationItem]:
-    if not queries.visible_plans(person).exists():
-        return []
-    return [
-        NavigationItem("Kế hoạch", reverse("planning:plan_list"), "files", 40, "Kế hoạch"),
-        NavigationItem("Chỉ tiêu kế hoạch", reverse("planning:target_list"), "target", 41, "Kế hoạch"),
-    ]
 
 
 def overview(person: Person) -> list[Panel]:

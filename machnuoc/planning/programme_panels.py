@@ -1,19 +1,12 @@
 """What programmes add to pages that are not theirs."""
 
-from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.core.panels import Panel
 from machnuoc.places.models import Subject
 from machnuoc.planning import programme_places
 from machnuoc.planning import programme_queries as queries
-
-
-def navigation(person: Person) -> list[NavigationItem]:
-    if not queries.list_programmes(person).exists():
-        return []
-    return [NavigationItem("Nông thôn mới", reverse("planning:programme_list"), "checklist", 43, group="Kế hoạch")]
 
 
 def overview(person: Person) -> list[Panel]:

@@ -1,33 +1,16 @@
 """What projects and handovers add to pages that are not theirs."""
 
-from django.db.models import Exists
 from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.core.panels import Panel
 from machnuoc.places import access
 from machnuoc.places.models import Subject
 from machnuoc.planning import handover_queries, project_queries
 from machnuoc.planning.models import Handover, Obstacle
 
 _SHOWN = 5
-
-
-def navigation(person: Person) -> list[NavigationItem]:
-    has_projects, has_handovers = (
-        Person.objects.filter(pk=person.pk)
-        .values_list(
-            Exists(project_queries.list_readable(person)), Exists(handover_queries.list_readable(person))
-        )
-        .get()
-    )  # fmt: skip
-    found = []
-    if has_projects:
-        found.append(NavigationItem("Dự án", reverse("planning:project_list"), "tool", 44, "Kế hoạch"))
-    if has_handovers:
-        found.append(NavigationItem("Bàn giao", reverse("planning:handover_list"), "git-merge", 45, "Kế hoạch"))
-    return found
 
 
 def overview(person: Person) -> list[Panel]:

@@ -4,18 +4,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.core.panels import Panel
 from machnuoc.places.models import Subject
 from machnuoc.planning import task_queries
-from machnuoc.planning.task_operations import list_readable
 
 _SHOWN = 6
-
-
-def navigation(person: Person) -> list[NavigationItem]:
-    if not list_readable(person).exists():
-        return []
-    return [NavigationItem("Nhiệm vụ", reverse("planning:task_list"), "clipboard-list", 42, "Kế hoạch")]
 
 
 def overview(person: Person) -> list[Panel]:
