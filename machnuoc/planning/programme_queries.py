@@ -794,6 +794,6 @@ def list_places_of(programme: Programme, units: set[int]) -> list[PlaceLine]:
     for entry in programme.roadmap.filter(unit_id__in=lines):
         lines[entry.unit_id].entries.append(entry)  # type: ignore[index]
     counts = programme.assessments.filter(unit_id__in=lines, result=Result.NOT_MET).order_by()
-    for unit_id, missing in counts.values_list("unit_id").annotate(count=Count("pk")):
+    for unit_id, missing in counts.values_list("unit_id").annotate(count=Count("criterion", distinct=True)):
         lines[unit_id].missing = missing
     return list(lines.values())
