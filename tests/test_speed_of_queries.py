@@ -16,10 +16,11 @@ PAGES = [
     "/chi-tieu/", "/nhap-lieu/", "/cong-trinh/", "/cong-trinh/ban-do/", "/cong-trinh/bieu-do/",
     "/chi-tieu/works.utilisation_households_pct/", "/nhiem-vu/", "/nhiem-vu/bang/", "/nhiem-vu/theo-don-vi/",
     "/nhiem-vu/dong-thoi-gian/", "/hop-kiem-tra/", "/tuyen-truyen-tap-huan/",
+    "/du-an/", "/du-an/bieu-do/", "/du-an/no-dong/", "/ban-giao/",
     "/lich-bao-cao/", "/lich-bao-cao/danh-sach/", "/lich-bao-cao/nghia-vu/", "/lich-bao-cao/don-vi/",
 ]  # fmt: skip
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
-LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks"]
+LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks", "projects"]
 
 
 def _sign_in(username: str) -> Client:

@@ -22,7 +22,7 @@ from machnuoc.indicators import lineage
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import State, Value
 from machnuoc.places.models import Organisation, Subject
-from machnuoc.planning import handover_operations, handover_queries, project_operations, project_queries
+from machnuoc.planning import handover_operations, handover_queries, project_operations, project_panels, project_queries
 from machnuoc.planning.errors import ChangedMeanwhile
 from machnuoc.planning.models import Disbursement, Handover, Obstacle, Plan, Project, YearlyPlan
 from machnuoc.planning.project_operations import ProjectError
@@ -241,7 +241,9 @@ def test_an_obstacle_tells_the_people_who_must_clear_it_and_shows_on_their_overv
     )  # fmt: skip
 
     assert Notice.objects.filter(person__username="cb.capnuoc", text__contains="mặt bằng").exists()
-    assert "Chưa có mặt bằng đặt bể" in sign_in("cb.capnuoc").get("/").content.decode()
+    shown = {panel.title: panel for panel in project_panels.overview(Person.objects.get(username="cb.capnuoc"))}
+    assert shown["Vướng mắc đơn vị tôi phải gỡ"].context["obstacles"] == [made]
+    assert "Dự án chậm tiến độ" in shown
     assert project_queries.OBSTACLE in project_queries.get_page(project(), today=today).row.warnings
     answer = sign_in("cb.capnuoc").post(
         reverse("planning:project_resolve", args=[TAN_GIANG, made.pk]),
