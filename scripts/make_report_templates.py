@@ -162,11 +162,14 @@ def _table(word, rows: int, widths_mm: tuple[int, int]):
     table = word.add_table(rows, 2)
     table.autofit = False
     properties = table._tbl.tblPr
-    properties.append(
-        parse_xml(
-            f'<w:tblCellMar {nsdecls("w")}><w:left w:w="0" w:type="dxa"/><w:right w:w="0" w:type="dxa"/></w:tblCellMar>'
-        )
+    margins = parse_xml(
+        f'<w:tblCellMar {nsdecls("w")}><w:left w:w="0" w:type="dxa"/><w:right w:w="0" w:type="dxa"/></w:tblCellMar>'
     )
+    look = properties.find(qn("w:tblLook"))  # the schema wants the margins before it
+    if look is None:
+        properties.append(margins)
+    else:
+        look.addprevious(margins)
     for column, width in zip(table.columns, widths_mm, strict=True):
         column.width = Mm(width)
     for row in table.rows:

@@ -61,7 +61,7 @@ class Figure:
 class Gathered:
     """What a kind found. suggestions: text by section key; a list line starts with «- », paragraphs end with a newline.
 
-    addressee and bases as they should be printed; recipients a line each.
+    addressee as it should be printed; recipients a line each.
     """
 
     figures: tuple[Figure, ...]
@@ -69,7 +69,6 @@ class Gathered:
     title: str = ""
     addressee: str = ""
     to_organisation: Organisation | None = None
-    bases: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
     signer_capacity: str = ""
 

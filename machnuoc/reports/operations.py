@@ -589,7 +589,6 @@ def _frame(report: Report, kind: Kind) -> layout.OfficialDocument:
     organisation = report.organisation
     parent = organisation.parent
     is_committee = organisation.kind == Organisation.Kind.AUTHORITY  # issues in its own name alone
-    bases: tuple[str, ...] = ()
     return layout.OfficialDocument(
         header=layout.Header(
             parent_body="" if parent is None or is_committee else parent.subject.name,
@@ -604,7 +603,6 @@ def _frame(report: Report, kind: Kind) -> layout.OfficialDocument:
         blocks=(),
         signature=layout.Signature(tuple(report.signer_capacity.splitlines()), report.signer_name),
         addressees=tuple(report.to_as_printed.splitlines()),
-        bases=bases,
         recipients=tuple(report.recipients.splitlines()),
         is_simulated=report.is_simulated,
     )
@@ -691,7 +689,7 @@ def upload_template(kind_key: str, stored: StoredFile, *, note: str = "", by: Pe
     with files.open_file(stored) as stream:
         content = stream.read()
     word_templates.check(content)
-    docx_writer.write(_sample(kind), content)
+    docx_writer.write(sample_of(kind, Report.objects.filter(kind=kind.key).last()), content)
     last = ReportTemplate.objects.select_for_update().filter(kind=kind.key).order_by("-version").first()
     ReportTemplate.objects.filter(kind=kind.key, is_active=True).update(is_active=False)
     row = ReportTemplate.objects.create(
@@ -702,11 +700,10 @@ def upload_template(kind_key: str, stored: StoredFile, *, note: str = "", by: Pe
     return row
 
 
-def _sample(kind: Kind) -> layout.OfficialDocument:
-    """Return a document of the kind to try a template with: the last report's figures, or an empty one."""
-    last = Report.objects.filter(kind=kind.key).order_by("-id").first()
-    if last is not None:
-        return document_of(last)
+def sample_of(kind: Kind, report: Report | None) -> layout.OfficialDocument:
+    """Return a document of the kind to try a template with: a report's pages, or an empty one."""
+    if report is not None:
+        return document_of(report)
     header = layout.Header("", "", "BC-…", kind.type_name, kind.name, "")
     frame = layout.OfficialDocument(header, (), layout.Signature())
     return kinds.lay_out(kind, Material(frame, ()))
@@ -789,6 +786,11 @@ def _require(by: Person | None, action: str, report: Report) -> None:
     """Raise PermissionDenied unless the person acts for the organisation. None is the program itself."""
     if by is not None and not visibility.is_of(by, action, report.organisation_id):
         raise PermissionDenied(f"Bạn không có quyền này với báo cáo của «{report.organisation}».")
+
+
+def require_enter(report: Report, *, by: Person) -> None:
+    """Raise PermissionDenied unless the person enters for the organisation that reports."""
+    _require(by, "enter", report)
 
 
 def _require_open(report: Report) -> None:
