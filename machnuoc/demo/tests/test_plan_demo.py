@@ -7,12 +7,12 @@ import pytest
 
 from machnuoc.core.models import AuditEntry, Passage
 from machnuoc.demo import plans as data
-from machnuoc.demo.planning import read_targets, targets
+from machnuoc.demo.planning import plans, read_targets, targets
 from machnuoc.indicators import queries as indicator_queries
 from machnuoc.indicators.models import Fact, Metric, State, Value
 from machnuoc.places.models import Subject
 from machnuoc.planning import plan_operations
-from machnuoc.planning.models import Standing, Target
+from machnuoc.planning.models import Plan, Standing, Target
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -121,3 +121,14 @@ def test_every_passage_of_a_target_is_there():
     assert not Target.objects.filter(plan__key__in=["qn.79-2026", "cb.cap-nuoc-2026"], passage=None).exists()
     assert Passage.objects.filter(document__key="doc.lc.ct34", key="i.2.6").exists()
     assert Decimal("63.6") == Target.objects.get(key="dan-so-nuoc-sach").amount
+
+
+def test_the_five_plans_are_there_and_loading_them_again_writes_nothing():
+    before = AuditEntry.objects.count()
+
+    plans.load_plans(NOW)
+
+    assert set(Plan.objects.values_list("key", flat=True)) >= {
+        "qn.79-2026", "cb.cap-nuoc-2026", "ct.bo-chi-so-2024", "lc.chi-thi-34", "kh.1355-2024"
+    }  # fmt: skip
+    assert AuditEntry.objects.count() == before
