@@ -82,7 +82,7 @@ def measure(size: Size, repetitions: int = common.REPETITIONS) -> dict[str, Any]
     communes = filling.list_communes()
     with transaction.atomic():
         rows = filling.fill_rates(indicators, communes, months, NOW)
-    _tidy()
+    tidy()
     peer = HandWritten(indicators, months)
     ours = partial(compute, indicators, months)
     times_s, peer_times_s = [], []
@@ -98,7 +98,7 @@ def measure(size: Size, repetitions: int = common.REPETITIONS) -> dict[str, Any]
         forget(indicators)
     ours()
     stored = Value.objects.filter(metric__in=indicators).count()
-    _tidy()
+    tidy()
     on = connection.vendor
     against = "câu SQL viết tay: cùng cơ sở dữ liệu, cùng dòng vào, cùng kết quả"
     time_s, peer_time_s = common.median(times_s), common.median(peer_times_s)
@@ -146,10 +146,10 @@ def forget(indicators: list[Any]) -> None:
     marks = ",".join(str(metric.pk) for metric in indicators)
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM indicators_value WHERE metric_id IN ({marks})")  # noqa: S608 - our own numbers
-    _tidy()
+    tidy()
 
 
-def _tidy() -> None:
+def tidy() -> None:
     """Let both sides start alike: statistics fresh, no dead rows, nothing left to write back."""
     if connection.in_atomic_block:  # inside a test's transaction
         return

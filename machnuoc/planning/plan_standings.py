@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -51,6 +52,11 @@ class Outcome:
     changed: int = 0
 
 
+@lru_cache(maxsize=10_000)  # the same few hundred periods, asked for once a figure
+def _last_day(kind: str, start: date) -> date:
+    return Period(kind, start).end_date - timedelta(days=1)  # type: ignore[arg-type]
+
+
 class Figure(NamedTuple):
     """A value as it is read in bulk. number, low, high: in whole last decimals of the metric."""
 
@@ -69,7 +75,7 @@ class Figure(NamedTuple):
 
     @property
     def last_day(self) -> date:
-        return Period(self.kind, self.start).end_date - timedelta(days=1)  # type: ignore[arg-type]
+        return _last_day(self.kind, self.start)
 
 
 _READ = (
