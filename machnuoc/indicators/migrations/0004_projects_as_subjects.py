@@ -4,20 +4,42 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('indicators', '0003_indexes_of_figures'),
+        ("indicators", "0003_indexes_of_figures"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='entryform',
-            name='subject_kind',
-            field=models.CharField(choices=[('COUNTRY', 'Cả nước'), ('UNIT', 'Đơn vị hành chính'), ('VILLAGE', 'Thôn, bản, tổ'), ('URBAN_AREA', 'Khu vực đô thị'), ('ORGANISATION', 'Tổ chức'), ('WORK', 'Công trình'), ('PROJECT', 'Dự án')], max_length=12),
+            model_name="entryform",
+            name="subject_kind",
+            field=models.CharField(
+                choices=[
+                    ("COUNTRY", "Cả nước"),
+                    ("UNIT", "Đơn vị hành chính"),
+                    ("VILLAGE", "Thôn, bản, tổ"),
+                    ("URBAN_AREA", "Khu vực đô thị"),
+                    ("ORGANISATION", "Tổ chức"),
+                    ("WORK", "Công trình"),
+                    ("PROJECT", "Dự án"),
+                ],
+                max_length=12,
+            ),
         ),
         migrations.AlterField(
-            model_name='metric',
-            name='subject_kind',
-            field=models.CharField(choices=[('COUNTRY', 'Cả nước'), ('UNIT', 'Đơn vị hành chính'), ('VILLAGE', 'Thôn, bản, tổ'), ('URBAN_AREA', 'Khu vực đô thị'), ('ORGANISATION', 'Tổ chức'), ('WORK', 'Công trình'), ('PROJECT', 'Dự án')], max_length=12, verbose_name='tính cho'),
+            model_name="metric",
+            name="subject_kind",
+            field=models.CharField(
+                choices=[
+                    ("COUNTRY", "Cả nước"),
+                    ("UNIT", "Đơn vị hành chính"),
+                    ("VILLAGE", "Thôn, bản, tổ"),
+                    ("URBAN_AREA", "Khu vực đô thị"),
+                    ("ORGANISATION", "Tổ chức"),
+                    ("WORK", "Công trình"),
+                    ("PROJECT", "Dự án"),
+                ],
+                max_length=12,
+                verbose_name="tính cho",
+            ),
         ),
     ]

@@ -4,15 +4,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('places', '0002_subject_kind_triggers'),
+        ("places", "0002_subject_kind_triggers"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='subject',
-            name='kind',
-            field=models.CharField(choices=[('COUNTRY', 'Cả nước'), ('UNIT', 'Đơn vị hành chính'), ('VILLAGE', 'Thôn, bản, tổ'), ('URBAN_AREA', 'Khu vực đô thị'), ('ORGANISATION', 'Tổ chức'), ('WORK', 'Công trình'), ('PROJECT', 'Dự án')], max_length=12),
+            model_name="subject",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("COUNTRY", "Cả nước"),
+                    ("UNIT", "Đơn vị hành chính"),
+                    ("VILLAGE", "Thôn, bản, tổ"),
+                    ("URBAN_AREA", "Khu vực đô thị"),
+                    ("ORGANISATION", "Tổ chức"),
+                    ("WORK", "Công trình"),
+                    ("PROJECT", "Dự án"),
+                ],
+                max_length=12,
+            ),
         ),
     ]

@@ -7,26 +7,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('planning', '0004_duty_grace'),
+        ("planning", "0004_duty_grace"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DutyEvent',
+            name="DutyEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('ASKED', 'yêu cầu đột xuất'), ('SUBMITTED', 'ghi nhận đã gửi'), ('REOPENED', 'mở lại'), ('WAIVED', 'miễn')], max_length=10)),
-                ('on_date', models.DateField(blank=True, null=True)),
-                ('text', models.CharField(max_length=300)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('instance', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='planning.dutyinstance')),
-                ('person', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("ASKED", "yêu cầu đột xuất"),
+                            ("SUBMITTED", "ghi nhận đã gửi"),
+                            ("REOPENED", "mở lại"),
+                            ("WAIVED", "miễn"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("on_date", models.DateField(blank=True, null=True)),
+                ("text", models.CharField(max_length=300)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="events", to="planning.dutyinstance"
+                    ),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['instance_id', '-id'],
+                "ordering": ["instance_id", "-id"],
             },
         ),
     ]
