@@ -134,6 +134,31 @@ def _duty_rows() -> Iterator[Row]:
     yield Row("planning:duty_organisation", SEES_BINH_CHANH, args=QN_ORGANISATION, refused=404)
 
 
+INSIDE_CENTRE = MANAGERS | {"qn.sonnmt"}  # who writes, manages or signs there; drafts are theirs alone
+
+
+def _report_rows() -> Iterator[Row]:
+    """Give the pages of reports; whoever sees a report and may not act on it is refused with 403."""
+    yield Row("reports:list", ACCOUNTS)
+    yield Row("reports:add", WRITERS, WRITERS)
+    yield Row("reports:templates", MANAGERS)
+    yield Row("reports:template", MANAGERS, MANAGERS, ("qn_monthly",))
+    yield Row("reports:template_try", MANAGERS, args=("qn_monthly",))
+    for name in ["detail", "figures", "checks"]:
+        yield Row(f"reports:{name}", INSIDE_CENTRE, args=("@report",), refused=404)
+    yield Row("reports:compare", INSIDE_CENTRE, args=("@report_signed",), refused=404)
+    yield Row("reports:file", INSIDE_CENTRE, args=("@report_signed", "docx"), refused=404)
+    yield Row("reports:section", INSIDE_CENTRE, DEPARTMENTS, ("@report", "@report_section"), refused=404, shown=302)
+    yield Row("reports:details", DEPARTMENTS, DEPARTMENTS, ("@report",))
+    for act in ["lam-moi", "trinh"]:
+        yield Row("reports:act", None, DEPARTMENTS, ("@report", act))
+    yield Row("reports:act", None, MANAGERS, ("@report", "xoa"))
+    for act in ["tra-lai", "ky-duyet"]:
+        yield Row("reports:act", None, LEADER | {"qn.sonnmt"}, ("@report_signed", act))
+    for act in ["vao-so", "gui", "xac-nhan", "dinh-chinh"]:
+        yield Row("reports:act", None, DEPARTMENTS, ("@report_signed", act))
+
+
 QN_PLAN, QN_TARGET = "qn.79-2026", ("qn.79-2026", "khach-hang")
 CB_PLAN = "cb.cap-nuoc-2026"
 
@@ -302,6 +327,7 @@ ROWS = [
     *_work_acts(),
     *_task_rows(),
     *_duty_rows(),
+    *_report_rows(),
     *_plans(),
     *_programme_rows(),
     *_project_rows(),
@@ -351,6 +377,7 @@ def things(demo, db) -> dict[str, Any]:
         "@value:province": Value.objects.filter(subject__key="vn.quang-ngai")[0].pk,
         **_task_things(station, now),
         **_duty_things(station, now),
+        **_report_things(now),
         **_plan_things(),
         **_programme_things(),
         **_project_things(),
@@ -400,6 +427,23 @@ def _duty_things(station: Person, now: datetime) -> dict[str, Any]:
         due_on=today + timedelta(days=9), reason="Công văn thử", today=today,
     )[0]  # fmt: skip
     return {"@duty": instance.pk, "@feed": duty_operations.make_feed(station, now)}
+
+
+def _report_things(now: datetime) -> dict[str, Any]:
+    """Write two reports of the centre, and sign one of them."""
+    from machnuoc.reports import operations
+
+    centre = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    writer, director = (Person.objects.get(username=name) for name in ("qn.khkt", "qn.lanhdao"))
+    month = Period.containing(timezone.localdate(now), "M")
+    draft, signed = (
+        operations.prepare("qn_monthly", centre, month.shift(-back), by=writer, now=now) for back in (14, 15)
+    )
+    for section in signed.sections.all():
+        operations.save_section(section, "Không có.", version=section.version, by=writer, now=now)
+    operations.submit(signed, by=writer, now=now)
+    operations.approve(signed, by=director, now=now)
+    return {"@report": draft.pk, "@report_signed": signed.pk, "@report_section": draft.sections.first().pk}
 
 
 def _plan_things() -> dict[str, Any]:
@@ -579,6 +623,11 @@ CALLS = [
     Call("get", "/api/v1/duty-instances", ACCOUNTS),
     Call("post", "/api/v1/duty-instances/{instance_id}/submit", MANAGERS | {"qn.binhchanh"}, "@duty",
          {"submitted_on": "2026-01-15", "note": "12/BC"}),
+    # reports
+    Call("get", "/api/v1/reports", ACCOUNTS),
+    Call("get", "/api/v1/reports/{report_id}", INSIDE_CENTRE, "@report"),
+    Call("get", "/api/v1/reports/{report_id}/snapshot", INSIDE_CENTRE, "@report_signed"),
+    Call("post", "/api/v1/reports/{report_id}/receipts", DEPARTMENTS, "@report_signed", {"receipt": "Đến số 3"}),
     # tasks
     Call("get", "/api/v1/criteria-sets", ACCOUNTS),
     Call("get", "/api/v1/criteria-sets/{key}", ACCOUNTS, "xa-ntm-2021-2025"),

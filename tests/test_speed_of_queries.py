@@ -18,6 +18,7 @@ PAGES = [
     "/nhiem-vu/dong-thoi-gian/", "/hop-kiem-tra/", "/tuyen-truyen-tap-huan/",
     "/du-an/", "/du-an/bieu-do/", "/du-an/no-dong/", "/ban-giao/",
     "/lich-bao-cao/", "/lich-bao-cao/danh-sach/", "/lich-bao-cao/nghia-vu/", "/lich-bao-cao/don-vi/",
+    "/bao-cao/",
 ]  # fmt: skip
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
 LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks", "projects"]

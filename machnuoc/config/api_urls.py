@@ -19,6 +19,8 @@ from machnuoc.planning.plan_api import router as plans_router
 from machnuoc.planning.programme_api import router as programmes_router
 from machnuoc.planning.project_api import router as projects_router
 from machnuoc.planning.task_api import router as tasks_router
+from machnuoc.reports.api import router as reports_router
+from machnuoc.reports.errors import ReportsError
 from machnuoc.works.api import router as works_router
 
 
@@ -42,7 +44,7 @@ api = Api(
     docs_url=None,
     urls_namespace="api",
 )
-shared.add_error_answers(api, expected=(IndicatorsError, PlacesError, entry.EntryError, PlanningError))
+shared.add_error_answers(api, expected=(IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError))
 api.add_router("", places_router)
 api.add_router("", works_router)
 api.add_router("", indicators_router)
@@ -51,6 +53,7 @@ api.add_router("", projects_router)
 api.add_router("", plans_router)
 api.add_router("", duties_router)
 api.add_router("", programmes_router)
+api.add_router("", reports_router)
 
 
 def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:

@@ -5,3 +5,9 @@ class ReportsConfig(AppConfig):
     name = "machnuoc.reports"
     label = "reports"
     verbose_name = "Báo cáo"
+
+    def ready(self) -> None:
+        from machnuoc.planning import duty_queries
+        from machnuoc.reports import queries
+
+        duty_queries.register_report_link(queries.report_link)
