@@ -587,6 +587,27 @@ def describe_due(project: Project, today: date) -> str:
     return f"Chậm nhất ngày {format_date(project.due_on)} ({ago})"
 
 
+def describe_warnings(page: ProjectPage, today: date) -> list[tuple[str, str]]:
+    """Return (title, what it is about and what to do) for what is wrong with the project, but for carried capital."""
+    row, found = page.row, []
+    for code in row.warnings:
+        text = ""
+        if code == OVERDUE and row.due_on:
+            text = f"Hạn là ngày {format_date(row.due_on)}. Ghi ngày hoàn thành, hoặc sửa hạn theo văn bản điều chỉnh."
+        elif code == BEHIND and row.capital:
+            due = disbursement.due_by_now_vnd(row.capital, today) or 0
+            text = (
+                f"Đến cuối tháng trước cần {format_amount(due)}, mới giải ngân {format_amount(row.paid_year_vnd)}. "
+                "Nêu vướng mắc cùng đơn vị phải gỡ, hoặc điều chỉnh kế hoạch vốn."
+            )
+        elif code == DEBT:
+            text = f"{format_amount(page.debt_vnd)} đã nghiệm thu chưa thanh toán. Bố trí vốn để thanh toán."
+        elif code == OBSTACLE:
+            text = f"{row.late_obstacles} vướng mắc đã quá hạn. Ghi cách gỡ khi đã gỡ xong."
+        found.append((WARNINGS[code], text))
+    return found
+
+
 def describe_carry_over(page: ProjectPage) -> list[tuple[str, str, str]]:
     """Return (tone, title, text) for capital carried over that is lost or about to be."""
     found = []

@@ -86,7 +86,7 @@ def project_chart(request: HttpRequest) -> HttpResponseBase:
     drawn = sorted(known, key=lambda row: -(row.total_vnd or 0))[:_BARS]
     data = {
         "type": "bar", "unit": "triệu đồng", "decimals": 0, "category_title": "Dự án",
-        "categories": [row.name if len(row.name) <= 60 else row.name[:59] + "…" for row in drawn],
+        "categories": [_short(row) for row in drawn],
         "series": [
             {"name": "Tổng mức", "values": [_millions(row.total_vnd) for row in drawn]},
             {"name": f"Kế hoạch vốn {selection.year}", "values": [_millions(row.planned_vnd) for row in drawn]},
@@ -100,6 +100,12 @@ def project_chart(request: HttpRequest) -> HttpResponseBase:
             "without": len(selection.rows) - len(known),
         },
     )  # fmt: skip
+
+
+def _short(row: project_queries.Row) -> str:
+    """Return what fits under a bar: the number in the plan, and the name as far as it fits."""
+    name = row.name if len(row.name) <= 28 else row.name[:27].rstrip() + "…"
+    return f"{row.number}. {name}" if row.number else name
 
 
 def _millions(amount_vnd: int | None) -> float | None:
@@ -229,7 +235,8 @@ def project_detail(request: HttpRequest, key: str) -> HttpResponse:
                 person, [project.owner_id, project.work_id, *(one.pk for one in page.carried_out_by)]
             ),
             "rate": project_queries.get_rate(project, today),
-            "warnings": page.row.warning_texts, "carried": project_queries.describe_carry_over(page),
+            "warnings": project_queries.describe_warnings(page, today),
+            "carried": project_queries.describe_carry_over(page),
         },
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from machnuoc.core.models import AuditEntry, Notice, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo.planning import projects as demo_projects
 from machnuoc.demo.planning import read_projects
+from machnuoc.demo.tests.oc4ids_schema import PACKAGE
 from machnuoc.indicators import lineage
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import State, Value
@@ -26,7 +27,6 @@ from machnuoc.planning import handover_operations, handover_queries, project_ope
 from machnuoc.planning.errors import ChangedMeanwhile
 from machnuoc.planning.models import Disbursement, Handover, Obstacle, Plan, Project, YearlyPlan
 from machnuoc.planning.project_operations import ProjectError
-from machnuoc.planning.tests.oc4ids_schema import PACKAGE
 from machnuoc.works.models import Work
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
