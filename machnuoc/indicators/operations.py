@@ -469,8 +469,9 @@ def _plan_work(waiting: Sequence[DirtyRange], metrics: dict[int, Metric]) -> _Wo
                 coarser = Period.containing(period.start_date, kind)  # type: ignore[arg-type]
                 if (
                     coarser.kind in "QHY"
+                    and coarser.kind != period.kind
                     and coarser.start_date <= period.start_date
-                    and coarser.end_date > period.end_date
+                    and coarser.end_date >= period.end_date
                 ):
                     stack.append((metric_id, coarser, scenario, reason))
         for user, reference in users.get(metric_id, ()):

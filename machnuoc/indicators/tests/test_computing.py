@@ -144,6 +144,16 @@ def test_a_year_takes_the_last_month_of_a_stock_and_the_sum_of_a_flow():
     assert value("losses.system_input_m3", "vn.quang-ngai", "2026-03").number == 1500
 
 
+def test_the_last_month_of_a_year_corrects_the_year_too():
+    for month, volume in (("2026-01", "1000"), ("2026-12", "1500")):
+        state("losses.system_input_m3", "work.qn.binh-chanh", month, volume)
+    assert value("losses.system_input_m3", "work.qn.binh-chanh", "2026").number == 2500
+
+    state("losses.system_input_m3", "work.qn.binh-chanh", "2026-12", "1600")
+
+    assert value("losses.system_input_m3", "work.qn.binh-chanh", "2026").number == 2600
+
+
 def test_a_year_that_is_stated_itself_wins_over_its_months():
     state(CONNECTED, "work.qn.binh-chanh", "2026-01", "1290")
     state(CONNECTED, "work.qn.binh-chanh", "2026", "1400")
