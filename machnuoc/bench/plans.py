@@ -72,7 +72,7 @@ def measure(size: Size, repetitions: int = common.REPETITIONS) -> dict[str, Any]
     fill(metrics, communes[: filling.COMMUNES_A_PROVINCE], size.months)
     recompute(NOW)
     indicators.tidy()
-    one_s = _status_s(repetitions + 4)  # a fraction of a second: more repetitions, less chance
+    one_s = _status_s(repetitions, size.provinces)
     one = Target.objects.count()
     fill(metrics, communes[filling.COMMUNES_A_PROVINCE :], size.months)
     first_s = common.seconds(partial(recompute, NOW))
@@ -119,19 +119,21 @@ def recompute(now: datetime) -> Any:
     return plan_operations.recompute_standings(now, tell=False)
 
 
-def _recompute_into(outcomes: list[Any], now: datetime) -> None:
-    outcomes.append(recompute(now))
+def _status_s(repetitions: int, times: int = 1) -> float:
+    """Return the median time of judging all targets on a day on which no series has changed.
 
+    times: how often in one measurement, so that a small database is judged for as long as a large one, with its share
+    of the rubbish collector and of whatever else the machine does.
+    """
+    days = iter(range(1, repetitions * times + 1))
 
-def _status_s(repetitions: int) -> float:
-    """Return the median time of judging all targets on days on which no series has changed."""
-    times_s = []
-    for number in range(1, repetitions + 1):
-        outcomes: list[Any] = []
-        times_s.append(common.seconds(partial(_recompute_into, outcomes, NOW + timedelta(days=number))))
-        if outcomes[0].forecast:
-            raise common.BenchFailed(f"Chuỗi không đổi mà vẫn dự báo lại {outcomes[0].forecast} chuỗi.")
-    return common.median(times_s)
+    def judge() -> None:
+        for _ in range(times):
+            outcome = recompute(NOW + timedelta(days=next(days)))
+            if outcome.forecast:
+                raise common.BenchFailed(f"Chuỗi không đổi mà vẫn dự báo lại {outcome.forecast} chuỗi.")
+
+    return common.median([common.seconds(judge) / times for _ in range(repetitions)])
 
 
 def time_forecasts() -> tuple[float, int]:
