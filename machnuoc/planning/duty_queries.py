@@ -265,6 +265,10 @@ class Month:
         return f"Tháng {self.start.month}/{self.start.year}"
 
     @property
+    def has_overdue(self) -> bool:
+        return any(row.standing.state == State.OVERDUE for entry in self.entries for row in entry.rows)
+
+    @property
     def previous(self) -> str:
         return f"{self.start - timedelta(days=1):%Y-%m}"
 

@@ -67,7 +67,10 @@ def duty_list(request: HttpRequest) -> HttpResponseBase:
     rows = list(queries.dress(page.object_list, today))  # type: ignore[arg-type]
     counts = queries.count_states(chosen, today)
     states = [(state, STATE_LABELS[state], counts[state]) for state in State if counts[state]]
-    return _render_selection(request, "list", filters, {"page": page, "rows": rows, "states": states})
+    context = {
+        "page": page, "rows": rows, "states": states, "has_overdue": bool(counts[State.OVERDUE]),
+    }  # fmt: skip
+    return _render_selection(request, "list", filters, context)
 
 
 def _render_selection(
@@ -142,6 +145,10 @@ def duty_index(request: HttpRequest) -> HttpResponse:
         .select_related("plan", "to_organisation__subject", "subject")
         .order_by("plan__key", "order", "pk")
     )
+    asked = request.GET.get("plan", "")
+    chosen = next((duty.plan for duty in duties if duty.plan is not None and str(duty.plan_id) == asked), None)
+    if chosen is not None:
+        duties = [duty for duty in duties if duty.plan_id == chosen.pk]
     counts = queries.count_units(duties)
     rows = [
         {
@@ -153,8 +160,8 @@ def duty_index(request: HttpRequest) -> HttpResponse:
         }
         for duty in duties
     ]
-    context = {"rows": rows, "tabs": _tabs(), "view": "duties", "may_add": access.may(person, "manage")}
-    return render(request, "planning/duty/index.html", context)
+    context = {"rows": rows, "tabs": _tabs(), "view": "duties", "plan": chosen}
+    return render(request, "planning/duty/index.html", {**context, "may_add": access.may(person, "manage")})
 
 
 @require_safe

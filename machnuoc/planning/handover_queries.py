@@ -82,7 +82,7 @@ def list_steps(handover: Handover, moves: list[HandoverMove]) -> list[StepLine]:
         lines.append(
             StepLine(
                 code,
-                Step(code).label,
+                title if title and state != "done" else Step(code).label,
                 state,
                 days[Step(code)] if number <= here else None,
                 texts.get(Step(code), "") if number <= here else "",

@@ -111,6 +111,8 @@ class PlanPage:
     """What the page of a plan shows."""
 
     row: PlanRow
+    own: PlanRow
+    """The targets of the plan itself, without the parts handed down."""
     targets: list[Target]
     bases: list[Any]
     amendments: list[PlanAmendment]
@@ -119,6 +121,10 @@ class PlanPage:
     counts: list[tuple[str, int]]
     discrepancies: list[Discrepancy]
     unread: list[UnreadRow]
+
+    @property
+    def parts_total(self) -> int:
+        return self.row.total - self.own.total
 
 
 def get_plan_page(plan: Plan, person: Person) -> PlanPage:
@@ -133,6 +139,7 @@ def get_plan_page(plan: Plan, person: Person) -> PlanPage:
     ]
     return PlanPage(
         row=PlanRow(plan, dict(counter)),
+        own=PlanRow(plan, dict(Counter(target.status for target in wholes))),
         targets=wholes,
         bases=list(plan.bases.select_related("passage__document", "document")),
         amendments=list(plan.amendments.select_related("made_by", "document")),
@@ -628,6 +635,7 @@ class Score:
 
     name: str
     key: str = ""
+    is_simulated: bool = False
     targets: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)  # done, open, overdue
 
@@ -665,7 +673,7 @@ def scorecard(person: Person, period: Period, today: date, *, plan: str = "") ->
     """Return the scores of units and of people by the end of the period (or today, while it runs).
 
     A target stands as it stood on that day. A task counts if it falls due in the period, or has no day and is not
-    cancelled; it is overdue if its day had come and it was not done. Six queries.
+    cancelled; it is overdue if its day had come and it was not done. Seven queries.
     """
     last = min(period.end_date - timedelta(days=1), today)
     targets = visible_targets(person).filter(
@@ -676,6 +684,7 @@ def scorecard(person: Person, period: Period, today: date, *, plan: str = "") ->
     if plan:
         targets, tasks = targets.filter(plan__key=plan), tasks.filter(plan__key=plan)
     status: dict[int, str] = dict(targets.values_list("pk", "standing__status"))
+    simulated = set(targets.filter(standing__reason__contains="mô phỏng").values_list("pk", flat=True))
     if last < today:
         then: dict[int, str] = {}
         for target_id, code in (
@@ -690,7 +699,9 @@ def scorecard(person: Person, period: Period, today: date, *, plan: str = "") ->
     for target_id, pk, name, key in TargetUnit.objects.filter(
         target_id__in=list(status), role=TargetUnit.Role.LEAD, organisation__isnull=False
     ).values_list("target_id", "organisation_id", "organisation__subject__name", "organisation__subject__key"):
-        units.setdefault(pk, Score(name, key)).targets[status[target_id] or Status.NO_DATA] += 1
+        score = units.setdefault(pk, Score(name, key))
+        score.targets[status[target_id] or Status.NO_DATA] += 1
+        score.is_simulated |= target_id in simulated
     for target_id, pk, name in targets.filter(accountable__isnull=False).values_list(
         "pk", "accountable_id", "accountable__full_name"
     ):

@@ -1,6 +1,7 @@
 """Pages of plans, targets, proposals, growth by station and the scorecard."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -100,6 +101,8 @@ def plan_detail(request: HttpRequest, key: str) -> HttpResponse:
             "links": [
                 ("Nhiệm vụ", reverse("planning:task_list") + f"?plan={plan.key}", counts["tasks"]),
                 ("Chỉ tiêu", reverse("planning:target_list") + f"?plan={plan.key}&level=all", page.row.total),
+                ("Dự án", reverse("planning:project_list") + f"?plan={plan.pk}", counts["projects"]),
+                ("Nghĩa vụ báo cáo", reverse("planning:duty_index") + f"?plan={plan.pk}", counts["duties"]),
             ],
             "may_manage": queries.may_manage(_person(request), plan),
         },
@@ -128,7 +131,7 @@ def _plan_facts(plan: Plan) -> list[tuple[str, Any]]:
 
 def _span(plan: Plan) -> str:
     start = f"từ {format_date(plan.valid_from)}" if plan.valid_from else ""
-    end = f"đến trước {format_date(plan.valid_to)}" if plan.valid_to else ""
+    end = f"đến hết {format_date(plan.valid_to - timedelta(days=1))}" if plan.valid_to else ""
     return " ".join(filter(None, [start, end])) or "văn bản không ghi"
 
 

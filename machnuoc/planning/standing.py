@@ -17,7 +17,7 @@ StatusCode = Literal["MET", "ON_TRACK", "AT_RISK", "MISSED", "EXPIRED", "NO_DATA
 Series = Sequence[tuple[date, Decimal]]  # (last day of a period, what is reached by then), the oldest first
 
 RECENT_MONTHS = 3
-_WORDS = {"GE": "≥", "GT": ">", "LE": "≤", "LT": "<", "EQ": "", "ABOUT": "khoảng"}
+_WORDS = {"GE": "đạt", "GT": ">", "LE": "≤", "LT": "<", "EQ": "", "ABOUT": "khoảng"}
 
 
 @dataclass(frozen=True)
