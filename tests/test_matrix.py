@@ -148,7 +148,7 @@ def _report_rows() -> Iterator[Row]:
         yield Row(f"reports:{name}", INSIDE_CENTRE, args=("@report",), refused=404)
     yield Row("reports:compare", INSIDE_CENTRE, args=("@report_signed",), refused=404)
     yield Row("reports:file", INSIDE_CENTRE, args=("@report_signed", "docx"), refused=404)
-    yield Row("reports:section", INSIDE_CENTRE, DEPARTMENTS, ("@report", "@report_section"), refused=404, shown=302)
+    yield Row("reports:section", DEPARTMENTS, DEPARTMENTS, ("@report", "@report_section"), shown=302)
     yield Row("reports:details", DEPARTMENTS, DEPARTMENTS, ("@report",))
     for act in ["lam-moi", "trinh"]:
         yield Row("reports:act", None, DEPARTMENTS, ("@report", act))

@@ -270,10 +270,10 @@ def section(request: HttpRequest, pk: int, section_pk: int) -> HttpResponse:
     row = get_object_or_404(report.sections.select_related("read_by"), pk=section_pk)
     rights = queries.rights_of(_person(request), report)
     address = f"{reverse('reports:detail', args=[pk])}#muc-{row.key}"
-    if request.method != "POST":
-        return redirect(address)
     if not rights.enters:
         raise PermissionDenied("Chỉ người nhập liệu của đơn vị báo cáo mới viết được báo cáo này.")
+    if request.method != "POST":
+        return redirect(address)
     said, conflict, text = "", False, request.POST.get("text", "")
     version = request.POST.get("version", "")
     changes: dict[str, Any] = {

@@ -21,6 +21,7 @@ from docxtpl import DocxTemplate
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from lxml import etree
 from markupsafe import Markup, escape
 
 from machnuoc.reports.errors import BadTemplate
@@ -54,6 +55,8 @@ _WORDS = {
 }
 _DANGEROUS = re.compile(r"\b(DDE|DDEAUTO|INCLUDETEXT|INCLUDEPICTURE|IMPORT|LINK|EMBED|RD|DATABASE|AUTOTEXT)\b")
 _HYPERLINK = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/hyperlink"
+_OUTSIDE = re.compile(r"\s*([a-z][a-z0-9+.-]*:|//|\\\\)", re.IGNORECASE)
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 _MARKER = "\u2e28{}\u2e29"
 
 
@@ -119,31 +122,79 @@ def _check_part(name: str, content: bytes) -> None:
         raise BadTemplate("Mẫu Word chứa macro hoặc điều khiển ActiveX nên không được nhận. Lưu lại thành .docx.")
     if "/embeddings/" in low or "/afchunk" in low:
         raise BadTemplate(f"Mẫu Word nhúng tệp khác ({name}) nên không được nhận. Bỏ đối tượng nhúng rồi lưu lại.")
-    if not low.endswith((".xml", ".rels")):
-        return
-    text = content.decode("utf-8", "replace")
-    if low.endswith(".rels"):
-        for relation in re.findall(r"<Relationship\b[^>]*>", text):
-            if re.search(r"""TargetMode\s*=\s*["']External["']""", relation, re.IGNORECASE):
-                if f'"{_HYPERLINK}"' in relation and re.search(r'Target="(https?:|mailto:)', relation):
-                    continue
-                target = re.search(r'Target="([^"]*)"', relation)
-                raise BadTemplate(
-                    f"Mẫu Word lấy nội dung từ bên ngoài ({target[1][:80] if target else 'không rõ'}) nên không được "
-                    "nhận. Chèn thẳng nội dung (ảnh, mẫu đính kèm) vào tệp rồi lưu lại."
-                )
-        return
-    if len(content) > XML_MAX_BYTES:
+    must_be_xml = low.endswith((".xml", ".rels"))
+    if must_be_xml and len(content) > XML_MAX_BYTES:
         raise BadTemplate(f"Mẫu Word quá dài (phần {name}). Mẫu chỉ nên có phần đầu, phần ký và các trường.")
-    if "<w:altChunk" in text:
-        raise BadTemplate("Mẫu Word chèn tệp khác (altChunk) nên không được nhận. Chép nội dung đó vào mẫu.")
-    codes = re.sub(r"<[^>]+>", "", " ".join(re.findall(r"<w:instrText[^>]*>[^<]*|w:instr=\"[^\"]*\"", text)))
-    if found := _DANGEROUS.search(codes.upper()):
-        raise BadTemplate(f"Mẫu Word có trường {found[1]} lấy nội dung từ nơi khác nên không được nhận. Bỏ trường đó.")
-    if low != "word/document.xml" and re.search(r"{[{%#]", re.sub(r"<[^>]+>", "", text)):
+    # Read as XML, not as text: prefixes, entities and encodings hide words from a pattern. A package names its parts
+    # freely, so whatever reads as XML is looked at.
+    try:
+        root = etree.fromstring(content, _PARSER)
+    except etree.XMLSyntaxError:
+        if must_be_xml:
+            raise BadTemplate(f"Mẫu Word bị hỏng (phần {name}). Lưu lại bằng phần mềm văn phòng rồi tải lên.") from None
+        return
+    _check_relations(root)
+    _check_fields(root)
+    if low != "word/document.xml" and re.search(r"{[{%#]", "".join(root.itertext())):
         raise BadTemplate(
             f"Mẫu Word có trường ở phần {name}; trường chỉ được điền trong thân văn bản. Chuyển trường vào thân."
         )
+
+
+def _local(name: object) -> str:
+    """Return a tag's or attribute's name without its namespace; empty for comments and the like."""
+    return name.rpartition("}")[2] if isinstance(name, str) else ""
+
+
+def _check_relations(root: Any) -> None:
+    """Raise BadTemplate for what is fetched from outside; a link that people click is none of that."""
+    for element in root.iter():
+        local = _local(element.tag)
+        if local == "altChunk":
+            raise BadTemplate("Mẫu Word chèn tệp khác (altChunk) nên không được nhận. Chép nội dung đó vào mẫu.")
+        if local == "Relationship":
+            kind, target = element.get("Type", ""), element.get("Target", "")
+            is_outside = element.get("TargetMode", "").strip().lower() == "external" or _OUTSIDE.match(target)
+            if is_outside and not (kind == _HYPERLINK and re.match(r"https?:|mailto:", target)):
+                raise _fetches(target)
+        elif "vml" in str(element.tag) or "office:office" in str(element.tag):
+            for name, value in element.attrib.items():
+                if _local(name) in {"src", "althref"} and _OUTSIDE.match(value):
+                    raise _fetches(value)
+
+
+def _fetches(target: str) -> BadTemplate:
+    return BadTemplate(
+        f"Mẫu Word lấy nội dung từ bên ngoài ({target[:80] or 'không rõ'}) nên không được nhận. "
+        "Chèn thẳng nội dung (ảnh, mẫu đính kèm) vào tệp rồi lưu lại."
+    )
+
+
+def _check_fields(root: Any) -> None:
+    """Raise BadTemplate for a field that fetches. Its code may lie in several runs, and in fields within fields."""
+    codes: list[str] = []
+    open_codes: list[str] = []
+    for element in root.iter():
+        match _local(element.tag):
+            case "fldChar" if _value(element, "fldCharType") == "begin":
+                open_codes.append("")
+            case "fldChar" if _value(element, "fldCharType") == "end" and open_codes:
+                codes.append(open_codes.pop())
+            case "instrText" | "delInstrText":
+                text = "".join(element.itertext())
+                codes.append(text)
+                open_codes = [code + text for code in open_codes]
+            case "fldSimple":
+                codes.append(_value(element, "instr"))
+    for code in (*codes, *open_codes):
+        if found := _DANGEROUS.search(code.upper()):
+            raise BadTemplate(
+                f"Mẫu Word có trường {found[1]} lấy nội dung từ nơi khác nên không được nhận. Bỏ trường đó."
+            )
+
+
+def _value(element: Any, wanted: str) -> str:
+    return next((str(value) for name, value in element.attrib.items() if _local(name) == wanted), "")
 
 
 def render(content: bytes, fields: Fields) -> tuple[Word, frozenset[str]]:

@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from machnuoc.demo.planning import documents, duties, khanh_hoa, plans, programme, projects, rural, targets, tasks
+from machnuoc.demo.planning import (
+    documents,
+    duties,
+    khanh_hoa,
+    plans,
+    programme,
+    projects,
+    reports,
+    rural,
+    targets,
+    tasks,
+)
 
 # In the order of loading: what stands later may refer to what stands before.
 LOADERS: tuple[Callable[[datetime], None], ...] = (
@@ -13,6 +24,7 @@ LOADERS: tuple[Callable[[datetime], None], ...] = (
     khanh_hoa.load_khanh_hoa_targets,
     khanh_hoa.load_khanh_hoa_funds,
     programme.load_programme,
+    khanh_hoa.load_khanh_hoa_figures,
     rural.load_rural_form,
     projects.load_projects,
     duties.load_duties,  # last: they name the organisations of all plans
@@ -27,3 +39,5 @@ def load(now: datetime, *, simulate: bool = True) -> None:
     for loader in (*LOADERS, *(SIMULATORS if simulate else ())):
         loader(now)
     targets.load_standings(now)
+    if simulate:  # drafts are no part of the documents
+        reports.load_reports(now)

@@ -6,46 +6,20 @@ month ends; what no room gives yet is printed «chưa có số liệu».
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
 from decimal import Decimal
 
-from django.db.models import Prefetch
-
-from machnuoc.core import units, vietnamese
+from machnuoc.core import vietnamese
 from machnuoc.core.figures import NO_FIGURE
-from machnuoc.core.periods import LOCAL_ZONE, Period
-from machnuoc.indicators.models import Metric, State, Value
-from machnuoc.planning.models import Handover, Proposal, Target, Task, TaskProgress
+from machnuoc.core.periods import Period
+from machnuoc.indicators.models import State, Value
+from machnuoc.planning.models import Handover, Target
 from machnuoc.reports import kinds, rules
+from machnuoc.reports.contents import common
 from machnuoc.reports.kinds import TOTAL, Context, Figure, Gathered, Kind, Section, TableColumn, TableSpec
 from machnuoc.works.models import Work
 
 CONNECTED, DESIGN, PLANNED = "works.households_connected", "works.households_design", "works.households_planned"
 
-TARGETS = TableSpec(
-    "targets",
-    "Biểu 1. Kết quả thực hiện các chỉ tiêu",
-    (
-        TableColumn("", "TT", 0.5),
-        TableColumn("label", "Chỉ tiêu", 3.6),
-        TableColumn("goal", "Kế hoạch", 1.7, is_number=False),
-        TableColumn("reached", "Thực hiện", 1.6, is_number=False),
-        TableColumn("status", "Đánh giá", 1.5, is_number=False),
-    ),
-    after="targets",
-)
-TASKS = TableSpec(
-    "tasks",
-    "Biểu 2. Tình hình thực hiện nhiệm vụ",
-    (
-        TableColumn("", "TT", 0.5),
-        TableColumn("label", "Nhiệm vụ", 4),
-        TableColumn("lead", "Chủ trì", 2.2, is_number=False),
-        TableColumn("due", "Thời gian", 1.5, is_number=False),
-        TableColumn("state", "Tình trạng", 1.6, is_number=False),
-    ),
-    after="tasks",
-)
 GROWTH = TableSpec(
     "growth",
     "Phát triển khách hàng theo trạm cấp nước",
@@ -80,45 +54,35 @@ OUTLINE = (
 
 
 def gather(context: Context) -> Gathered:
-    """Return figures and suggestions of one month."""
+    """Return figures and suggestions of one month, or of one quarter."""
     growth = read_growth(context)
-    targets = list(_targets(context))
-    tasks = _tasks(context)
-    figures = [*_target_figures(context, targets, growth), *growth.figures, *_task_figures(tasks, context)]
-    month = context.period.start_date
-    plan_number = context.plan.document.number if context.plan and context.plan.document else ""
-    of_plan = f"Kế hoạch số {plan_number}" if plan_number else "Kế hoạch năm"
+    targets = list(common.list_targets(context))
+    tasks = common.list_tasks(context)
+    projects = common.project_figures(context)
+    figures = [
+        *_target_figures(context, targets, growth), *growth.figures, *common.task_figures(tasks, context), *projects,
+    ]  # fmt: skip
     suggestions = {
-        "opening": _opening(context, of_plan),
-        "targets": _about_targets(targets),
+        "opening": common.opening(context),
+        "targets": common.about_targets(targets),
         "growth": _about_growth(growth),
-        "operation": f"Tỷ lệ công trình vận hành ổn định, kết quả mẫu nước kiểm nghiệm: {NO_FIGURE} trong hệ thống.",
-        "investment": f"Kết quả giải ngân vốn đầu tư công: {NO_FIGURE} trong hệ thống.",
+        "operation": common.missing("Tỷ lệ công trình vận hành ổn định, kết quả mẫu nước kiểm nghiệm"),
+        "investment": common.about_projects(projects),
         "handover": _about_handovers(context),
-        "tasks": _about_tasks(tasks, context),
+        "tasks": common.about_tasks(tasks, context),
         "obstacles": "",
-        "next": _about_next(tasks, context),
-        "requests": _about_proposals(targets),
+        "next": common.about_next(tasks, context),
+        "requests": common.about_proposals(targets),
     }
+    parent = context.organisation.parent
     return Gathered(
         figures=tuple(figures),
         suggestions=suggestions,
-        title=f"Kết quả thực hiện {of_plan} tháng {month.month} năm {month.year}",
-        addressee=context.organisation.parent.subject.name if context.organisation.parent else "",
-        to_organisation=context.organisation.parent,
+        title=f"Kết quả thực hiện {common.plan_words(context)} {common.period_words(context.period)}",
+        addressee=parent.subject.name if parent is not None else "",
+        to_organisation=parent,
         recipients=("Như trên", "Lãnh đạo Trung tâm", "Các phòng, trạm trực thuộc", "Lưu: VT, KH-KT&TT"),
         signer_capacity="GIÁM ĐỐC",
-    )
-
-
-def _opening(context: Context, of_plan: str) -> str:
-    document = context.plan.document if context.plan is not None else None
-    day = f" ngày {vietnamese.format_date(document.issue_date)}" if document and document.issue_date else ""
-    title = f" về {document.title[:1].lower()}{document.title[1:]}" if document else ""
-    month = context.period.start_date
-    return (
-        f"Thực hiện {of_plan}{day} của {context.organisation.subject.name}{title}; "
-        f"{context.organisation.subject.name} báo cáo kết quả tháng {month.month} năm {month.year} như sau:"
     )
 
 
@@ -261,181 +225,27 @@ def _number(raw: str) -> str:
 # --- targets ----------------------------------------------------------------------------------------------------
 
 
-def _targets(context: Context) -> Iterable[Target]:
-    if context.plan is None:
-        return ()
-    return (
-        Target.objects.filter(plan=context.plan, parent=None, is_active=True)
-        .select_related("metric", "subject", "standing__value__metric", "standing__value__band")
-        .prefetch_related(Prefetch("proposals", Proposal.objects.filter(state=Proposal.State.APPROVED)))
-    )
-
-
 def _target_figures(context: Context, targets: list[Target], growth: Growth) -> Iterable[Figure]:
     for target in targets:
-        standing = getattr(target, "standing", None)
-        label = target.name
-        yield Figure(f"targets/{target.key}/goal", label, _goal(target), source=_source(target))
+        yield Figure(f"targets/{target.key}/goal", target.name, common.goal(target), source=common.source_of(target))
         yield _reached(context, target, growth)
-        status = standing.get_status_display() if standing is not None else "Chưa có số liệu"
-        yield Figure(
-            f"targets/{target.key}/status", label, status,
-            source=f"Đánh giá của hệ thống ngày {vietnamese.format_date(standing.computed_on)}" if standing else "",
-        )  # fmt: skip
+        yield common.status_of(target)
 
 
 def _reached(context: Context, target: Target, growth: Growth) -> Figure:
-    key = f"targets/{target.key}/reached"
-    standing = getattr(target, "standing", None)
+    """Return the growth of the whole centre for the target of customers; else what the target's standing rests on."""
     is_growth = target.measured_as == Target.MeasuredAs.GROWTH
-    if is_growth and target.metric is not None and target.metric.key == CONNECTED:
-        if target.subject_id == context.organisation.pk:
-            parts = (f"growth/{TOTAL}/now", f"growth/{TOTAL}/base")
-            raw = growth.raws.get(f"growth/{TOTAL}/added", "")
-            if raw:
-                mark = " (mô phỏng)" if growth.is_simulated else ""
-                return Figure(key, target.name, f"{_number(raw)}\u00a0hộ{mark}", raw, source=rules.difference(*parts))
-        return Figure(key, target.name)
-    value = standing.value if standing is not None else None
-    # What compares with the period before says nothing of a year while it is about a month.
-    is_of_target = value is not None and (
-        value.period_kind == target.period_kind or value.metric.kind == Metric.Kind.MEASURE
-    )
-    if value is not None and is_of_target and not is_growth:
-        return kinds.figure_of(key, target.name, value, with_band=True)
-    return Figure(key, target.name)
-
-
-def _goal(target: Target) -> str:
-    printed = target.comparator_as_printed
-    if target.amount is None:
-        return printed or target.get_comparator_display()
-    number = vietnamese.format_number(target.amount, target.decimals)
-    if target.upper is not None:
-        number = f"{number}–{vietnamese.format_number(target.upper, target.decimals)}"
-    unit = f"\u00a0{_unit(target.unit)}" if target.unit else ""
-    return f"{printed or target.get_comparator_display()} {number}{unit}".strip()
-
-
-def _unit(unit: str) -> str:
-    """Return the unit's words; a unit that only the plan knows stands as it is."""
-    try:
-        return units.label(unit)
-    except units.UnknownUnit:
-        return unit
-
-
-def _source(target: Target) -> str:
-    return f"Mục {target.section} của kế hoạch" if target.section else "Kế hoạch"
-
-
-def _about_targets(targets: list[Target]) -> str:
-    if not targets:
-        return f"Chỉ tiêu của kế hoạch: {NO_FIGURE} trong hệ thống."
-    counts: dict[str, int] = {}
-    for target in targets:
-        standing = getattr(target, "standing", None)
-        status = standing.get_status_display() if standing is not None else "Chưa có số liệu"
-        counts[status] = counts.get(status, 0) + 1
-    told = "; ".join(f"{count} chỉ tiêu «{status[:1].lower()}{status[1:]}»" for status, count in counts.items())
-    return f"Kế hoạch giao {len(targets)} chỉ tiêu. Đến ngày báo cáo: {told} (Biểu 1)."
-
-
-def _about_proposals(targets: list[Target]) -> str:
-    lines = [f"- {target.name}: {proposal.solution}" for target in targets for proposal in target.proposals.all()]
-    return "\n".join(lines) or "Không có."
-
-
-# --- tasks and handover -----------------------------------------------------------------------------------------
-
-
-def _end_of(context: Context) -> datetime:
-    return datetime.combine(context.period.end_date, time.min, LOCAL_ZONE)
-
-
-def _tasks(context: Context) -> list[Task]:
-    if context.plan is None:
-        return []
-    newest = TaskProgress.objects.filter(at__lt=_end_of(context)).order_by("-at")
-    return list(
-        Task.objects.filter(plan=context.plan)
-        .prefetch_related("units__organisation__subject", Prefetch("progress", newest))
-        .order_by("order", "id")
-    )
-
-
-def _task_figures(tasks: list[Task], context: Context) -> Iterable[Figure]:
-    for task in tasks:
-        leads = [unit for unit in task.units.all() if unit.role == "LEAD"]
-        printed = dict.fromkeys(str(unit) for unit in leads)
-        for column, text in (
-            ("lead", "; ".join(list(printed)[:3]) or "–"), ("due", _due(task)), ("state", _state(task)),
-        ):  # fmt: skip
-            yield Figure(
-                f"tasks/{task.pk}/{column}", _cut(task.content), text, source="Sổ theo dõi nhiệm vụ của kế hoạch"
-            )
-    done = [task for task in tasks if _state_of(task) == Task.State.DONE]
-    for key, label, chosen in (
-        ("tasks_total", "Số nhiệm vụ của kế hoạch", tasks), ("tasks_done", "Số nhiệm vụ đã hoàn thành", done),
-    ):  # fmt: skip
-        yield Figure(
-            key, label, vietnamese.format_number(len(chosen)), str(len(chosen)),
-            source=f"Đếm nhiệm vụ, đến hết {context.period.label_vi.lower()}",
-            counted=tuple((task.key, "1") for task in chosen),
-        )  # fmt: skip
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 300 else f"{text[:299]}…"
-
-
-def _state_of(task: Task) -> str:
-    """Return the state as the last entry before the end of the period says it."""
-    entries = list(task.progress.all())
-    return entries[0].state if entries else Task.State.NOT_STARTED
-
-
-def _state(task: Task) -> str:
-    entries = list(task.progress.all())
-    if not entries:
-        return "Chưa có báo cáo tiến độ"
-    share = f", {entries[0].share_pct}\u00a0%" if entries[0].share_pct is not None else ""
-    mark = " (mô phỏng)" if entries[0].is_simulated else ""
-    return f"{Task.State(entries[0].state).label}{share}{mark}"
-
-
-def _due(task: Task) -> str:
-    if task.timing_as_printed:
-        return task.timing_as_printed
-    return vietnamese.format_date(task.due_on) if task.due_on else task.get_timing_display()
-
-
-def _about_tasks(tasks: list[Task], context: Context) -> str:
-    if not tasks:
-        return f"Nhiệm vụ của kế hoạch: {NO_FIGURE} trong hệ thống."
-    done = sum(1 for task in tasks if _state_of(task) == Task.State.DONE)
-    silent = sum(1 for task in tasks if not task.progress.all())
-    last_day = context.period.end_date - timedelta(days=1)
-    overdue = sum(1 for task in tasks if task.due_on and task.due_on < last_day and _state_of(task) != Task.State.DONE)
-    text = f"Kế hoạch có {len(tasks)} nhiệm vụ; đến {vietnamese.format_date(last_day)} đã hoàn thành {done} nhiệm vụ"
-    if overdue:
-        text += f", {overdue} nhiệm vụ quá hạn"
-    return f"{text} (Biểu 2)." + (f" {silent} nhiệm vụ chưa có báo cáo tiến độ trong hệ thống." if silent else "")
-
-
-def _about_next(tasks: list[Task], context: Context) -> str:
-    following = context.period.shift(1)
-    soon = [
-        task
-        for task in tasks
-        if task.due_on
-        and following.contains(task.due_on)
-        and _state_of(task) not in {Task.State.DONE, Task.State.CANCELLED}
-    ]
-    lines = [f"- {task} (hạn {vietnamese.format_date(task.due_on)})." for task in soon[:8]]
-    going_on = [task for task in tasks if task not in soon and _state_of(task) == Task.State.DOING][:5]
-    lines += [f"- Tiếp tục: {task}." for task in going_on]
-    return "\n".join(lines) or "Tiếp tục thực hiện các nhiệm vụ của kế hoạch theo phân công."
+    raw = growth.raws.get(f"growth/{TOTAL}/added", "")
+    if not (is_growth and target.metric is not None and target.metric.key == CONNECTED and raw):
+        return common.reached(target)
+    if target.subject_id != context.organisation.pk:
+        return common.reached(target)
+    mark = " (mô phỏng)" if growth.is_simulated else ""
+    parts = (f"growth/{TOTAL}/now", f"growth/{TOTAL}/base")
+    return Figure(
+        f"targets/{target.key}/reached", target.name, f"{_number(raw)}\u00a0hộ{mark}", raw,
+        source=rules.difference(*parts),
+    )  # fmt: skip
 
 
 def _about_handovers(context: Context) -> str:
@@ -459,7 +269,7 @@ KIND = kinds.register(
         name="Báo cáo tháng kết quả thực hiện kế hoạch cấp nước nông thôn",
         period_kind="M",
         outline=OUTLINE,
-        tables=(TARGETS, TASKS, GROWTH),
+        tables=(common.TARGETS, common.TASKS, GROWTH, common.PROJECTS),
         gather=gather,
         plan_key="qn.79-2026",
         field="RURAL",
