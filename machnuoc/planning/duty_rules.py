@@ -25,6 +25,7 @@ Covers = Literal["SAME", "PREVIOUS", "NONE"]
 
 MOST_COUNT = 1000
 MOST_INTERVAL = 120
+FIRST_YEAR, LAST_YEAR = 1990, 2200  # of the days from when to when a duty holds
 _FREQUENCIES = {"DAILY": rrule.DAILY, "WEEKLY": rrule.WEEKLY, "MONTHLY": rrule.MONTHLY, "YEARLY": rrule.YEARLY}
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 WEEKDAYS_VI = ("thứ Hai", "thứ Ba", "thứ Tư", "thứ Năm", "thứ Sáu", "thứ Bảy", "Chủ nhật")
@@ -127,6 +128,7 @@ def parse(text: str) -> Recurrence:
         raise BadRule(f"Quy tắc «{text}»: chỉ dùng một trong hai COUNT và UNTIL.")
     if frequency in ("DAILY", "WEEKLY") and (rule.month_days or any(which for which, _ in rule.weekdays)):
         raise BadRule(f"Quy tắc «{text}»: ngày trong tháng dùng với FREQ=MONTHLY hoặc YEARLY.")
+    _refuse_empty(text, rule)
     for day in rule.month_days:
         lost = [month for month in rule.months or range(1, 13) if abs(day) > _SHORTEST[month - 1]]
         if lost:
@@ -135,6 +137,23 @@ def parse(text: str) -> Recurrence:
                 f"{', '.join(map(str, lost))}; kỳ đó sẽ bị mất. Dùng ngày cuối tháng (BYMONTHDAY=-1)."
             )
     return rule
+
+
+def _refuse_empty(text: str, rule: Recurrence) -> None:
+    """Raise BadRule for a rule that may never give a day: looking for its first one would go on to the year 9999."""
+    if rule.frequency == "DAILY" and rule.weekdays and rule.interval > 1:
+        raise BadRule(f"Quy tắc «{text}»: thứ trong tuần đi cùng INTERVAL thì dùng FREQ=WEEKLY.")
+    if rule.month_days and (rule.position is not None or any(which for which, _ in rule.weekdays)):
+        raise BadRule(f"Quy tắc «{text}»: BYMONTHDAY không đi cùng BYSETPOS hoặc thứ có số. Bỏ một trong hai.")
+    if rule.position is None:
+        return
+    # Each weekday comes four times in every month, «1MO» once.
+    in_month = sum(4 if which is None else 1 for which, _ in rule.weekdays)
+    most = {"DAILY": 1, "WEEKLY": len(rule.weekdays), "MONTHLY": in_month}.get(
+        rule.frequency, in_month * len(rule.months or range(12))
+    )
+    if abs(rule.position) > most:
+        raise BadRule(f"Quy tắc «{text}»: BYSETPOS chỉ đến {most}; xa hơn thì có kỳ không có ngày nào.")
 
 
 def _number(text: str, parts: dict[str, str], name: str, most: int) -> int | None:
@@ -177,6 +196,9 @@ def _read_until(text: str, value: str) -> date | None:
 def check(terms: Terms) -> Recurrence:
     """Return the rule, read and completed by the edge. Raises BadRule if together they give no certain day."""
     rule = parse(terms.rule)
+    for day in (terms.starts_on, terms.ends_on):
+        if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
+            raise BadRule(f"Ngày {day:%d/%m/%Y} nằm ngoài các năm {FIRST_YEAR}–{LAST_YEAR}. Sửa ngày áp dụng.")
     if terms.ends_on is not None and terms.starts_on is not None and terms.ends_on < terms.starts_on:
         raise BadRule("Ngày kết thúc áp dụng đứng trước ngày bắt đầu. Sửa một trong hai ngày.")
     if (rule.count is not None or rule.interval > 1) and terms.starts_on is None:

@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 
 from machnuoc.core import units, vietnamese
+from machnuoc.core.choices import OneOf, SomeOf
 from machnuoc.core.models import Document, Person
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators.models import Metric
@@ -118,7 +119,7 @@ class PlanForm(forms.Form):
 
     name = forms.CharField(label="Tên kế hoạch", max_length=400)
     short_name = forms.CharField(label="Tên ngắn", max_length=120, help_text="Hiện trong danh sách và bộ lọc.")
-    issuer = forms.ModelChoiceField(Organisation.objects.none(), label="Cơ quan ban hành", required=False)
+    issuer = OneOf(Organisation.objects.none(), label="Cơ quan ban hành", required=False)
     territory = forms.ModelChoiceField(Subject.objects.none(), label="Địa bàn")
     document = forms.ModelChoiceField(
         Document.objects.none(), label="Văn bản", required=False, empty_label="Chưa có trong kho văn bản"
@@ -127,7 +128,7 @@ class PlanForm(forms.Form):
     valid_from = Day(label="Thực hiện từ ngày", required=False)
     last_day = Day(label="Đến hết ngày", required=False)
     status = forms.ChoiceField(label="Tình trạng", choices=Plan.Status.choices)
-    carries_out = forms.ModelMultipleChoiceField(
+    carries_out = SomeOf(
         Plan.objects.none(), label="Triển khai kế hoạch", required=False, widget=forms.CheckboxSelectMultiple
     )
     bases = forms.CharField(
@@ -267,7 +268,7 @@ class TargetForm(forms.Form):
     baseline = Amount(label="Mức gốc", required=False)
     period = PeriodField(label="Kỳ phải đạt", required=False, help_text="2026, 2026-Q3 hoặc 2026-06.")
     due_on = Day(label="Ngày phải đạt", required=False, help_text="Để trống: ngày cuối của kỳ.")
-    leads = forms.ModelMultipleChoiceField(
+    leads = SomeOf(
         Organisation.objects.none(), label="Đơn vị chủ trì", required=False, widget=forms.CheckboxSelectMultiple
     )
     accountable_text = forms.CharField(label="Người chịu trách nhiệm", required=False, max_length=200)

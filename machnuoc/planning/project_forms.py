@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from machnuoc.core.choices import OneOf
 from machnuoc.core.models import Person
 from machnuoc.places.models import AdministrativeUnit, Organisation
 from machnuoc.planning import money, project_queries
@@ -117,7 +118,7 @@ def describe_filters(selection: project_queries.Selection) -> list[tuple[str, st
 # --- the project ----------------------------------------------------------------------------------------------------
 
 
-class _Named(forms.ModelChoiceField):  # type: ignore[type-arg]
+class _Named(OneOf):
     def label_from_instance(self, obj: Any) -> str:
         return str(obj.subject.name if hasattr(obj, "subject") else obj)
 

@@ -8,6 +8,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from machnuoc.core.choices import OneOf, SomeOf
 from machnuoc.core.models import Person
 from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
@@ -45,7 +46,7 @@ class Files(forms.FileField):
         return [super(Files, self).clean(one, initial) for one in given]
 
 
-class _Organisations(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+class _Organisations(SomeOf):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(Organisation.objects.none(), widget=forms.CheckboxSelectMultiple, required=False, **kwargs)
 
@@ -53,7 +54,7 @@ class _Organisations(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
         return obj.subject.name
 
 
-class _Organisation(forms.ModelChoiceField):  # type: ignore[type-arg]
+class _Organisation(OneOf):
     def label_from_instance(self, obj: Organisation) -> str:
         return obj.subject.name
 

@@ -151,7 +151,7 @@ def task_timeline(request: HttpRequest) -> HttpResponse:
     years = list(by_year)
     wanted = request.GET.get("year", "")
     default = today.year if today.year in years or not years else years[0]
-    year = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted[:5]) in years else default
+    year = next((one for one in years if str(one) == wanted), default)
     dated = tasks.filter(due_on__year=year)
     counts = task_queries.count(tasks, today)
     page = _page_of(dated, request, 40, by_year.get(year, 0))

@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 
 from machnuoc.core import vietnamese
+from machnuoc.core.choices import OneOf
 from machnuoc.core.models import Passage, Person
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Organisation, PrintedName, Subject
@@ -201,7 +202,7 @@ def _require_operator_of_team(form: forms.Form) -> None:
         )
 
 
-class _Organisations(forms.ModelChoiceField):  # type: ignore[type-arg]
+class _Organisations(OneOf):
     def label_from_instance(self, obj: Organisation) -> str:
         return f"{obj.subject.name} ({obj.parent.subject.name})" if obj.parent else obj.subject.name
 
@@ -216,9 +217,7 @@ class EditWork(_WorkForm):
     source_kind = forms.ChoiceField(
         label="Nguồn nước", required=False, choices=[("", "Chưa rõ"), *TreatmentTrain.Source.choices]
     )
-    treatment = forms.ModelChoiceField(
-        TreatmentTrain.objects.all(), label="Dây chuyền xử lý", required=False, empty_label="Chưa rõ"
-    )
+    treatment = OneOf(TreatmentTrain.objects.all(), label="Dây chuyền xử lý", required=False, empty_label="Chưa rõ")
     territories = _Places(
         label="Nằm ở", help_text="Nơi đặt công trình. Cấp nước cho nơi nào thì ghi ở «Phạm vi cấp nước»."
     )

@@ -1,0 +1,158 @@
+"""What somebody tries against plans, tasks, projects, duties and reports who wants more, or wants them to fall over."""
+
+import io
+import time
+import zipfile
+from datetime import date
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from docx import Document as Word
+
+from machnuoc.core.models import Person
+from machnuoc.planning import duty_rules
+from machnuoc.reports import word_templates
+from machnuoc.reports.errors import BadTemplate
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo")]
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+QN_TASK = "qn.79-2026.phu-luc-2.1"
+
+
+def browser_of(username: str) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(Person.objects.get(username=username), backend=BACKEND)
+    return client
+
+
+# --- numbers and days ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("year", ["020269999", "02026" + "9" * 9, "02026" + "9" * 5000, "²", "-1", "0"])
+def test_a_strange_year_draws_the_year_of_today(year):
+    assert browser_of("quantri").get(reverse("planning:task_timeline"), {"year": year}).status_code == 200
+
+
+@pytest.mark.parametrize("pk", ["9223372036854775808", "9" * 400, "-" + "9" * 30, "²", "NaN"])
+def test_an_id_that_no_database_holds_is_no_error_of_the_program(pk):
+    client = browser_of("quantri")
+    forms = {
+        "task_add": (reverse("planning:task_add"), ["leads", "cooperating", "plan", "subject"]),
+        "task_hand_over": (reverse("planning:task_hand_over", args=[QN_TASK]), ["former", "to"]),
+        "campaign_add": (reverse("planning:campaign_add"), ["organisation", "task", "plan", "subject"]),
+        "project_add": (reverse("planning:project_add"), ["owner", "plan", "work", "territories"]),
+        "handover_add": (reverse("planning:handover_add"), ["giver", "receiver", "work", "place"]),
+        "plan_add": (reverse("planning:plan_add"), ["issuer", "territory", "document", "carries_out"]),
+        "works_add": (reverse("works:add"), ["operator", "team", "territories", "treatment"]),
+    }
+
+    for name, (address, fields) in forms.items():
+        assert client.post(address, dict.fromkeys(fields, pk)).status_code in {200, 422}, name
+
+
+# --- rules of dates -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "starts_on"),
+    [
+        ("FREQ=SECONDLY", None),
+        ("FREQ=MONTHLY;BYMONTHDAY=14;COUNT=1000000000", date(2026, 1, 1)),
+        ("FREQ=MONTHLY;BYMONTHDAY=14;INTERVAL=0", date(2026, 1, 1)),
+        ("FREQ=DAILY", date(1, 1, 1)),
+        ("FREQ=DAILY", date(9999, 12, 31)),
+        ("FREQ=DAILY;BYDAY=MO;BYSETPOS=366;COUNT=2", date(2026, 1, 1)),
+        ("FREQ=DAILY;BYDAY=MO;BYSETPOS=5", date(2026, 1, 1)),
+        ("FREQ=DAILY;BYDAY=MO;INTERVAL=7", date(2026, 1, 6)),
+        ("FREQ=WEEKLY;BYDAY=MO;BYSETPOS=9;COUNT=2", date(2026, 1, 1)),
+        ("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=300;COUNT=2", date(2026, 1, 1)),
+        ("FREQ=MONTHLY;BYDAY=1MO;BYSETPOS=-2", date(2026, 1, 1)),
+        ("FREQ=MONTHLY;BYDAY=2MO;BYMONTHDAY=1", date(2026, 1, 1)),
+        ("FREQ=YEARLY;BYMONTH=2;BYDAY=MO;BYSETPOS=200;COUNT=1", date(2026, 1, 1)),
+    ],
+)
+def test_a_rule_that_would_search_for_ages_is_refused_at_once(rule, starts_on):
+    began = time.monotonic()
+
+    with pytest.raises(duty_rules.BadRule):
+        duty_rules.next_due(duty_rules.Terms(rule, starts_on=starts_on), date(2026, 11, 22))
+    with pytest.raises(duty_rules.BadRule):
+        duty_rules.words(duty_rules.Terms(rule, starts_on=starts_on))
+    assert time.monotonic() - began < 0.5
+
+
+def test_the_last_day_of_work_in_a_month_is_still_a_rule():
+    terms = duty_rules.Terms("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1")
+
+    assert duty_rules.next_due(terms, date(2026, 11, 22), 1)[0].last_day == date(2026, 11, 30)
+
+
+# --- templates of reports -----------------------------------------------------------------------------------------
+
+RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+IMAGE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/image"
+LINK = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/hyperlink"
+
+
+def with_part(name: str, part: bytes) -> bytes:
+    raw, plain = io.BytesIO(), io.BytesIO()
+    Word().save(plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(raw, "w") as target:
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry))
+        target.writestr(name, part)
+    return raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'<r:Relationships xmlns:r="{RELATIONS}"><r:Relationship Type="{IMAGE}" Target="file:///etc/passwd" '
+        'TargetMode="External"/></r:Relationships>',
+        f'<Relationships xmlns="{RELATIONS}"><Relationship Type="{IMAGE}" Target="http://10.0.0.1/" '
+        'TargetMode="&#69;xternal"/></Relationships>',
+        f'<Relationships xmlns="{RELATIONS}"><Relationship Id="a>b" Type="{IMAGE}" Target="http://10.0.0.1/" '
+        'TargetMode="External"/></Relationships>',
+        f'<Relationships xmlns="{RELATIONS}"><Relationship Type="{IMAGE}" Target="http://10.0.0.1/"/></Relationships>',
+        f'<Relationships xmlns="{RELATIONS}"><Relationship Type="{LINK}" TargetMode="External" Target="javascript:a" '
+        'X="https:"/></Relationships>',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_template_hides_no_way_outside(text, encoding):
+    part = f'<?xml version="1.0" encoding="{encoding}"?>{text}'.encode(encoding)
+
+    with pytest.raises(BadTemplate, match="bên ngoài"):
+        word_templates.check(with_part("word/_rels/header9.xml.rels", part))
+
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+@pytest.mark.parametrize("name", ["word/header9.xml", "word/header9.dat"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText> INCLUDE</w:instrText></w:r><w:r><w:instrText>'
+        'PICTURE "file:///etc/passwd"</w:instrText></w:r><w:r><w:fldChar w:fldCharType="end"/></w:r>',
+        '<q:r xmlns:q="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        '<q:instrText>INCLUDETEXT "c:/a"</q:instrText></q:r>',
+        "<w:r><w:instrText>INCLUDE&#84;EXT</w:instrText></w:r>",
+        '<w:r><w:instrText><w:x/>LI</w:instrText></w:r><w:fldSimple w:instr="L&#73;NK a"/>',
+    ],
+)
+def test_a_template_hides_no_field_that_fetches(name, body):
+    part = f'<w:hdr xmlns:w="{WORD}"><w:p>{body}</w:p></w:hdr>'.encode()
+
+    with pytest.raises(BadTemplate, match="lấy nội dung từ nơi khác"):
+        word_templates.check(with_part(name, part))
+
+
+def test_pages_and_dates_in_a_template_are_let_be():
+    part = (
+        f'<w:hdr xmlns:w="{WORD}"><w:p><w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText> PAGE </w:instrText>'
+        '</w:r><w:r><w:fldChar w:fldCharType="end"/></w:r><w:fldSimple w:instr=" HYPERLINK a "/></w:p></w:hdr>'
+    )
+
+    word_templates.check(with_part("word/header9.xml", part.encode()))
