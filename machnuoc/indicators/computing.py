@@ -104,6 +104,42 @@ def load_frame(kind: str, day: date) -> Frame:
     )
 
 
+def _with_former_units(frame: Frame, subject_ids: Ids, kind: str) -> Frame:
+    """Return the frame with the units among the subjects that are no more, each on its own.
+
+    A former district or province has no place in the containment that sums are made by; what was recorded of it in its
+    own time is its own figure, and an indicator is made of it alone. Of places that are, sums are made of their parts.
+    """
+    known = np.concatenate([frame.subject_ids, frame.group_ids])
+    others = subject_ids[~np.isin(subject_ids, known)]
+    if kind != Subject.Kind.UNIT or not len(others):
+        return frame
+    former = np.array(
+        sorted(
+            Subject.objects.filter(pk__in=others.tolist(), kind=kind, unit__is_in_force=False).values_list(
+                "pk", flat=True
+            )
+        ),
+        np.int64,
+    )
+    if not len(former):
+        return frame
+    ids = np.sort(np.concatenate([frame.subject_ids, former]))
+    moved = np.searchsorted(ids, frame.subject_ids)  # where each row of the frame stands now
+    is_root = np.ones(len(ids), np.bool_)
+    is_root[moved] = frame.is_root
+    alone = np.searchsorted(ids, former)
+    return Frame(
+        subject_ids=ids,
+        is_root=is_root,
+        tree_row=np.concatenate([moved[frame.tree_row], alone]),
+        tree_whole=np.concatenate([moved[frame.tree_whole], alone]),
+        pair_row=moved[frame.pair_row],
+        pair_group=frame.pair_group,
+        group_ids=frame.group_ids,
+    )
+
+
 def last_day(period: Period) -> date:
     return period.end_date - timedelta(days=1)
 
@@ -142,6 +178,7 @@ def compute_measure(metric: Metric, period: Period, scenario: str, *, now: datet
     frame = load_frame(metric.subject_kind, last_day(period))
     facts = _live_facts(metric, period, scenario)
     own = {subject: fact for subject, fact in facts.items() if fact.number is not None}
+    given_apart: providers.Provided | None = None
     numbers = np.zeros(len(frame.subject_ids), np.int64)
     present = np.zeros(len(frame.subject_ids), np.bool_)
     states = np.zeros(len(frame.subject_ids), np.int16)
@@ -149,6 +186,8 @@ def compute_measure(metric: Metric, period: Period, scenario: str, *, now: datet
         if scenario != Scenario.ACTUAL:
             return Outcome()
         given = providers.provide(metric.key, period)
+        own = {}  # what a document states stands only where the records give nothing
+        given_apart = _apart(frame, given)
         rows, known = _rows(frame, given.subject_ids)
         numbers[rows], states[rows], present[rows] = given.numbers[known], given.states[known], True
     else:
@@ -181,6 +220,8 @@ def compute_measure(metric: Metric, period: Period, scenario: str, *, now: datet
     # A number that is one fact repeated points to it; sums point to their parts instead.
     alone = {subject for subject, fact in own.items() if _is_alone(frame, subject)}
     computed.fact_of = {subject: fact for subject, fact in own.items() if subject in alone}
+    if given_apart is not None:
+        _add_given(computed, given_apart)
     _add_stated(computed, facts, frame)
     return _store(metric, period, scenario, computed, now=now, reason=reason)
 
@@ -201,6 +242,7 @@ def compute_indicators(
     plans = {metric.pk: _Plan.of(version) for metric in metrics if (version := versions.get(metric.pk)) is not None}
     wanted = sorted({reference for plan in plans.values() for reference in plan.references}, key=repr)
     inputs = _Inputs(frame, period, wanted)
+    frame = inputs.frame = _with_former_units(frame, inputs.list_subjects(), metrics[0].subject_kind)
     for metric in metrics:
         plan = plans.get(metric.pk)
         facts = _live_facts(metric, period, Scenario.ACTUAL) if metric.source != Metric.Source.PROVIDED else {}
@@ -282,6 +324,11 @@ class _Inputs:
             period = period.shift(reference.shift)
         scenario = Scenario.PLAN if reference.scenario == "PLAN" else Scenario.ACTUAL
         return period.kind, period.start_date, scenario
+
+    def list_subjects(self) -> Ids:
+        """Return every subject that has a figure in what was read, ascending."""
+        found = [one.subject_ids for slices in self._slices.values() for one in slices.values()]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def forget(self, key: str) -> None:
         """Drop what was read of a metric that has been computed anew, so that those built on it read the new one."""
@@ -480,6 +527,25 @@ def _formulas_in_force(metrics: Sequence[Metric], period: Period) -> dict[int, F
         if begun and not ended:
             found[version.metric_id] = version
     return found
+
+
+def _apart(frame: Frame, given: providers.Provided) -> providers.Provided | None:
+    """Return what a room gives of subjects that stand in no row of the frame and sum nothing: former units."""
+    known = np.concatenate([frame.subject_ids, frame.group_ids])
+    apart = ~np.isin(given.subject_ids, known)
+    if not apart.any():
+        return None
+    return providers.Provided(given.subject_ids[apart], given.numbers[apart], given.states[apart])
+
+
+def _add_given(computed: Computed, given: providers.Provided) -> None:
+    ones = np.ones(len(given.subject_ids), np.int64)
+    computed.subject_ids = np.concatenate([computed.subject_ids, given.subject_ids])
+    computed.numbers = np.concatenate([computed.numbers, given.numbers])
+    computed.present = np.concatenate([computed.present, ones.astype(np.bool_)])
+    computed.states = np.concatenate([computed.states, given.states])
+    computed.parts_present = np.concatenate([computed.parts_present, ones])
+    computed.parts_total = np.concatenate([computed.parts_total, ones])
 
 
 def _add_stated(computed: Computed, facts: dict[int, Fact], frame: Frame) -> None:

@@ -257,7 +257,8 @@ def _is_whole(value: Value) -> bool:
     if value.subject.kind in {Subject.Kind.WORK, Subject.Kind.URBAN_AREA, Subject.Kind.VILLAGE}:
         return False
     if value.subject.kind == Subject.Kind.UNIT:
-        return value.subject.unit.level != AdministrativeUnit.Level.COMMUNE
+        unit = value.subject.unit  # a former district or province is summed from nothing: its figure is its own
+        return unit.level != AdministrativeUnit.Level.COMMUNE and unit.is_in_force
     return value.parts_total > 1
 
 

@@ -297,7 +297,7 @@ def state_fact(
     number, low, high are in the metric's unit. Marks the figure dirty; call recompute_dirty afterwards.
     recorded_in_bulk: the caller writes one audit row for all. Raises IndicatorsError.
     """
-    if metric.source in {Metric.Source.PROVIDED}:
+    if metric.source == Metric.Source.PROVIDED and passage is None:  # a document may tell of periods before the records
         raise IndicatorsError(f"«{metric.name}» do hệ thống tự lấy từ hồ sơ, không nhập được.")
     if period.kind not in metric.period_kinds:
         raise IndicatorsError(f"«{metric.name}» không có số liệu theo kỳ «{period.label_vi}».")

@@ -17,7 +17,7 @@ from machnuoc.core.models import Passage, Person, StoredFile
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.indicators.models import Metric, Scenario, Value
 from machnuoc.places.models import Organisation, Subject
-from machnuoc.planning import criteria, criteria_files, programme_places
+from machnuoc.planning import criteria, criteria_files, programme_measures, programme_places
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import (
     Assessment,
@@ -982,7 +982,8 @@ def advance_dossier(
 ) -> Dossier:  # fmt: skip
     """Take a dossier one step on (or return it, with the reason). Late is recorded, not refused.
 
-    decision: number and date of the recognition, needed for RECOGNISED; the roadmap then shows the place as recognised.
+    decision: number and date of the recognition, needed for RECOGNISED; the roadmap then shows the place as recognised
+    and the counts of communes are marked dirty: call indicators.recompute_dirty afterwards.
     Raises PlanningError (wrong order, a day to come, nothing said), UnitEnded, ChangedMeanwhile.
     """
     dossier = Dossier.objects.select_for_update(of=("self",)).select_related("programme", "unit").get(pk=dossier.pk)
@@ -1017,4 +1018,6 @@ def advance_dossier(
         )
     dossier.save()
     audit.record("planning.dossier.moved", actor=by, target=dossier, step=step)
+    if step == _Step.RECOGNISED:
+        programme_measures.mark_dirty(dossier.programme, reason=f"công nhận {dossier.unit.name}")
     return dossier

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from machnuoc.core import export, files
 from machnuoc.core.models import Person, StoredFile
+from machnuoc.indicators import operations as indicators
 from machnuoc.places import access
 from machnuoc.places.models import Subject
 from machnuoc.planning import criteria, programme_places
@@ -410,6 +411,7 @@ def programme_dossier(request: HttpRequest, key: str, unit_key: str) -> HttpResp
                         files.store(f, name=f.name, by=person, kinds=forms.EVIDENCE) for f in said.pop("evidence")
                     ]
                     operations.advance_dossier(dossier, said.pop("step"), today=today, files=uploads, by=person, **said)
+                    indicators.recompute_dirty(timezone.now())
         except ChangedMeanwhile as reason:
             form.add_error(None, str(reason))
             status = 409

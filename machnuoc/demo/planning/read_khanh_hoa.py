@@ -16,6 +16,7 @@ from decimal import Decimal
 from importlib import resources
 from typing import Literal, get_args
 
+from machnuoc.core.periods import Period
 from machnuoc.demo import plans
 
 PLAN_KEY = "kh.1355-2024"
@@ -129,8 +130,8 @@ class PositionRow:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the list of unmet criteria is whole, so that all others are met."""
-        return self.met_count + len(self.not_met) == COMMUNE_CRITERIA
+        """Whether the printed numbers add up to all criteria, so that those not named are met."""
+        return self.met_count + len(self.not_met) == self.criteria_count == COMMUNE_CRITERIA
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,21 @@ class TargetRow:
     baseline: Decimal | None
     baseline_printed: str
     note: str
+    metric_key: str  # empty: nothing in the system measures it
+
+
+@dataclass(frozen=True)
+class StatedRow:
+    """A figure that the plan itself prints, of a month or year. qualifier: «tính đến tháng 02/2024», as printed."""
+
+    metric_key: str
+    subject_key: str
+    period: Period
+    number: Decimal
+    number_printed: str
+    qualifier: str
+    note: str
+    passage_key: str
 
 
 @dataclass(frozen=True)
@@ -368,8 +384,21 @@ def list_targets() -> list[TargetRow]:
             lead_keys=_split(row["lead_keys"]), lead_printed=row["lead_printed"], parent_key=row["parent_key"],
             parts_check=row["parts_check"], path=tuple(_step(step) for step in _split(row["path"])),
             baseline=_decimal(row["baseline"]), baseline_printed=row["baseline_printed"], note=row["note"],
+            metric_key=row["metric_key"],
         )
         for row in _rows("targets.csv")
+    ]  # fmt: skip
+
+
+def list_stated() -> list[StatedRow]:
+    """Return what the plan says of the communes that were recognised before it, and of how many there were."""
+    return [
+        StatedRow(
+            metric_key=row["metric_key"], subject_key=row["subject_key"], period=Period.parse(row["period"]),
+            number=Decimal(row["number"]), number_printed=row["number_printed"], qualifier=row["qualifier"],
+            note=row["note"], passage_key=row["passage_key"],
+        )
+        for row in _rows("stated.csv")
     ]  # fmt: skip
 
 

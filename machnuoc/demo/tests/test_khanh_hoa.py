@@ -216,11 +216,12 @@ def test_an_unmet_criterion_is_in_the_list_of_its_commune():
             assert row.criterion in position.not_met
 
 
-def test_positions_add_up_to_19_criteria_but_where_the_list_is_cut():
+def test_positions_add_up_to_19_criteria_but_where_a_number_or_the_list_does_not():
     assert [(row.name_printed, row.criteria_count) for row in positions if row.criteria_count != 19] == [
         ("Sơn Bình", 15)
     ]
     assert [(row.name_printed, row.set_key) for row in positions if not row.is_whole] == [
+        ("Sơn Bình", "xa-ntm-2021-2025"),
         ("Cam Hải Đông", "xa-ntm-nang-cao-2021-2025")
     ]
 

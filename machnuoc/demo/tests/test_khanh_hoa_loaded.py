@@ -1,5 +1,6 @@
 """The loaded programme of Khánh Hòa: what a person finds in it, and that loading it again changes nothing."""
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,9 @@ from machnuoc.core.models import AuditEntry
 from machnuoc.demo.planning import khanh_hoa, programme
 from machnuoc.demo.planning import read_khanh_hoa as read
 from machnuoc.demo.tests.database import LOADED_AT
+from machnuoc.indicators.models import Fact, State, Value, ValueChange
 from machnuoc.places.models import PrintedName, Subject
+from machnuoc.planning import plan_operations
 from machnuoc.planning import programme_operations as operations
 from machnuoc.planning.models import (
     Assessment,
@@ -22,6 +25,7 @@ from machnuoc.planning.models import (
     Responsibility,
     RoadmapEntry,
     RoadmapTotal,
+    Standing,
     StatedPosition,
     Target,
     TargetChange,
@@ -38,8 +42,9 @@ def loaded() -> Programme:
 
 def count_rows() -> dict[str, int]:
     models = (
-        Assessment, AssessmentChange, CriterionGoal, Discrepancy, ProgrammeFund, RecognitionDeadline, Responsibility,
-        RoadmapEntry, RoadmapTotal, StatedPosition, Target, TargetChange, UnreadRow, PrintedName, AuditEntry,
+        Assessment, AssessmentChange, CriterionGoal, Discrepancy, Fact, ProgrammeFund, RecognitionDeadline,
+        Responsibility, RoadmapEntry, RoadmapTotal, StatedPosition, Target, TargetChange, UnreadRow, PrintedName,
+        AuditEntry, Value, ValueChange,
     )  # fmt: skip
     return {model.__name__: model.objects.count() for model in models}
 
@@ -48,6 +53,7 @@ def test_loading_again_changes_nothing():
     before = count_rows()
 
     programme.load_programme(LOADED_AT)
+    khanh_hoa.load_khanh_hoa_figures(LOADED_AT)
     khanh_hoa.load_khanh_hoa_targets(LOADED_AT)
     khanh_hoa.load_khanh_hoa_funds(LOADED_AT)
 
@@ -110,6 +116,56 @@ def test_a_list_that_is_cut_makes_no_criterion_met(loaded):
     ).values_list("criterion__number", "result")
 
     assert dict(results) == {"1": "NOT_MET", "6": "NOT_MET", "8": "NOT_MET"}
+
+
+def test_a_printed_sum_that_does_not_add_up_makes_no_criterion_met(loaded):
+    its = {"unit__key__endswith": ".son-binh-xa", "criterion__criteria_set__tier": "BASIC"}
+    results = dict(loaded.assessments.filter(**its, sub_indicator=None).values_list("criterion__number", "result"))
+
+    assert "MET" not in results.values()
+    assert loaded.positions.get(unit__key__endswith=".son-binh-xa").text.startswith("đạt 14/15 tiêu chí")
+    assert loaded.plan.discrepancies.filter(about="Sơn Bình: số tiêu chí đã đạt").exists()
+
+
+def test_communes_are_counted_by_district_of_their_time_and_add_up_to_the_province():
+    last = {"metric__key": "ntm.communes_basic", "period_kind": "Y", "period_start": date(2022, 1, 1)}
+    numbers = dict(Value.objects.filter(**last).values_list("subject__key", "number"))
+
+    whole = numbers.pop("vn.khanh-hoa-cu")
+
+    assert whole == sum(numbers.values()) == 63
+    assert numbers["vn.khanh-hoa-cu.dien-khanh-huyen"] == 15  # Diên Đồng among them, although it is in no list of units
+    assert not Value.objects.filter(**last | {"period_start": date(2023, 1, 1)}).exists()
+
+
+def test_shares_are_taken_of_the_communes_that_the_plan_counts():
+    shares = {
+        (value.metric.key, value.period_kind): (value.numerator, value.denominator, value.number)
+        for value in Value.objects.filter(
+            metric__key__in=["ntm.communes_basic_pct", "ntm.communes_advanced_pct"], subject__key="vn.khanh-hoa-cu",
+            period_start__in=[date(2022, 1, 1), date(2024, 2, 1)],
+        ).select_related("metric")
+    }  # fmt: skip
+
+    assert shares == {
+        ("ntm.communes_basic_pct", "Y"): (63, 92, 685),
+        ("ntm.communes_basic_pct", "M"): (64, 92, 696),
+        ("ntm.communes_advanced_pct", "Y"): (10, 92, 109),
+        ("ntm.communes_advanced_pct", "M"): (12, 92, 130),
+    }
+
+
+def test_a_promise_whose_time_is_over_says_what_was_known_last():
+    plan_operations.recompute_standings(datetime(2026, 11, 1, tzinfo=UTC), tell=False)
+    of = {
+        row.target.key: row for row in Standing.objects.filter(target__plan__key=read.PLAN_KEY).select_related("target")
+    }
+
+    assert of["xa-ntm"].status == of["xa-ntm.dien-khanh"].status == "EXPIRED"
+    assert "đến 29/02/2024: 64 xã" in of["xa-ntm"].reason
+    assert "gần nhất: năm 2022: 15 xã" in of["xa-ntm.dien-khanh"].reason
+    assert of["xa-ntm"].value.state == State.STATED
+    assert of["xa-ntm"].value.fact.passage.key == "mo-dau.2"
 
 
 def test_the_roadmap_is_frozen_and_moves_only_with_a_decision(loaded):
