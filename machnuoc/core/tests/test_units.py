@@ -14,7 +14,8 @@ keys = st.sampled_from(sorted(units.UNITS))
 values = st.decimals(min_value=-(10**12), max_value=10**12, allow_nan=False, allow_infinity=False, places=6)
 
 STORED = (
-    "household person customer connection work commune m3 m3/d m3/h pct ratio vnd L/person/d h/d mg/L NTU mH2O kWh kWh/m3 h d"
+    "household person customer connection work commune m3 m3/d m3/h pct ratio vnd L/person/d h/d mg/L NTU mH2O kWh "
+    "kWh/m3 h d"
 )
 COUNTED = ("household", "person", "customer", "connection", "work", "commune", "sample", "vnd")
 
