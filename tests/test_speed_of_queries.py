@@ -21,7 +21,7 @@ PAGES = [
     "/bao-cao/",
 ]  # fmt: skip
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
-LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks", "projects"]
+LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks", "projects", "reports"]
 
 
 def _sign_in(username: str) -> Client:

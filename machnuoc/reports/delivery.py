@@ -6,6 +6,7 @@ answers with the hash of what it got and its own signature over it; only such an
 
 import hashlib
 import hmac
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -62,7 +63,7 @@ def send_email(row: Delivery, taken: Snapshot) -> None:
     report = row.report
     mark = "[MÔ PHỎNG] " if report.is_simulated else ""
     message = EmailMessage(
-        subject=f"{mark}Báo cáo số {report.number}: {report.title}"[:200].replace("\n", " "),
+        subject=" ".join(f"{mark}Báo cáo số {report.number}: {report.title}"[:200].split()),  # one line, as headers are
         body=(
             f"Kính gửi {report.to_as_printed or row.to},\n\n{report.organisation.subject.name} gửi báo cáo số "
             f"{report.number} ngày {report.issued_on:%d/%m/%Y}: {report.title}.\n\n"
@@ -121,7 +122,7 @@ def read_receipt(answer: bytes, content: bytes, key: str) -> Receipt:
         signature = body.pop("signature")
         receipt = Receipt(str(body["receipt"]), str(body["received_at"]))
         about = body["content_sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise NotDelivered("Nơi nhận trả lời không đúng mẫu xác nhận. Liên hệ nơi nhận để kiểm tra.") from None
     if not isinstance(signature, str) or not is_signed(_canonical(body), key, signature):
         raise NotDelivered("Xác nhận của nơi nhận không đúng chữ ký: có thể khóa hai bên khác nhau. Đối chiếu khóa.")
@@ -149,7 +150,7 @@ def push(row: Delivery, taken: Snapshot) -> Receipt:
             answer = response.read(ANSWER_MAX_BYTES)
     except urllib.error.HTTPError as reason:
         raise NotDelivered(f"Nơi nhận từ chối (HTTP {reason.code}). Liên hệ nơi nhận rồi gửi lại.") from None
-    except OSError as reason:
+    except (OSError, http.client.HTTPException) as reason:
         raise NotDelivered(f"Không kết nối được nơi nhận: {reason}. Kiểm tra mạng rồi gửi lại.") from None
     return read_receipt(answer, content, key)
 

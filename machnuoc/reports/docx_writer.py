@@ -141,8 +141,9 @@ def annex_note(document: OfficialDocument) -> str:
 
 def _describe(word: Word, document: OfficialDocument) -> None:
     properties = word.core_properties
-    properties.title = f"{document.header.type_name.capitalize()} {document.header.subject}"[:250]
-    properties.author = document.header.issuing_body[:250]
+    title = f"{document.header.type_name.capitalize()} {document.header.subject}"
+    properties.title = wordml.printable(title)[:250]
+    properties.author = wordml.printable(document.header.issuing_body)[:250]
     properties.last_modified_by = ""
     properties.language = "vi-VN"
 

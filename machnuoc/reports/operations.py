@@ -12,16 +12,18 @@ from typing import Any, Literal
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q
+from django.urls import reverse
 
-from machnuoc.core import audit, files, jobs, periods
+from machnuoc.core import audit, files, jobs, notices, periods
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import Period
 from machnuoc.indicators.models import State, Value
-from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
+from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
 from machnuoc.planning import duty_operations, visibility
 from machnuoc.planning.models import DutyInstance, Plan
-from machnuoc.reports import delivery, docx_writer, kinds, layout, snapshot, word_templates, xlsx_writer
+from machnuoc.reports import delivery, docx_writer, kinds, layout, snapshot, word_templates, wordml, xlsx_writer
 from machnuoc.reports.errors import ChangedMeanwhile, NotNow, ReportsError
 from machnuoc.reports.kinds import Context, Figure, Gathered, Kind, Material, Shown
 from machnuoc.reports.models import (
@@ -84,6 +86,7 @@ def prepare(
     kind = kinds.get_kind(kind_key)
     if period.kind != kind.period_kind:
         raise ReportsError(f"«{kind.name}» không lập theo kỳ «{period.label_vi}». Chọn kỳ khác.")
+    _lock_book(organisation)
     if corrects is None:
         existing = Report.objects.filter(
             kind=kind.key, organisation=organisation, period_kind=period.kind, period_start=period.start_date,
@@ -174,7 +177,7 @@ def save_section(section: ReportSection, text: str, *, version: int, by: Person,
     report = _lock(section.report, None)
     _require_open(report)
     row = _lock_section(section, version)
-    row.text = text.strip().replace("\r\n", "\n")
+    row.text = _clean(text, SECTION_MAX_CHARS, f"Mục «{row.title}»")
     row.read_by, row.read_at = (by, now) if row.text else (None, None)
     row.version += 1
     row.save()
@@ -204,6 +207,7 @@ def mark_read(section: ReportSection, *, version: int, by: Person, now: datetime
     return row
 
 
+SECTION_MAX_CHARS, DETAIL_MAX_CHARS = 60_000, 4_000
 DETAILS = ("title", "to_as_printed", "place_name", "signer_capacity", "signer_name", "recipients")
 
 
@@ -217,7 +221,7 @@ def save_details(report: Report, *, version: int, by: Person, now: datetime, **d
     if unknown:
         raise TypeError(f"not details of a report: {sorted(unknown)}")
     for name, text in details.items():
-        setattr(report, name, text.strip().replace("\r\n", "\n"))
+        setattr(report, name, _clean(text, DETAIL_MAX_CHARS, "Phần này"))
     if not report.title:
         raise ReportsError("Báo cáo cần trích yếu nội dung. Nhập trích yếu rồi lưu.")
     report.save(update_fields=list(details))
@@ -339,6 +343,7 @@ def submit(report: Report, *, version: int | None = None, by: Person, now: datet
         raise ReportsError(f"Chưa trình ký được «{report.title}»: {' '.join(holding[:3])}{more}")
     _go(report, Report.State.SUBMITTED)
     _tell(report, by, now, "submitted")
+    _notify(report, _SIGNERS, "đang chờ ký duyệt", by=by, now=now)
     audit.record("reports.report.submitted", actor=by, target=report)
     return report
 
@@ -353,6 +358,7 @@ def return_report(report: Report, reason: str, *, by: Person, now: datetime) -> 
         raise ReportsError("Chưa ghi lý do trả lại. Ghi lý do để người soạn biết cần sửa gì.")
     _go(report, Report.State.RETURNED)
     _tell(report, by, now, "returned", reason.strip())
+    _notify(report, _WRITERS, f"bị trả lại: {reason.strip()}", by=by, now=now)
     audit.record("reports.report.returned", actor=by, target=report)
     return report
 
@@ -380,6 +386,7 @@ def approve(report: Report, *, by: Person, now: datetime) -> Snapshot:
     report.save(update_fields=["signer_name"])
     _go(report, Report.State.APPROVED)
     taken = _freeze(report, gathered, by=by, now=now)
+    _notify(report, _WRITERS, "đã ký duyệt, chờ số và ngày của văn thư", by=by, now=now)
     _tell(report, by, now, "approved", f"mã băm {taken.content_hash[:12]}…")
     audit.record("reports.report.approved", actor=by, target=report, sha256=taken.content_hash)
     return taken
@@ -412,6 +419,7 @@ def issue(report: Report, *, number: str, issued_on: date, by: Person, now: date
     if issued_on > periods.local_date(now):
         raise ReportsError("Ngày ban hành không thể ở sau hôm nay. Nhập ngày ghi trong sổ văn thư.")
     number = clean_number(number)
+    _lock_book(report.organisation_id)
     twin = Report.objects.filter(
         organisation_id=report.organisation_id, number=number, issued_on__year=issued_on.year
     ).first()
@@ -751,6 +759,20 @@ def _figure_is_simulated(figure: Figure) -> bool:
     return (figure.value is not None and figure.value.state == State.SIMULATED) or "(mô phỏng)" in figure.display
 
 
+def _clean(text: str, most_chars: int, what: str) -> str:
+    """Return what somebody wrote, as a page can hold it. Raises ReportsError where it is too long for one."""
+    cleaned = wordml.printable(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if len(cleaned) > most_chars:
+        raise ReportsError(f"{what} dài quá {most_chars} ký tự. Rút gọn, hoặc gửi kèm một tệp riêng.")
+    return cleaned
+
+
+def _lock_book(organisation: Organisation | int) -> None:
+    """Let nobody else begin a report or take a number for the organisation until this transaction commits."""
+    pk = organisation if isinstance(organisation, int) else organisation.pk
+    Subject.objects.select_for_update().only("pk").get(pk=pk)
+
+
 def _lock(report: Report, version: int | None) -> Report:
     current = Report.objects.select_for_update().get(pk=report.pk)
     if version is not None and current.version != version:
@@ -804,3 +826,22 @@ def _require_state(report: Report, allowed: Iterable[str], act: str) -> None:
 
 def _tell(report: Report, by: Person | None, now: datetime, what: str, text: str = "") -> None:
     ReportEvent.objects.create(report=report, person=by, at=now, what=what, text=text[:500])
+
+
+_SIGNERS = (Grant.Role.LEADER,)
+_WRITERS = (Grant.Role.DEPARTMENT, Grant.Role.STATION, Grant.Role.COMMUNE)
+
+
+def _notify(report: Report, roles: Sequence[str], what: str, *, by: Person, now: datetime) -> None:
+    """Tell the people with these roles at the organisation, or at one that it belongs to, what happened."""
+    today = periods.local_date(now)
+    grants = Grant.objects.filter(
+        Q(valid_to__isnull=True) | Q(valid_to__gt=today), valid_from__lte=today, role__in=roles,
+        scope__kind=Subject.Kind.ORGANISATION, scope__contains__descendant_id=report.organisation_id,
+        person__is_active=True,
+    ).select_related("person")  # fmt: skip
+    people = {grant.person_id: grant.person for grant in grants if grant.person_id != by.pk}
+    notices.notify(
+        people.values(), kind="reports", text=f"«{report.title}» {what}"[:300],
+        url=reverse("reports:detail", args=[report.pk]),
+    )  # fmt: skip

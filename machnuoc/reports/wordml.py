@@ -34,7 +34,12 @@ def text_of(text: str) -> str:
     >>> text_of("Sở A & B <\\x07>")
     'Sở A &amp; B &lt;&gt;'
     """
-    return escape(_NOT_XML.sub("", text))
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return the text without characters that XML cannot hold."""
+    return _NOT_XML.sub("", text)
 
 
 def run(text: str, half_points: int, *, bold: bool = False, italic: bool = False) -> str:

@@ -8,6 +8,7 @@ import xlsxwriter
 
 from machnuoc.reports import layout
 from machnuoc.reports.layout import OfficialDocument, Table
+from machnuoc.reports.wordml import printable
 
 _FILLS = {"good": "#DDF0E0", "info": "#E3EDF7", "warning": "#FFF1CC", "danger": "#F8D3CC"}
 _FORBIDDEN = str.maketrans(dict.fromkeys("[]:*?/\\'", " "))
@@ -18,7 +19,12 @@ def write(document: OfficialDocument) -> bytes:
     """Return the .xlsx; a document without tables gives one sheet that says so."""
     raw = io.BytesIO()
     book = xlsxwriter.Workbook(raw, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
-    book.set_properties({"title": document.header.subject, "author": document.header.issuing_body, "created": _CREATED})
+    book.set_properties(
+        {
+            "title": printable(document.header.subject), "author": printable(document.header.issuing_body),
+            "created": _CREATED,
+        }
+    )  # fmt: skip
     styles = _Styles(book)
     used: set[str] = set()
     titles = {

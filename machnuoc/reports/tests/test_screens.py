@@ -254,3 +254,14 @@ def test_pages_of_a_report_ask_the_database_seldom(issued, django_assert_max_num
         client.get(address)
         with django_assert_max_num_queries(15):
             assert client.get(address).status_code == 200
+
+
+def test_who_signs_and_who_writes_are_told_when_it_is_their_turn(report, writer, director):
+    read_all(report, writer)
+
+    do("qn.khkt", report, "trinh")
+    assert "đang chờ ký duyệt" in director.notices.get().text
+    do("qn.lanhdao", report, "tra-lai", reason="Bổ sung số liệu trạm.")
+
+    assert "bị trả lại: Bổ sung số liệu trạm." in writer.notices.get().text
+    assert not Person.objects.get(username="qn.binhchanh").notices.exists()
