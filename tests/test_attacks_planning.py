@@ -1,28 +1,38 @@
 """What somebody tries against plans, tasks, projects, duties and reports who wants more, or wants them to fall over."""
 
+import http.client
 import io
 import time
 import zipfile
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from docx import Document as Word
 
+from machnuoc.core import files
 from machnuoc.core.models import Person
+from machnuoc.core.periods import Period
+from machnuoc.places.models import Organisation
 from machnuoc.planning import duty_rules
-from machnuoc.reports import word_templates
-from machnuoc.reports.errors import BadTemplate
+from machnuoc.reports import delivery, operations, word_templates
+from machnuoc.reports.errors import BadTemplate, ReportsError
+from machnuoc.reports.models import Delivery, Report, Snapshot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo")]
 BACKEND = "django.contrib.auth.backends.ModelBackend"
+NOW = datetime(2026, 11, 12, 3, 0, tzinfo=UTC)
 QN_TASK = "qn.79-2026.phu-luc-2.1"
+
+
+def person(username: str) -> Person:
+    return Person.objects.get(username=username)
 
 
 def browser_of(username: str) -> Client:
     client = Client(raise_request_exception=False)
-    client.force_login(Person.objects.get(username=username), backend=BACKEND)
+    client.force_login(person(username), backend=BACKEND)
     return client
 
 
@@ -151,8 +161,100 @@ def test_a_template_hides_no_field_that_fetches(name, body):
 
 def test_pages_and_dates_in_a_template_are_let_be():
     part = (
-        f'<w:hdr xmlns:w="{WORD}"><w:p><w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText> PAGE </w:instrText>'
-        '</w:r><w:r><w:fldChar w:fldCharType="end"/></w:r><w:fldSimple w:instr=" HYPERLINK a "/></w:p></w:hdr>'
+        f'<w:hdr xmlns:w="{WORD}"><w:p><w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText> PAGE '
+        '</w:instrText></w:r><w:r><w:fldChar w:fldCharType="end"/></w:r><w:fldSimple w:instr=" HYPERLINK a "/></w:p>'
+        "</w:hdr>"
     )
 
     word_templates.check(with_part("word/header9.xml", part.encode()))
+
+
+# --- words of reports ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def report() -> Report:
+    centre = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    return operations.prepare("qn_monthly", centre, Period.parse("2026-10"), by=person("qn.khkt"), now=NOW)
+
+
+def test_characters_that_no_page_can_hold_stop_no_report(report):
+    client = browser_of("qn.khkt")
+    section = report.sections.first()
+    section_at = reverse("reports:section", args=[report.pk, section.pk])
+    client.post(section_at, {"act": "save", "text": "Đã \x01xong\x0b.\x1f", "version": section.version})
+    report.refresh_from_db()
+    details = {"title": "Kết quả\r\x02\x08 tháng\ufffe 10", "version": report.version, "to_as_printed": "Sở\x01"}
+    assert client.post(reverse("reports:details", args=[report.pk]), details).status_code == 302
+
+    for what in ("docx", "xlsx"):
+        answer = client.get(reverse("reports:file", args=[report.pk, what]))
+        assert answer.status_code == 200 and answer.content.startswith(b"PK"), what
+    assert client.get(reverse("planning:task_list"), {"export": "xlsx"}).status_code == 200
+
+
+def test_a_report_takes_no_book_for_a_section(report):
+    client = browser_of("qn.khkt")
+    section = report.sections.first()
+    address = reverse("reports:section", args=[report.pk, section.pk])
+    client.post(address, {"act": "save", "text": "dài " * 200_000, "version": section.version})
+    section.refresh_from_db()
+    assert section.text == ""
+    lines = {"title": "Kết quả", "recipients": "Lưu: VT\n" * 50_000, "version": report.version}
+    assert client.post(reverse("reports:details", args=[report.pk]), lines).status_code == 422
+    report.refresh_from_db()
+    assert len(report.recipients) < 4_000
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 25, "²", "-1"])
+def test_a_receipt_names_a_delivery_that_is_there(report, number):
+    answer = browser_of("qn.khkt").post(
+        reverse("reports:act", args=[report.pk, "xac-nhan"]), {"delivery": number, "receipt": "x"}
+    )
+
+    assert answer.status_code == 302
+
+
+def test_a_title_adds_no_header_to_a_letter(report, settings, mailoutbox):
+    settings.EMAIL_HOST = "localhost"
+    report.title, report.number, report.issued_on = "Kết quả\rBcc: ai@do.vn\nX: y", "05/BC-TTNS", date(2026, 11, 12)
+    content = files.store(b"{}", name="a.json", by=None, kinds=frozenset({"json"}))
+    taken = Snapshot(report=report, content=content, content_hash="0" * 64)
+
+    delivery.send_email(Delivery(report=report, to="a@tinh.gov.vn"), taken)
+
+    assert mailoutbox[0].subject == "Báo cáo số 05/BC-TTNS: Kết quả Bcc: ai@do.vn X: y"
+    assert mailoutbox[0].recipients() == ["a@tinh.gov.vn"]
+    for address in ("a@tinh.gov.vn\nBcc: b@c.vn", "a@tinh.gov.vn, b@c.vn", "a@tinh.gov.vn\r\n\r\nx"):
+        with pytest.raises(ReportsError):
+            delivery.clean_address("EMAIL", address)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[" * 60_000, b"null", b"{}", b'{"signature": 1}', b"\xff", b'{"signature":"x","receipt":{},"a":1e999}']
+)
+def test_an_answer_that_is_no_receipt_is_none(answer):
+    with pytest.raises(delivery.NotDelivered):
+        delivery.read_receipt(answer, b"{}", "khoa")
+
+
+def test_a_receipt_of_another_content_or_changed_is_none():
+    receipt = delivery.make_receipt(b"{}", number="1", key="khoa", now=NOW)
+
+    assert delivery.read_receipt(receipt, b"{}", "khoa").text == "1"
+    for answer, content in ((receipt, b"[]"), (receipt.replace(b'"1"', b'"2"'), b"{}")):
+        with pytest.raises(delivery.NotDelivered):
+            delivery.read_receipt(answer, content, "khoa")
+
+
+def test_a_receiver_that_speaks_no_http_is_told_as_not_reached(settings, monkeypatch, report):
+    class Opener:
+        def open(self, *ignored: object, **more: object) -> None:
+            raise http.client.BadStatusLine("SSH-2.0-OpenSSH")
+
+    settings.REPORT_PUSH_URL, settings.REPORT_PUSH_KEY = "http://127.0.0.1:22/", "k" * 40
+    monkeypatch.setattr(delivery, "_opener", Opener)
+    content = files.store(b"{}", name="a.json", by=None, kinds=frozenset({"json"}))
+
+    with pytest.raises(delivery.NotDelivered, match="Không kết nối"):
+        delivery.push(Delivery(pk=1, report=report), Snapshot(content=content, content_hash="0" * 64))

@@ -11,7 +11,7 @@ class OneOf(forms.ModelChoiceField):  # type: ignore[type-arg]
     """One row. An id that no database can hold is nobody's, where the key is another table's too."""
 
     def to_python(self, value: Any) -> Any:
-        if len(str(value)) > _DIGITS_MOST and not isinstance(value, self.queryset.model):
+        if isinstance(value, str) and len(value) > _DIGITS_MOST:
             raise forms.ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
         return super().to_python(value)
 

@@ -267,6 +267,8 @@ def open_instances(
     )
     if duties is not None:
         chosen = chosen.filter(pk__in=list(duties))
+    # Two at once would both find the same days missing: the second waits here, and finds them.
+    list(Duty.objects.select_for_update().filter(pk__in=chosen.values("pk")).order_by("pk").values_list("pk"))
     wanted: dict[tuple[int, int, date], DutyInstance] = {}
     for duty in chosen:
         if not duty.is_active or not has_dates(duty.timing):

@@ -389,6 +389,8 @@ def stop(handover: Handover, *, reason: str, version: int | None, by: Person | N
 
 
 def _open_of(work: Work) -> Any:
+    """Return the open handovers of the work; nobody else begins one until this transaction commits."""
+    Subject.objects.select_for_update().only("pk").get(pk=work.pk)
     return Handover.objects.filter(work=work).exclude(step__in=[Step.EFFECTIVE, Step.STOPPED])
 
 

@@ -436,7 +436,9 @@ def _send(request: HttpRequest, report: Report) -> tuple[str, str]:
 def _receive(request: HttpRequest, report: Report) -> tuple[str, str]:
     number = request.POST.get("delivery", "")
     operations.require_enter(report, by=_person(request))
-    row = report.deliveries.filter(pk=int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0).first()
+    row = report.deliveries.filter(
+        pk=int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+    ).first()
     if row is None:
         raise ReportsError("Chọn lần gửi mà nơi nhận đã xác nhận.")
     operations.receive(row, request.POST.get("receipt", ""), by=_person(request), now=timezone.now())
