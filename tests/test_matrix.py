@@ -177,6 +177,7 @@ def _plans() -> Iterator[Row]:
     yield Row("planning:target_detail", SEES_QN_TASK, args=QN_TARGET, refused=404)
     yield Row("planning:target_detail", SEES_BINH_CHANH, args=(QN_PLAN, "khach-hang.binh-chanh"), refused=404)
     yield Row("planning:target_edit", MANAGERS, MANAGERS, QN_TARGET)
+    yield Row("planning:target_carry_down", MANAGERS, MANAGERS, QN_TARGET)
     yield Row("planning:target_judge", MANAGERS, MANAGERS, QN_TARGET)
     yield Row("planning:proposal_add", DEPARTMENTS, DEPARTMENTS, QN_TARGET)
     yield Row("planning:proposal_edit", DEPARTMENTS, DEPARTMENTS, ("@proposal",))

@@ -1,8 +1,10 @@
 """The filters of the lists and the forms of plans, targets, judgements and proposals."""
 
+import hashlib
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from django import forms
@@ -20,6 +22,9 @@ from machnuoc.planning.models import Plan, PlanAmendment, Proposal, Target, Targ
 from machnuoc.planning.models.plans import Status
 
 _MOST_SUBJECTS = 400
+_EMPTY_ROWS = 3  # of a path: to write on without a script
+_MOST_STEPS = 60
+_MOST_AMOUNT = Decimal(10) ** 16  # what the table holds
 
 
 class Day(forms.DateField):
@@ -241,6 +246,70 @@ def list_subjects(person: Person, plan: Plan) -> list[tuple[str, Any]]:
     return choices
 
 
+@dataclass
+class PathRow:
+    """A row of the path as it is typed: what should be reached by the end of a period."""
+
+    period: str = ""
+    amount: str = ""
+    error: str = ""
+    step: Period | None = None
+    value: Decimal | None = None
+
+
+def _last_day(period: Period) -> date:
+    return date.fromordinal(period.end_date.toordinal() - 1)
+
+
+def _path_of(target: Target | None) -> list[PathRow]:
+    """Return the rows of a target's path, with some empty ones to write on."""
+    points = target.path.order_by("period_start", "period_kind") if target is not None else []
+    rows = [
+        PathRow(
+            Period(point.period_kind, point.period_start).key,  # type: ignore[arg-type]
+            vietnamese.format_number(point.amount.normalize() + 0),
+        )
+        for point in points
+    ]
+    return [*rows, *(PathRow() for _ in range(_EMPTY_ROWS))]
+
+
+def _read_path(data: QueryDict) -> list[PathRow]:
+    """Return the rows as they were typed, what they say and what is wrong with each. None at all: the form had none."""
+    periods, amounts = data.getlist("path_period"), data.getlist("path_amount")
+    rows = []
+    for period, amount in list(zip_longest(periods, amounts, fillvalue=""))[:_MOST_STEPS]:
+        row = PathRow(period.strip()[:10], amount.strip()[:30])
+        if row.period or row.amount:
+            try:
+                row.step = Period.parse(row.period) if row.period else None
+                row.value = vietnamese.parse_number(row.amount) if row.amount else None
+            except (BadPeriod, vietnamese.NotANumber) as reason:
+                row.error = str(reason)
+        rows.append(row)
+    return rows
+
+
+def _check_path(rows: list[PathRow], due: date | None) -> None:
+    """Write beside each row what is wrong with it."""
+    seen: set[str] = set()
+    for row in rows:
+        if row.error or not (row.period or row.amount):
+            continue
+        if row.step is None:
+            row.error = "Chưa ghi kỳ. Ghi 2026-06, 2026-Q2 hoặc 2026, hoặc xóa cả dòng."
+        elif row.value is None:
+            row.error = "Chưa ghi mức của kỳ. Ghi một số, hoặc xóa cả dòng."
+        elif abs(row.value) >= _MOST_AMOUNT:
+            row.error = "Số quá lớn. Kiểm tra lại."
+        elif row.step.key in seen:
+            row.error = "Kỳ này đã có ở dòng trên. Giữ một dòng."
+        elif due is not None and _last_day(row.step) > due:
+            row.error = f"Kỳ kết thúc sau hạn của chỉ tiêu ({vietnamese.format_date(due)}). Chọn kỳ sớm hơn."
+        if row.step is not None:
+            seen.add(row.step.key)
+
+
 class TargetForm(forms.Form):
     """A target: what, of whom, compared how with which number, by when, led by whom."""
 
@@ -266,11 +335,23 @@ class TargetForm(forms.Form):
         help_text="«khoảng 15 %» là số nào làm tròn thành 15.",
     )
     baseline = Amount(label="Mức gốc", required=False)
+    baseline_period = PeriodField(
+        label="Kỳ gốc", required=False,
+        help_text="Năm của mức gốc: 2025. Để trống mức gốc thì lấy số liệu của kỳ này.",
+    )  # fmt: skip
+    baseline_text = forms.CharField(label="Mức gốc như in", required=False, max_length=200)
     period = PeriodField(label="Kỳ phải đạt", required=False, help_text="2026, 2026-Q3 hoặc 2026-06.")
     due_on = Day(label="Ngày phải đạt", required=False, help_text="Để trống: ngày cuối của kỳ.")
     leads = SomeOf(
         Organisation.objects.none(), label="Đơn vị chủ trì", required=False, widget=forms.CheckboxSelectMultiple
     )
+    helpers = SomeOf(
+        Organisation.objects.none(), label="Đơn vị phối hợp", required=False, widget=forms.CheckboxSelectMultiple
+    )
+    helpers_printed = forms.CharField(
+        label="Đơn vị phối hợp khác", required=False, max_length=1000, widget=forms.Textarea({"rows": 2}),
+        help_text="Đơn vị chưa có trong hệ thống, ghi như in; mỗi dòng một đơn vị.",
+    )  # fmt: skip
     accountable_text = forms.CharField(label="Người chịu trách nhiệm", required=False, max_length=200)
     section = forms.CharField(label="Mục trong văn bản", required=False, max_length=120)
     text = forms.CharField(label="Nguyên văn", required=False, max_length=4000, widget=forms.Textarea({"rows": 3}))
@@ -293,29 +374,37 @@ class TargetForm(forms.Form):
                 name: getattr(source, name)
                 for name in (
                     "name", "measured_as", "comparator", "comparator_as_printed", "amount", "upper", "unit", "decimals",
-                    "baseline", "due_on", "section", "text", "note", "parts_check", "accountable_text", "version",
+                    "baseline", "baseline_text", "due_on", "section", "text", "note", "parts_check",
+                    "accountable_text", "version",
                 )
             }  # fmt: skip
+            if source.baseline_period_start:
+                initial["baseline_period"] = str(source.baseline_period_start.year)
             initial["metric"], initial["subject"] = source.metric_id, source.subject_id
             if source.period_start:
                 initial["period"] = Period(source.period_kind, source.period_start).key  # type: ignore[arg-type]
         if parent is not None:
             initial |= {"name": f"{parent.name}: ", "parts_check": "NONE", "amount": None, "text": "", "note": ""}
-            initial |= {"baseline": None, "version": None}
-        if target is not None:
-            initial["leads"] = list(
-                target.units.filter(role=TargetUnit.Role.LEAD).values_list("organisation_id", flat=True)
-            )
+            initial |= {"baseline": None, "baseline_text": "", "version": None}
+        self.held = list(target.units.select_related("organisation").order_by("id")) if target is not None else []
+        for name, role in (("leads", TargetUnit.Role.LEAD), ("helpers", TargetUnit.Role.COOPERATE)):
+            initial[name] = [one.organisation_id for one in self.held if one.role == role and one.organisation_id]
+        initial["helpers_printed"] = "\n".join(
+            one.name_as_printed for one in self.held if one.role != TargetUnit.Role.LEAD and not one.organisation_id
+        )
         super().__init__(data, initial=initial)
         self.target = target
+        self.path_rows = _read_path(data) if data is not None else _path_of(target)
         subjects = list_subjects(person, plan)
         if source is not None:
             subjects = [(str(source.subject_id), source.subject.name), *subjects]
         self.fields["subject"].choices = subjects  # type: ignore[attr-defined]
         organisations = Organisation.objects.filter(pk__in=access.visible_subject_ids(person))
         if target is not None:
-            organisations = organisations | Organisation.objects.filter(pk__in=initial["leads"])
-        self.fields["leads"].queryset = organisations.select_related("subject").order_by("subject__name").distinct()  # type: ignore[attr-defined]
+            held = [one.organisation_id for one in self.held if one.organisation_id]
+            organisations = organisations | Organisation.objects.filter(pk__in=held)
+        for name in ("leads", "helpers"):
+            self.fields[name].queryset = organisations.select_related("subject").order_by("subject__name").distinct()  # type: ignore[attr-defined]
         if target is None:
             del self.fields["amendment"], self.fields["reason"]
         else:
@@ -324,22 +413,54 @@ class TargetForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
         metric = said.get("metric")
-        if metric is not None and said.get("unit") != metric.unit:
+        is_share = said.get("unit") == "pct" and said.get("measured_as") == Target.MeasuredAs.GROWTH
+        if metric is not None and said.get("unit") != metric.unit and not is_share:
             self.add_error(
                 "unit", f"Số liệu đã chọn tính theo «{units.label(metric.unit) or metric.unit}». Chọn cùng đơn vị tính."
             )
+        year = said.get("baseline_period")
+        if year is not None and year.kind != "Y":
+            self.add_error("baseline_period", "Kỳ gốc là một năm. Ghi năm bằng bốn chữ số, ví dụ 2025.")
+        both = {one.pk for one in said.get("leads") or ()} & {one.pk for one in said.get("helpers") or ()}
+        if both:
+            self.add_error("helpers", "Một đơn vị không vừa chủ trì vừa phối hợp. Bỏ chọn ở một trong hai nơi.")
+        due, period = said.get("due_on"), said.get("period")
+        if due is None and period is not None:
+            due = _last_day(period)
+        _check_path(self.path_rows, due)
+        if any(row.error for row in self.path_rows):
+            self.add_error(None, "Tiến độ phải đạt có dòng cần sửa; xem lời nhắc ở từng dòng.")
         return said
 
     def units(self) -> list[plan_operations.Unit]:
-        """Return the leads chosen, and whoever helps as before."""
-        found = [plan_operations.lead(one) for one in self.cleaned_data["leads"]]
+        """Return the units chosen, with what is printed of them; those that are only printed stay."""
+        said = self.cleaned_data
+        printed = {(one.role, one.organisation_id): one.name_as_printed for one in self.held}
+        found = []
+        for name, role in (("leads", TargetUnit.Role.LEAD), ("helpers", TargetUnit.Role.COOPERATE)):
+            found += [plan_operations.Unit(role, one, printed.get((role, one.pk), "")) for one in said[name]]
+            if role == TargetUnit.Role.LEAD:
+                found += [
+                    plan_operations.lead(None, one.name_as_printed)
+                    for one in self.held
+                    if one.role == role and one.organisation_id is None
+                ]
+        names = [line.strip()[:200] for line in said["helpers_printed"].splitlines() if line.strip()]
+        return found + [plan_operations.cooperate(None, name) for name in names]
+
+    def path(self) -> list[plan_operations.Point] | None:
+        """Return the steps typed, with the passages of those that were there; None if the form had no rows."""
+        if not self.path_rows:
+            return None
+        passages = {}
         if self.target is not None:
-            found += [
-                plan_operations.Unit(row.role, row.organisation, row.name_as_printed)
-                for row in self.target.units.select_related("organisation")
-                if row.role != TargetUnit.Role.LEAD or row.organisation_id is None
-            ]
-        return found
+            points = self.target.path.select_related("passage")
+            passages = {(point.period_kind, point.period_start): point.passage for point in points}
+        return [
+            plan_operations.Point(row.step, row.value, passages.get((row.step.kind, row.step.start_date)))
+            for row in self.path_rows
+            if row.step is not None and row.value is not None
+        ]
 
     def promise(self) -> dict[str, Any]:
         """Return the fields of the target as they are typed."""
@@ -352,11 +473,69 @@ class TargetForm(forms.Form):
                 name: said[name]
                 for name in (
                     "name", "metric", "measured_as", "comparator", "comparator_as_printed", "amount", "upper", "unit",
-                    "decimals", "baseline", "accountable_text", "section", "text", "parts_check", "note",
+                    "decimals", "baseline", "baseline_text", "accountable_text", "section", "text", "parts_check",
+                    "note",
                 )
             },
             "subject": Subject.objects.get(pk=said["subject"]), "due_on": due,
         }  # fmt: skip
+
+
+@dataclass
+class ShareRow:
+    """A row of the form that gives parts of a target to several at once."""
+
+    candidate: plan_queries.Candidate
+    typed: str
+    amount: Decimal | None = None
+    error: str = ""
+
+
+class SharesForm(forms.Form):
+    """Parts of one target for many subjects: an amount each, empty for none. Checked against the whole, then saved."""
+
+    parts_check = forms.ChoiceField(label="Đối chiếu các phần", choices=Target.PartsCheck.choices)
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    def __init__(
+        self, data: QueryDict | None, *, target: Target, candidates: list[plan_queries.Candidate]
+    ) -> None:  # fmt: skip
+        check = target.parts_check
+        if check == Target.PartsCheck.NONE and target.measured_as != Target.MeasuredAs.LEVEL and target.unit != "pct":
+            check = Target.PartsCheck.SUM
+        super().__init__(data, initial={"parts_check": check, "version": target.version})
+        self.rows = [ShareRow(one, self._typed(data, one)) for one in candidates]
+
+    @staticmethod
+    def _typed(data: QueryDict | None, one: plan_queries.Candidate) -> str:
+        if data is not None:
+            return data.get(f"amount_{one.subject.pk}", "").strip()[:30]
+        return vietnamese.format_number(one.given.normalize() + 0) if one.given is not None else ""
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        for row in self.rows:
+            try:
+                row.amount = vietnamese.parse_number(row.typed) if row.typed else None
+            except vietnamese.NotANumber as reason:
+                row.error = str(reason)
+            else:
+                if row.amount is not None and not 0 <= row.amount < _MOST_AMOUNT:
+                    row.error = "Mức giao từ 0 trở lên và không quá lớn. Sửa số này."
+        if any(row.error for row in self.rows):
+            self.add_error(None, "Có mức giao chưa đọc được; xem lời nhắc ở từng dòng.")
+        return said
+
+    @property
+    def digest(self) -> str:
+        """What was typed, as one word: parts are saved only as they were checked."""
+        said = repr([(row.candidate.subject.pk, row.typed) for row in self.rows] + [self.data.get("parts_check")])
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+    def shares(self) -> list[plan_operations.Share]:
+        return [
+            plan_operations.Share(row.candidate.subject, row.amount, row.candidate.lead) for row in self.rows
+        ]  # fmt: skip
 
 
 class JudgeForm(forms.Form):

@@ -16,7 +16,7 @@ from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_date
 from machnuoc.indicators.models import Metric
 from machnuoc.places.models import Grant, Organisation, Subject
-from machnuoc.planning import plan_standings
+from machnuoc.planning import plan_search, plan_standings
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import (
     Plan,
@@ -154,6 +154,7 @@ def put_plan(
         if not created:
             plan.version += 1
             plan.save()
+        plan_search.put_plan(plan)
         audit.record("planning.plan.saved", actor=by, target=plan, key=key)
     return plan
 
@@ -267,6 +268,8 @@ def put_target(
         changed |= _set_units(target, units)
     if path is not None:
         changed |= _set_path(target, path)
+    if changed:
+        plan_search.put_targets([target])
     if changed and not recorded_in_bulk:
         audit.record("planning.target.saved", actor=by, target=target, plan=plan.key, key=key)
     return target
@@ -404,6 +407,7 @@ def change_target(
         _set_units(live, units)
     live.version += 1
     live.save()
+    plan_search.put_targets([live])
     if before_image(live) != before:
         TargetChange.objects.create(
             target=live, amendment=amendment, before=before, reason=reason.strip()[:300], made_by=by
@@ -467,6 +471,69 @@ def carry_down(target: Target, parts: Sequence[Part], *, parts_check: str, by: P
             "planning.target.carried_down", actor=by, target=whole, count=len(made), parts=[part.pk for part in made]
         )
     return made
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one subject is given of a target; amount None takes a part back that was given before."""
+
+    subject: Subject
+    amount: Decimal | None
+    lead: Organisation | None = None  # of a part that is new
+
+
+@transaction.atomic
+def give_shares(
+    target: Target, shares: Sequence[Share], *, parts_check: str, version: int | None, by: Person | None
+) -> int:
+    """Give several subjects their parts at once: new ones are made, others changed or taken back; return how many.
+
+    A part that was there keeps its words, units and path, and what it promised before. Raises PlanningError,
+    ChangedMeanwhile.
+    """
+    whole = Target.objects.select_related("plan", "metric").select_for_update(of=("self",)).get(pk=target.pk)
+    _require_current(whole, version)
+    if parts_check not in Target.PartsCheck.values:
+        raise PlanningError(f"Không có cách đối chiếu «{parts_check}». Chọn một cách trong biểu.")
+    held = {part.subject_id: part for part in whole.parts.order_by("is_active", "pk")}
+    taken = set(whole.plan.targets.values_list("key", flat=True))
+    reason, number = "Giao lại phần của chỉ tiêu chung", len(held)
+    new, changed = [], []
+    for share in shares:
+        part = held.get(share.subject.pk)
+        if part is None and share.amount is not None:
+            number += 1
+            new.append(_new_part(whole, share, number, taken, by))
+        elif part is not None and (part.amount if part.is_active else None) != _quantised(share.amount):
+            given = {"amount": share.amount, "is_active": True} if share.amount is not None else {"is_active": False}
+            changed.append(change_target(part, reason=reason, by=by, **given))
+    if whole.parts_check != parts_check:
+        whole.parts_check = parts_check
+    elif not new and not changed:
+        return 0
+    whole.version += 1
+    whole.save(update_fields=["parts_check", "version"])
+    done = [*new, *changed]
+    audit.record(
+        "planning.target.carried_down", actor=by, target=whole, count=len(done), parts=[part.pk for part in done]
+    )
+    return len(done)
+
+
+def _new_part(whole: Target, share: Share, number: int, taken: set[str], by: Person | None) -> Target:
+    end = share.subject.key.split(".", 2)[-1][:40]
+    start = f"{whole.key[:35]}.{end}"
+    key = next(one for n in range(1, len(taken) + 2) if (one := start if n == 1 else f"{start}-{n}") not in taken)
+    taken.add(key)
+    return put_target(
+        plan=whole.plan, key=key, name=f"{whole.name}: {share.subject.name}"[:300], subject=share.subject,
+        comparator=whole.comparator, amount=share.amount, comparator_as_printed=whole.comparator_as_printed,
+        unit=whole.unit, decimals=whole.decimals, metric=whole.metric, measured_as=whole.measured_as,
+        order=whole.order * 1000 + number, parent=whole, due_on=whole.due_on,
+        baseline_period=Period("Y", whole.baseline_period_start) if whole.baseline_period_start else None,
+        period=Period(whole.period_kind, whole.period_start) if whole.period_start else None,  # type: ignore[arg-type]
+        units=[lead(share.lead)] if share.lead is not None else [], by=by, recorded_in_bulk=True,
+    )  # fmt: skip
 
 
 # --- judging and proposing ----------------------------------------------------------------------------------------

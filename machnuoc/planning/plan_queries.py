@@ -1,26 +1,30 @@
 """What pages, panels and programs read of plans and targets. Everything is filtered by what the person may read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BooleanField, Count, Exists, Expression, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from machnuoc.core import folding
 from machnuoc.core.models import Person
-from machnuoc.core.periods import Period
+from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_date
 from machnuoc.indicators.models import Scenario, State, Value
 from machnuoc.places import access
-from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
+from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, Subject
 from machnuoc.planning import plan_standings, standing
 from machnuoc.planning.comparison import NotComparable, PartsFinding, check_parts
 from machnuoc.planning.models import (
+    Campaign,
     Discrepancy,
     Duty,
+    Handover,
+    Meeting,
     Plan,
     PlanAmendment,
     Project,
@@ -34,8 +38,9 @@ from machnuoc.planning.models import (
     UnreadRow,
 )
 from machnuoc.planning.models.plans import Status
-from machnuoc.planning.visibility import is_of, readable
+from machnuoc.planning.visibility import holds, is_of, readable
 from machnuoc.works import queries as work_queries
+from machnuoc.works.models import Work
 
 STATUSES: tuple[str, ...] = tuple(Status.values)
 TONES = {
@@ -47,6 +52,9 @@ ICONS = {
     "EXPIRED": "calendar", "NO_DATA": "info-circle",
 }  # fmt: skip
 LATE = (Status.AT_RISK, Status.MISSED)
+_MOST_CANDIDATES = 300
+PART_KINDS = {"WORK": "Công trình", "ORGANISATION": "Đơn vị"}
+_SENT = (Proposal.State.SUBMITTED, Proposal.State.APPROVED)
 _SEVERITY = {code: rank for rank, code in enumerate(["MISSED", "AT_RISK", "NO_DATA", "ON_TRACK", "MET", "EXPIRED"])}
 
 
@@ -103,7 +111,14 @@ def _count_statuses(targets: QuerySet[Target]) -> dict[int, dict[str, int]]:
 
 def get_plan(key: str, person: Person) -> Plan:
     """Return the plan. Raises Plan.DoesNotExist, also where the person may not read it."""
-    return visible_plans(person).select_related("document__file", "issuer__subject", "territory").get(key=key)
+    return (
+        visible_plans(person)
+        .select_related("document__file", "issuer__subject", "territory")
+        .annotate(
+            manages_place=holds(person, "manage", "territory_id"), manages_issuer=holds(person, "manage", "issuer_id")
+        )
+        .get(key=key)
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ class PlanPage:
     amendments: list[PlanAmendment]
     carries_out: list[Plan]
     carried_out_by: list[Plan]
-    counts: list[tuple[str, int]]
+    counts: dict[str, int]
     discrepancies: list[Discrepancy]
     unread: list[UnreadRow]
 
@@ -128,27 +143,53 @@ class PlanPage:
 
 
 def get_plan_page(plan: Plan, person: Person) -> PlanPage:
-    targets = order_targets(visible_targets(person).filter(plan=plan))
-    rows = dress(person, targets)
+    rows = dress(person, order_targets(visible_targets(person).filter(plan=plan)))
     counter = Counter(target.status for target in rows)
     wholes = [target for target in rows if target.parent_id is None]
-    counts = [
-        ("tasks", Task.objects.filter(readable(person), plan=plan).count()),
-        ("projects", Project.objects.filter(plan=plan).count()),
-        ("duties", Duty.objects.filter(readable(person), plan=plan).count()),
-    ]
+    above, below = _around(plan, person)
     return PlanPage(
         row=PlanRow(plan, dict(counter)),
         own=PlanRow(plan, dict(Counter(target.status for target in wholes))),
         targets=wholes,
         bases=list(plan.bases.select_related("passage__document", "document")),
         amendments=list(plan.amendments.select_related("made_by", "document")),
-        carries_out=list(plan.carries_out.all()),
-        carried_out_by=list(visible_plans(person).filter(carries_out=plan)),
-        counts=counts,
+        carries_out=above,
+        carried_out_by=below,
+        counts=_count_all(plan, person),
         discrepancies=list(Discrepancy.objects.filter(plan=plan)[:20]),
         unread=list(UnreadRow.objects.filter(plan=plan)[:20]),
     )
+
+
+def _around(plan: Plan, person: Person) -> tuple[list[Plan], list[Plan]]:
+    """Return the plans that this one carries out, and those that the person may read which carry it out."""
+    links = (
+        Plan.carries_out.through._default_manager.filter(
+            Q(from_plan=plan) | Q(to_plan=plan, from_plan__in=visible_plans(person))
+        )
+        .select_related("from_plan", "to_plan")
+        .order_by("id")
+    )
+    above: list[Plan] = [link.to_plan for link in links if link.from_plan_id == plan.pk]
+    return above, [link.from_plan for link in links if link.from_plan_id != plan.pk]
+
+
+def _count_all(plan: Plan, person: Person) -> dict[str, int]:
+    """Return how much of each kind belongs to the plan that the person may read, in one query."""
+    mine = readable(person)
+    owned: dict[str, QuerySet[Any]] = {
+        "tasks": Task.objects.filter(mine), "projects": Project.objects.filter(mine),
+        "handovers": Handover.objects.filter(mine), "duties": Duty.objects.filter(mine),
+        "meetings": Meeting.objects.filter(mine), "campaigns": Campaign.objects.filter(mine),
+    }  # fmt: skip
+    counted = {
+        f"n_{name}": Coalesce(
+            Subquery(rows.filter(plan=OuterRef("pk")).order_by().values("plan").annotate(n=Count("pk")).values("n")), 0
+        )
+        for name, rows in owned.items()
+    }
+    found: Any = Plan.objects.filter(pk=plan.pk).values(**counted).get()
+    return {name.removeprefix("n_"): count for name, count in found.items()}
 
 
 # --- targets ------------------------------------------------------------------------------------------------------
@@ -228,31 +269,69 @@ def status_of(target: Target) -> str:
 
 
 def dress(person: Person, targets: Iterable[Target] | QuerySet[Target]) -> list[Any]:
-    """Return the targets as pages show them: with standing, words, leads. Four queries, however many they are."""
-    ids = [target.pk for target in targets]
-    found: dict[int, Any] = {
-        row.pk: row
-        for row in Target.objects.filter(pk__in=ids)
-        .select_related("plan", "subject", "metric", "standing", "standing__value__metric")
-        .annotate(parts_count=Count("parts"))
+    """Return the targets as pages show them: with standing, words, leads. Two queries, however many they are."""
+    if not isinstance(targets, QuerySet):
+        ids = [target.pk for target in targets]
+        place = {pk: number for number, pk in enumerate(ids)}
+        targets = Target.objects.filter(pk__in=ids)
+        rows = sorted(_annotated(person, targets), key=lambda row: place[row.pk])
+    else:
+        rows = list(_annotated(person, targets))
+    return _dressed(rows, list_leads(row.pk for row in rows))
+
+
+def _annotated(person: Person, targets: QuerySet[Target]) -> QuerySet[Any]:
+    parts = Target.objects.filter(parent=OuterRef("pk")).order_by().values("parent").annotate(n=Count("pk")).values("n")
+    return targets.select_related("plan", "subject", "metric", "standing", "standing__value__metric").annotate(
+        parts_count=Coalesce(Subquery(parts), 0), shows_figures=shows_figures(person), **_what_is_owed()
+    )
+
+
+def _what_is_owed() -> dict[str, Any]:
+    """Return late_since: the day on which the target came to be late as it still is; answered_at: when its unit last
+    sent what it proposes."""
+    fine_later = StandingChange.objects.filter(target=OuterRef("target_id"), on_date__gt=OuterRef("on_date")).exclude(
+        status__in=LATE
+    )
+    late = StandingChange.objects.filter(~Exists(fine_later), target=OuterRef("pk"), status__in=LATE)
+    sent = Proposal.objects.filter(target=OuterRef("pk"), state__in=_SENT).order_by("-submitted_at")
+    return {
+        "late_since": Subquery(late.order_by("on_date").values("on_date")[:1]),
+        "answered_at": Subquery(sent.values("submitted_at")[:1]),
     }
-    seen = readable_subject_ids(person, {row.subject_id for row in found.values()})
+
+
+def owes(row: Any) -> bool:
+    """Return whether the lead unit of a target (`dress`, `get_target`) still owes what it proposes for it."""
+    if status_of(row) not in LATE:
+        return False
+    if row.answered_at is None:
+        return True
+    return row.late_since is not None and local_date(row.answered_at) < row.late_since
+
+
+def list_leads(target_ids: Iterable[int]) -> dict[int, list[str]]:
+    """Return the names of the lead units of each target."""
     leads: dict[int, list[str]] = defaultdict(list)
     for target_id, name, printed in (
-        TargetUnit.objects.filter(target_id__in=ids, role=TargetUnit.Role.LEAD)
+        TargetUnit.objects.filter(target_id__in=list(target_ids), role=TargetUnit.Role.LEAD)
         .order_by("id")
         .values_list("target_id", "organisation__subject__name", "name_as_printed")
     ):
         leads[target_id].append(name or printed)
-    for row in found.values():
-        row.shows_figures = row.subject_id in seen
-        row.lead_names = leads[row.pk]
+    return leads
+
+
+def _dressed(rows: list[Any], leads: dict[int, list[str]]) -> list[Any]:
+    for row in rows:
+        row.lead_names = leads.get(row.pk, [])
         row.promised = promised(row)
         row.status = status_of(row)
+        row.owes = owes(row)
         row.tone, row.icon, row.status_label = TONES[row.status], ICONS[row.status], str(Status(row.status).label)
         row.reached_text = said(row.standing.reached, row) if row.shows_figures and hasattr(row, "standing") else ""
         row.forecast_text = said(row.standing.forecast, row) if row.shows_figures and hasattr(row, "standing") else ""
-    return [found[pk] for pk in ids]
+    return rows
 
 
 def promised(target: Target) -> str:
@@ -269,13 +348,29 @@ def said(amount: Decimal | None, target: Target) -> str:
     return standing.say(amount, plan_standings.promise_of(target), plan_standings.unit_label(target))
 
 
+_PUBLISHED = Q(kind=Subject.Kind.COUNTRY) | Q(unit__level=AdministrativeUnit.Level.PROVINCE)
+
+
 def readable_subject_ids(person: Person, ids: Iterable[int]) -> set[int]:
     """Return which of the subjects the person may read figures of (those of provinces are published)."""
     if access.sees_everything(person):
         return set(ids)
-    published = Q(kind=Subject.Kind.COUNTRY) | Q(unit__level=AdministrativeUnit.Level.PROVINCE)
-    seen = Subject.objects.filter(published | Q(pk__in=access.visible_subject_ids(person)), pk__in=list(ids))
+    seen = Subject.objects.filter(
+        _PUBLISHED | Q(pk__in=access.visible_subject_ids(person)), pk__in=list(ids)
+    )  # fmt: skip
     return set(seen.values_list("pk", flat=True))
+
+
+def shows_figures(person: Person) -> Expression:
+    """Return, for a query of targets, whether the person may read the figures of their subjects."""
+    allowed = Q(pk__isnull=False)
+    if not access.sees_everything(person):
+        allowed = (
+            Q(subject__kind=Subject.Kind.COUNTRY)
+            | Q(subject__unit__level=AdministrativeUnit.Level.PROVINCE)
+            | Q(subject_id__in=access.visible_subject_ids(person))
+        )
+    return ExpressionWrapper(allowed, BooleanField())
 
 
 def list_unit_choices(person: Person) -> list[tuple[int, str]]:
@@ -297,11 +392,16 @@ def count_statuses(targets: Iterable[Target]) -> list[tuple[str, str, str, int]]
 def get_target(plan_key: str, key: str, person: Person) -> Target:
     """Return the target. Raises Target.DoesNotExist, also where the person may not read it."""
     return (
-        visible_targets(person)
+        plan_standings.with_measure(visible_targets(person))
         .select_related(
             "plan__document", "plan__territory", "subject", "metric", "passage__document", "parent__plan",
             "accountable",
             "standing__value__metric", "standing__value__subject", "standing__value__band", "standing__value__fact",
+        )
+        .annotate(
+            shows_figures=shows_figures(person), manages_place=holds(person, "manage", "plan__territory_id"),
+            manages_issuer=holds(person, "manage", "plan__issuer_id"),
+            approves_for_issuer=holds(person, "approve", "plan__issuer_id"), **_what_is_owed(),
         )
         .get(plan__key=plan_key, key=key)
     )  # fmt: skip
@@ -314,7 +414,7 @@ class TargetPage:
     target: Target
     question: standing.Question
     shows_figures: bool
-    units: list[TargetUnit]
+    units: list[Any]  # TargetUnit; may_propose: the person may enter for it
     parts: list[Any] = field(default_factory=list)
     finding: PartsFinding | None = None
     finding_text: str = ""
@@ -339,31 +439,50 @@ class Point:
     high: Decimal | None = None
 
 
-def get_target_page(target: Target, person: Person, today: date) -> TargetPage:
-    case = plan_standings.read_cases([target.pk], today)[0]
-    shows = bool(readable_subject_ids(person, [target.subject_id]))
+def get_target_page(target: Any, person: Person, today: date) -> TargetPage:
+    """Return what the page of a target (`get_target`) shows, in at most ten queries."""
+    case = plan_standings.cases_of([target], today)[0]
+    parts = list(_annotated(person, order_targets(target.parts.filter(is_active=True))).annotate(
+        is_readable=ExpressionWrapper(readable(person) or Q(pk__isnull=False), BooleanField())
+    ))  # fmt: skip
+    units = list(
+        TargetUnit.objects.filter(target_id__in=[target.pk, *(part.pk for part in parts)])
+        .select_related("organisation__subject")
+        .annotate(may_propose=holds(person, "enter", "organisation_id"))
+        .order_by("-role", "id")
+    )
+    leads: dict[int, list[str]] = defaultdict(list)
+    for unit in units:
+        if unit.role == TargetUnit.Role.LEAD:
+            leads[unit.target_id].append(unit.organisation.subject.name if unit.organisation else unit.name_as_printed)
+    proposals = target.proposals.select_related("organisation__subject", "made_by", "decided_by").annotate(
+        may_enter=holds(person, "enter", "organisation_id"), may_approve=holds(person, "approve", "organisation_id")
+    )
     page = TargetPage(
-        target=target, question=case.question, shows_figures=shows,
-        units=list(target.units.select_related("organisation__subject").order_by("-role", "id")),
-        proposals=list(target.proposals.select_related("organisation__subject", "made_by", "decided_by")),
+        target=target, question=case.question, shows_figures=target.shows_figures,
+        units=[unit for unit in units if unit.target_id == target.pk],
+        parts=_dressed([part for part in parts if part.is_readable], leads),
+        proposals=list(proposals),
         changes=list(target.changes.select_related("amendment", "made_by")),
-        judgements=list(target.judgements.select_related("judged_by")),
-        former=list(target.standing_changes.all()[:12]) if shows else [],
+        judgements=case.verdicts,
+        former=list(target.standing_changes.all()[:12]) if target.shows_figures else [],
         tasks=list(Task.objects.filter(readable(person), target=target).order_by("order", "pk")[:20]),
     )  # fmt: skip
-    parts = order_targets(visible_targets(person).filter(parent=target))
-    page.parts = dress(person, parts)
-    page.finding, page.finding_text = check_parts_of(target)
-    if shows:
+    page.finding, page.finding_text = find_in_parts(target, [(part.pk, part.amount, part.name) for part in parts])
+    if page.shows_figures:
         page.points = course(case, getattr(target, "standing", None))
     return page
 
 
 def check_parts_of(target: Target) -> tuple[PartsFinding | None, str]:
     """Return how all parts of the target agree with it (whoever may read them), and the same in words."""
+    return find_in_parts(target, list(target.parts.filter(is_active=True).values_list("pk", "amount", "name")))
+
+
+def find_in_parts(target: Target, parts: Sequence[tuple[int, Decimal | None, str]]) -> tuple[PartsFinding | None, str]:
+    """Return how parts (id, amount, name) agree with the target, and the same in words."""
     if target.parts_check == Target.PartsCheck.NONE:
         return None, ""
-    parts = list(target.parts.filter(is_active=True).values_list("pk", "amount", "name"))
     promise = plan_standings.promise_of(target)
     try:
         finding = check_parts(target.parts_check, promise, [(pk, amount) for pk, amount, _ in parts])  # type: ignore[arg-type]
@@ -382,6 +501,43 @@ def check_parts_of(target: Target) -> tuple[PartsFinding | None, str]:
         gap = standing.say(abs(finding.difference), promise, unit)
         return finding, f"{len(parts)} phần cộng lại {total}, {more} chỉ tiêu chung ({whole}) {gap}."
     return finding, f"{len(parts)} phần cộng lại {total}, khớp với chỉ tiêu chung."
+
+
+@dataclass
+class Candidate:
+    """Who may be given a part of a target: what it was given, who would lead."""
+
+    subject: Subject
+    lead: Organisation | None
+    given: Decimal | None = None
+
+
+def list_candidates(person: Person, target: Target, kind: str) -> list[Candidate]:
+    """Return the organisations or the works that the person sees within the target's subject, those with a part first.
+
+    Two queries.
+    """
+    parts = {
+        part.subject_id: part for part in target.parts.filter(is_active=True).select_related("subject")
+    }  # fmt: skip
+    within = Containment.objects.filter(ancestor_id=target.subject_id).exclude(descendant_id=target.subject_id)
+    reach = Q(pk__in=within.values("descendant_id")) & Q(pk__in=access.visible_subject_ids(person))
+    reach |= Q(pk__in=list(parts))
+    found: dict[int, Candidate] = {}
+    if kind == Subject.Kind.WORK:
+        works = Work.objects.filter(reach).exclude(status=Work.Status.STOPPED)
+        for work in works.select_related("subject", "team__subject", "operator__subject").order_by("subject__name")[
+            :_MOST_CANDIDATES
+        ]:
+            found[work.pk] = Candidate(work.subject, work.team or work.operator)
+    else:
+        for unit in (
+            Organisation.objects.filter(reach).select_related("subject").order_by("subject__name")[:_MOST_CANDIDATES]
+        ):
+            found[unit.pk] = Candidate(unit.subject, unit)
+    for pk, part in parts.items():
+        found.setdefault(pk, Candidate(part.subject, None)).given = part.amount
+    return sorted(found.values(), key=lambda one: (one.given is None, folding.sort_key(one.subject.name)))
 
 
 def course(case: plan_standings.Case, stood: Any) -> list[Point]:
@@ -478,23 +634,23 @@ def may_judge(person: Person, plan: Plan) -> bool:
 
 def list_proposing_units(person: Person, target: Target) -> list[Organisation]:
     """Return the lead units of the target for which the person may propose."""
-    leads = Organisation.objects.filter(
-        pk__in=target.units.filter(role=TargetUnit.Role.LEAD, organisation__isnull=False).values("organisation_id")
-    ).select_related("subject")
-    return [one for one in leads if is_of(person, "enter", one.pk)]
+    units = (
+        target.units.filter(role=TargetUnit.Role.LEAD, organisation__isnull=False)
+        .select_related("organisation__subject")
+        .annotate(may_propose=holds(person, "enter", "organisation_id"))
+    )
+    return [unit.organisation for unit in units if unit.may_propose and unit.organisation]
 
 
 # --- proposals ----------------------------------------------------------------------------------------------------
 
 
-def list_owed(person: Person) -> QuerySet[Target]:
-    """Return the targets at risk or missed that a unit of the person leads and has proposed nothing for."""
+def list_owed(person: Person) -> list[Any]:
+    """Return the targets, dressed, for which a unit of the person has to propose something and has not. Two queries."""
     acting = access.visible_subject_ids(person, "enter")
     leads = TargetUnit.objects.filter(role=TargetUnit.Role.LEAD, organisation_id__in=acting).values("target_id")
-    answered = Proposal.objects.filter(state__in=[Proposal.State.SUBMITTED, Proposal.State.APPROVED]).values(
-        "target_id"
-    )
-    return Target.objects.filter(pk__in=leads, is_active=True, standing__status__in=LATE).exclude(pk__in=answered)
+    late = Target.objects.filter(pk__in=leads, is_active=True, standing__status__in=LATE)
+    return [row for row in dress(person, late.order_by("due_on", "plan_id", "order", "pk")) if row.owes]
 
 
 def list_waiting(person: Person) -> QuerySet[Proposal]:

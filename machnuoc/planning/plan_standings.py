@@ -5,7 +5,7 @@ What is forecast is the series of a target in its own measure; a series that has
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 
 from machnuoc.core import notices, units
@@ -21,7 +21,7 @@ from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_number
 from machnuoc.indicators.models import FormulaVersion, Metric, Scenario, State, Value
-from machnuoc.places.models import Containment, Grant
+from machnuoc.places.models import Containment, Grant, Subject
 from machnuoc.planning import forecast, standing
 from machnuoc.planning.comparison import Interval, Promise
 from machnuoc.planning.models import (
@@ -39,8 +39,10 @@ _AT_ONCE = 400  # targets: bounds memory and the length of a write
 _FINEST = "DWMQHY"
 _ACTING = (Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.STATION, Grant.Role.COMMUNE)
 _COUNTED_UNITS = {"household", "customer", "connection", "person"}
+_PLACES = {Subject.Kind.COUNTRY, Subject.Kind.UNIT}
 _STEPS: dict[str, forecast.Step] = {"M": "M", "Q": "Q", "Y": "Y"}
 _LATE = (Status.AT_RISK, Status.MISSED)
+_JUDGED = Target.Comparator.JUDGED
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Case:
     target: Target
     question: standing.Question
     figures: list[Figure] = field(default_factory=list)  # beside each point of the history
+    verdicts: list[TargetJudgement] = field(default_factory=list)  # where a person judges; the newest first
     series_hash: str = ""
 
 
@@ -111,82 +114,129 @@ def recompute_standings(now: datetime, targets: Iterable[int | Target] | None = 
     return outcome
 
 
+def with_measure(targets: QuerySet[Target]) -> QuerySet[Target]:
+    """Return targets as `cases_of` takes them: with metric, plan, subject; is_looking_back: compares two periods."""
+    looking_back = FormulaVersion.objects.filter(
+        metric_id=OuterRef("metric_id"), valid_to__isnull=True, numerator__contains="previous("
+    )
+    return targets.select_related("metric", "plan", "subject").annotate(is_looking_back=Exists(looking_back))
+
+
 def read_cases(target_ids: Sequence[int], today: date) -> list[Case]:
-    """Return the targets with their questions, in seven queries however many they are."""
-    targets = list(Target.objects.filter(pk__in=target_ids).select_related("metric", "plan", "subject"))
-    figures = _read_figures(targets)
+    """Return the targets with their questions, in five queries however many they are."""
+    return cases_of(list(with_measure(Target.objects.filter(pk__in=target_ids))), today)
+
+
+def cases_of(targets: Sequence[Any], today: date) -> list[Case]:
+    """Return targets (`with_measure`) with their questions, in four queries however many they are."""
+    target_ids = [target.pk for target in targets]
+    handed = _read_handed_over(targets)
+    figures = _read_figures(targets, {one.work_id for rows in handed.values() for one in rows})
     paths: dict[int, list[tuple[date, Decimal]]] = defaultdict(list)
     for target_id, kind, start, amount in TargetPoint.objects.filter(target_id__in=target_ids).values_list(
         "target_id", "period_kind", "period_start", "amount"
     ):
         step = Period(kind, start)  # type: ignore[arg-type]
         paths[target_id].append((step.end_date - timedelta(days=1), amount))
-    verdicts: dict[int, TargetJudgement] = {}
-    for said in TargetJudgement.objects.filter(target_id__in=target_ids, judged_on__lte=today).order_by(
-        "judged_on", "id"
-    ):
-        verdicts[said.target_id] = said
-    handed = _read_handed_over(targets)
-    looking_back = set(
-        FormulaVersion.objects.filter(
-            metric_id__in={target.metric_id for target in targets}, valid_to__isnull=True,
-            numerator__contains="previous(",
-        ).values_list("metric_id", flat=True)
-    )  # fmt: skip
+    judged = [target.pk for target in targets if target.metric_id is None or target.comparator == _JUDGED]
+    verdicts: dict[int, list[TargetJudgement]] = defaultdict(list)
+    if judged:
+        for said in (
+            TargetJudgement.objects.filter(target_id__in=judged, judged_on__lte=today)
+            .select_related("judged_by")
+            .order_by("-judged_on", "-id")
+        ):
+            verdicts[said.target_id].append(said)
     return [
         _case(
             target, figures.get((target.metric_id, target.subject_id), []), sorted(paths[target.pk]),
-            verdicts.get(target.pk), handed.get(target.pk, []), target.metric_id in looking_back, today,
+            verdicts[target.pk],
+            [Taken(one, figures.get((target.metric_id, one.work_id), [])) for one in handed.get(target.pk, [])],
+            target.is_looking_back, today,
         )
         for target in targets
     ]  # fmt: skip
 
 
-def _read_figures(targets: Sequence[Target]) -> dict[tuple[int | None, int], list[Figure]]:
+def _read_figures(
+    targets: Sequence[Target], work_ids: Collection[int] = ()
+) -> dict[tuple[int | None, int], list[Figure]]:
+    """Return the figures of the targets, and those of the works for whatever the targets are measured by."""
     measured = [target for target in targets if target.metric_id]
     if not measured:
         return {}
     wanted = {(target.metric_id, target.subject_id) for target in measured}
     rows = Value.objects.filter(
-        subject_id__in={target.subject_id for target in measured},
+        subject_id__in={target.subject_id for target in measured} | set(work_ids),
         metric_id__in={target.metric_id for target in measured},
         scenario=Scenario.ACTUAL,
     ).values_list("metric_id", "subject_id", *_READ)
     found: dict[tuple[int | None, int], list[Figure]] = defaultdict(list)
     for metric_id, subject_id, *rest in rows.iterator(chunk_size=5_000):
-        if (metric_id, subject_id) in wanted:
+        if (metric_id, subject_id) in wanted or subject_id in work_ids:
             found[metric_id, subject_id].append(Figure(*rest))
     return found
 
 
-def _read_handed_over(targets: Sequence[Target]) -> dict[int, list[tuple[date, int]]]:
-    """Return, of each target that counts growth, (day, households) of the works that were handed over to its subject.
+class Arrival(NamedTuple):
+    """A work that was handed over: on which day, with how many households."""
 
-    They were customers before: taking over a work develops none.
+    day: date
+    households: int
+    work_id: int
+    is_move: bool  # it changed hands within the target's own subject, which had its households before
+
+
+class Taken(NamedTuple):
+    """A work that was handed over, with its own figures."""
+
+    arrival: Arrival
+    figures: list[Figure]
+
+    def households_in(self, whole: Figure) -> int:
+        """Return how many households of a sum the work brought into it, which nobody developed: all that it has now.
+
+        A work that only changed hands inside the sum was part of the baseline: what it gained since does not count.
+        """
+        if whole.last_day < self.arrival.day:
+            return 0
+        own = next((one for one in self.figures if (one.kind, one.start) == (whole.kind, whole.start)), None)
+        if own is None or own.number is None:
+            return 0  # the sum was made without it
+        was_counted = self.arrival.is_move and any(
+            one.number is not None and one.last_day < self.arrival.day for one in self.figures
+        )
+        return own.number - self.arrival.households if was_counted else own.number
+
+
+def _read_handed_over(targets: Sequence[Target]) -> dict[int, list[Arrival]]:
+    """Return, of each target that counts growth, the works that were handed over to its subject.
+
+    Their households were customers before: taking over a work develops none. One query.
     """
-    growing = {target.pk: target.subject_id for target in targets if target.measured_as == Target.MeasuredAs.GROWTH}
+    growing = {
+        target.pk: target.subject for target in targets if target.measured_as == Target.MeasuredAs.GROWTH
+    }  # fmt: skip
     if not growing:
         return {}
-    taken = list(
-        Handover.objects.filter(
-            step=Handover.Step.EFFECTIVE, effective_on__isnull=False, opening_households__isnull=False
-        ).values_list("effective_on", "opening_households", "receiver_id", "work_id")
-    )
-    if not taken:
-        return {}
-    within = set(
-        Containment.objects.filter(
-            ancestor_id__in=set(growing.values()),
-            descendant_id__in={pk for row in taken for pk in row[2:] if pk is not None},
-        ).values_list("ancestor_id", "descendant_id")
-    )
+    ancestor = "work__subject__contained_in__ancestor_id"
+    rows = Handover.objects.filter(
+        step=Handover.Step.EFFECTIVE, effective_on__isnull=False, opening_households__isnull=False,
+        work__subject__contained_in__ancestor_id__in={subject.pk for subject in growing.values()},
+    ).values_list(
+        ancestor, "effective_on", "opening_households", "work_id",
+        Exists(Containment.objects.filter(ancestor_id=OuterRef(ancestor), descendant_id=OuterRef("giver_id"))),
+    )  # fmt: skip
+    found: dict[int, list[tuple[date, int, int, bool]]] = defaultdict(list)
+    for ancestor_id, day, households, work_id, is_of_giver in rows:
+        if day is not None and households is not None and work_id is not None:
+            found[ancestor_id].append((day, households, work_id, is_of_giver))
     return {
         target_id: [
-            (day, households)
-            for day, households, receiver_id, work_id in taken
-            if day and households and (subject_id, work_id if work_id is not None else receiver_id) in within
+            Arrival(day, households, work_id, is_of_giver or subject.kind in _PLACES)
+            for day, households, work_id, is_of_giver in found[subject.pk]
         ]
-        for target_id, subject_id in growing.items()
+        for target_id, subject in growing.items()
     }
 
 
@@ -219,11 +269,12 @@ def starts_on(target: Target) -> date | None:
 
 
 def _case(
-    target: Target, figures: list[Figure], path: list[tuple[date, Decimal]], verdict: TargetJudgement | None,
-    handed: list[tuple[date, int]], is_looking_back: bool, today: date,
+    target: Target, figures: list[Figure], path: list[tuple[date, Decimal]], verdicts: list[TargetJudgement],
+    handed: list[Taken], is_looking_back: bool, today: date,
 ) -> Case:  # fmt: skip
     promise = promise_of(target)
     begun = starts_on(target)
+    verdict = verdicts[0] if verdicts else None
     said: dict[str, Any] = {
         "promise": promise, "unit": unit_label(target), "printed": target.comparator_as_printed, "starts_on": begun,
         "due_on": target.due_on, "is_counted": target.measured_as != Target.MeasuredAs.LEVEL, "path": tuple(path),
@@ -234,14 +285,14 @@ def _case(
     if metric is None:
         if not said["is_judged"]:
             said["obstacle"] = _nothing_measures(target, today)
-        return Case(target, standing.Question(**said))
-    if target.unit and target.unit != metric.unit:
+        return Case(target, standing.Question(**said), verdicts=verdicts)
+    if target.unit and target.unit != metric.unit and not is_share_of_growth(target, metric):
         said["obstacle"] = (
             f"Chỉ tiêu đổi đơn vị: kế hoạch đặt theo {unit_label(target) or target.unit}, "
             f"số liệu «{metric.short_name}» "
             f"nay tính theo {units.label(metric.unit) or metric.unit}. Điều chỉnh chỉ tiêu rồi xem lại."
         )
-        return Case(target, standing.Question(**said))
+        return Case(target, standing.Question(**said), verdicts=verdicts)
     figures = [one for one in figures if one.start <= today]
     if is_looking_back:  # the change of a month says nothing about the change of a year
         figures = [one for one in figures if one.kind == target.period_kind]
@@ -263,7 +314,7 @@ def _case(
         notes.append("số liệu mô phỏng")
     said |= _edges(target, metric, figures, rows, begun, today)
     said |= {"history": tuple(history), "notes": tuple(notes)}
-    case = Case(target, standing.Question(**said), kept)
+    case = Case(target, standing.Question(**said), kept, verdicts)
     case.series_hash = _hash(case.question)
     return case
 
@@ -272,6 +323,11 @@ def _nothing_measures(target: Target, today: date) -> str:
     if target.due_on is not None and today > target.due_on:
         return ""
     return "Chưa có số liệu: hệ thống chưa đo chỉ tiêu này. Gắn chỉ tiêu số liệu, hoặc ghi đánh giá khi có kết quả."
+
+
+def is_share_of_growth(target: Target, metric: Metric) -> bool:
+    """Return whether the target asks by how many per cent of its baseline a counted figure grows."""
+    return target.measured_as == Target.MeasuredAs.GROWTH and target.unit == "pct" and metric.unit in _COUNTED_UNITS
 
 
 def _scaled(number: int, metric: Metric) -> Decimal:
@@ -283,46 +339,48 @@ _Measured = tuple[list[tuple[date, Decimal]], list[Figure]]
 
 def _levels(
     target: Target, metric: Metric, rows: list[Figure], figures: list[Figure], begun: date | None,
-    handed: list[tuple[date, int]], notes: list[str],
+    handed: list[Taken], notes: list[str],
 ) -> _Measured:  # fmt: skip
     return [(one.last_day, _scaled(one.number or 0, metric)) for one in rows], rows
 
 
 def _growth(
     target: Target, metric: Metric, rows: list[Figure], figures: list[Figure], begun: date | None,
-    handed: list[tuple[date, int]], notes: list[str],
+    handed: list[Taken], notes: list[str],
 ) -> _Measured:  # fmt: skip
-    base = target.baseline
+    is_share = is_share_of_growth(target, metric)
+    base = None if is_share else target.baseline  # a share is told in %, what it is of in the metric's own unit
     if base is None and begun is not None:
         before = [one for one in figures if one.number is not None and one.last_day < begun]
         newest = max(before, key=lambda one: (one.last_day, one.kind == "Y"), default=None)
         base = _scaled(newest.number or 0, metric) if newest else None
-    if base is None:
+    if base is None or (is_share and not base):
         notes.append("chưa có mức gốc để tính phần tăng thêm")
         return [], []
-    history, kept, partial = [], [], 0
+    handed = [one for one in handed if begun is None or begun <= one.arrival.day]
+    if metric.unit not in _COUNTED_UNITS:
+        handed = []
+    history, kept, partial, taken = [], [], 0, Decimal(0)
     for one in rows:
         if begun is not None and one.start < begun:
             continue
         if one.parts_present < one.parts_total:  # a sum of some parts says nothing about growth of all
             partial += 1
             continue
-        taken = sum(households for day, households in handed if (begun is None or begun <= day) and day <= one.last_day)
-        if metric.unit not in _COUNTED_UNITS:
-            taken = 0
-        history.append((one.last_day, _scaled(one.number or 0, metric) - base - taken))
+        taken = _scaled(sum(work.households_in(one) for work in handed), metric)
+        added = _scaled(one.number or 0, metric) - base - taken
+        history.append((one.last_day, (added * 100 / base).quantize(Decimal("0.0001")) if is_share else added))
         kept.append(one)
     if partial:
         notes.append(f"bỏ {partial} kỳ thiếu số liệu của một số nơi")
-    taken = sum(households for day, households in handed if begun is None or day >= begun)
-    if taken and metric.unit in _COUNTED_UNITS:
+    if taken:
         notes.append(f"không tính {format_number(taken)} {units.label(metric.unit)} của công trình nhận bàn giao")
     return history, kept
 
 
 def _totals(
     target: Target, metric: Metric, rows: list[Figure], figures: list[Figure], begun: date | None,
-    handed: list[tuple[date, int]], notes: list[str],
+    handed: list[Taken], notes: list[str],
 ) -> _Measured:  # fmt: skip
     history, kept, total = [], [], Decimal(0)
     for one in rows:
@@ -346,7 +404,10 @@ def _edges(
                 continue
             if one.number is not None and (one.fact_id is not None or one.last_day < today):
                 said["final"] = _scaled(one.number, metric)
-    bounded = [one for one in figures if one.number is None and (one.low is not None or one.high is not None)]
+    is_level = target.measured_as == Target.MeasuredAs.LEVEL
+    bounded = [
+        one for one in figures if is_level and one.number is None and (one.low is not None or one.high is not None)
+    ]
     newest = max(bounded, key=lambda one: one.last_day, default=None)
     if newest is not None and (not rows or rows[-1].last_day < newest.last_day):
         low = None if newest.low is None else _scaled(newest.low, metric)

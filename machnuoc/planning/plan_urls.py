@@ -13,6 +13,9 @@ urlpatterns: list[URLPattern] = [
     path("ke-hoach/<str:key>/chi-tieu/them/", plan_views.target_add, name="target_add"),
     path("ke-hoach/<str:key>/chi-tieu/<str:target>/", plan_views.target_detail, name="target_detail"),
     path("ke-hoach/<str:key>/chi-tieu/<str:target>/sua/", plan_views.target_edit, name="target_edit"),
+    path(
+        "ke-hoach/<str:key>/chi-tieu/<str:target>/giao-xuong/", plan_views.target_carry_down, name="target_carry_down"
+    ),
     path("ke-hoach/<str:key>/chi-tieu/<str:target>/danh-gia/", plan_views.target_judge, name="target_judge"),
     path("ke-hoach/<str:key>/chi-tieu/<str:target>/de-xuat/", plan_views.proposal_add, name="proposal_add"),
     path("de-xuat-giai-phap/<int:pk>/", plan_views.proposal_edit, name="proposal_edit"),

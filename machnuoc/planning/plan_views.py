@@ -23,6 +23,7 @@ from machnuoc.places import access
 from machnuoc.planning import plan_forms as forms
 from machnuoc.planning import plan_operations as operations
 from machnuoc.planning import plan_queries as queries
+from machnuoc.planning import plan_standings
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import Plan, Proposal, Target
 from machnuoc.planning.models.plans import Status
@@ -93,20 +94,28 @@ def plan_list(request: HttpRequest) -> HttpResponseBase:
 def plan_detail(request: HttpRequest, key: str) -> HttpResponse:
     plan = _get_plan(request, key)
     page = queries.get_plan_page(plan, _person(request))
-    counts = dict(page.counts)
     return render(
         request, "planning/plan/plan.html",
         {
-            "plan": plan, "page": page, "facts": _plan_facts(plan), "counts": counts,
-            "links": [
-                ("Nhiệm vụ", reverse("planning:task_list") + f"?plan={plan.key}", counts["tasks"]),
-                ("Chỉ tiêu", reverse("planning:target_list") + f"?plan={plan.key}&level=all", page.row.total),
-                ("Dự án", reverse("planning:project_list") + f"?plan={plan.pk}", counts["projects"]),
-                ("Nghĩa vụ báo cáo", reverse("planning:duty_index") + f"?plan={plan.pk}", counts["duties"]),
-            ],
-            "may_manage": queries.may_manage(_person(request), plan),
+            "plan": plan, "page": page, "facts": _plan_facts(plan), "links": _links(page),
+            "may_manage": plan.manages_place or plan.manages_issuer,  # type: ignore[attr-defined]
         },
     )  # fmt: skip
+
+
+def _links(page: queries.PlanPage) -> list[tuple[str, str, int]]:
+    """Return (title, address, count) of what belongs to the plan: each list filtered by it."""
+    plan, counts = page.row.plan, page.counts
+    by_id = f"?plan={plan.pk}"
+    return [
+        ("Chỉ tiêu", reverse("planning:target_list") + f"?plan={plan.key}&level=all", page.row.total),
+        ("Nhiệm vụ", reverse("planning:task_list") + by_id, counts["tasks"]),
+        ("Dự án", reverse("planning:project_list") + by_id, counts["projects"]),
+        ("Công trình bàn giao", reverse("planning:handover_list"), counts["handovers"]),
+        ("Nghĩa vụ báo cáo", reverse("planning:duty_index") + by_id, counts["duties"]),
+        ("Cuộc họp, kiểm tra", reverse("planning:meeting_list") + by_id, counts["meetings"]),
+        ("Tuyên truyền, tập huấn", reverse("planning:campaign_list") + by_id, counts["campaigns"]),
+    ]
 
 
 def _plan_facts(plan: Plan) -> list[tuple[str, Any]]:
@@ -294,7 +303,8 @@ def target_detail(request: HttpRequest, key: str, target: str) -> HttpResponseBa
         )  # fmt: skip
     stood = getattr(found, "standing", None)
     status = queries.status_of(found)
-    units = queries.list_proposing_units(person, found)
+    may_propose = any(unit.role == "LEAD" and unit.may_propose for unit in page.units)
+    may_manage = found.manages_place or found.manages_issuer  # type: ignore[attr-defined]
     return render(
         request, "planning/plan/target.html",
         {
@@ -307,23 +317,34 @@ def target_detail(request: HttpRequest, key: str, target: str) -> HttpResponseBa
             "high": queries.said(stood.forecast_high, found) if stood and page.shows_figures else "",
             "chart_data": queries.chart_of(page), "is_simulated": "số liệu mô phỏng" in page.question.notes,
             "changes": [(change, queries.promised_before(change)) for change in page.changes],
-            "proposals": [_proposal(one, person) for one in page.proposals],
-            "owes": bool(units) and status in queries.LATE
-            and not any(one.state in {"SUBMITTED", "APPROVED"} for one in page.proposals),
-            "may_propose": bool(units), "may_manage": queries.may_manage(person, found.plan),
+            "proposals": [_proposal(one) for one in page.proposals],
+            "owes": queries.owes(found), "owed_text": _say_owed(found, page),
+            "may_propose": may_propose, "may_manage": may_manage,
             "may_judge": (found.metric_id is None or found.comparator == "JUDGED")
-            and queries.may_judge(person, found.plan),
+            and (may_manage or found.approves_for_issuer),  # type: ignore[attr-defined]
             "status_labels": dict(Status.choices),
         },
     )  # fmt: skip
 
 
-def _proposal(proposal: Proposal, person: Person) -> dict[str, Any]:
+def _say_owed(target: Any, page: queries.TargetPage) -> str:
+    """Return who owes what is to be done about the target, since when; empty if nobody does."""
+    if not queries.owes(target):
+        return ""
+    leads = ", ".join(str(unit) for unit in page.units if unit.role == "LEAD") or "Đơn vị chủ trì (văn bản không ghi)"
+    since = f" từ ngày {format_date(target.late_since)}" if target.late_since else ""
+    status = str(Status(queries.status_of(target)).label).lower()
+    return (
+        f"Chỉ tiêu {status}{since}. {leads} nêu nguyên nhân, giải pháp và thời hạn mới (nếu phải lùi), rồi gửi duyệt."
+    )
+
+
+def _proposal(proposal: Any) -> dict[str, Any]:
     open_states = {Proposal.State.DRAFT, Proposal.State.RETURNED}
     return {
         "proposal": proposal,
-        "may_edit": proposal.state in open_states and is_of(person, "enter", proposal.organisation_id),
-        "may_decide": proposal.state == Proposal.State.SUBMITTED and is_of(person, "approve", proposal.organisation_id),
+        "may_edit": proposal.state in open_states and proposal.may_enter,
+        "may_decide": proposal.state == Proposal.State.SUBMITTED and proposal.may_approve,
     }
 
 
@@ -360,7 +381,7 @@ def target_add(request: HttpRequest, key: str) -> HttpResponse:
         name = next(one for n in range(1, len(taken) + 2) if (one := slug if n == 1 else f"{slug}-{n}") not in taken)
         made = operations.put_target(
             plan=plan, key=name, parent=parent, period=form.cleaned_data["period"], units=form.units(), by=person,
-            **form.promise(),
+            baseline_period=form.cleaned_data["baseline_period"], path=form.path(), **form.promise(),
         )  # fmt: skip
         operations.recompute_standings(timezone.now(), [made.pk])
         return _address(made)
@@ -378,11 +399,12 @@ def target_edit(request: HttpRequest, key: str, target: str) -> HttpResponse:
 
     def act(form: Any) -> str:
         said = form.cleaned_data
-        period = said["period"]
+        period, base = said["period"], said["baseline_period"]
         operations.change_target(
             found, reason=said["reason"], amendment=said["amendment"], version=said["version"], units=form.units(),
             by=person, **form.promise(), period_kind=period.kind if period else "Y",
             period_start=period.start_date if period else None,
+            baseline_period_start=base.start_date if base else None, path=form.path(),
         )  # fmt: skip
         operations.recompute_standings(timezone.now(), [found.pk])
         return _address(found)
@@ -394,6 +416,46 @@ def target_edit(request: HttpRequest, key: str, target: str) -> HttpResponse:
         request, form, act, title="Thay đổi chỉ tiêu", done="Đã lưu; mức trước đó được giữ trong lịch sử.",
         **_of_target(found),
     )  # fmt: skip
+
+
+@_get_or_post
+def target_carry_down(request: HttpRequest, key: str, target: str) -> HttpResponse:
+    """Give parts of a target to several at once: first the sum is shown against the whole, then it is saved."""
+    found = _get_target(request, key, target)
+    person = _person(request)
+    _require(queries.may_manage(person, found.plan))
+    asked = request.GET.get("kind", "")
+    if asked not in queries.PART_KINDS:
+        asked = "WORK" if found.metric is not None and found.metric.subject_kind == "WORK" else "ORGANISATION"
+    candidates = queries.list_candidates(person, found, asked)
+    form = forms.SharesForm(request.POST if request.method == "POST" else None, target=found, candidates=candidates)
+    finding, text, is_checked, is_stale = None, "", False, False
+    if request.method == "POST" and form.is_valid():
+        found.parts_check = form.cleaned_data["parts_check"]
+        given = [(row.candidate.subject.pk, row.amount, row.candidate.subject.name) for row in form.rows]
+        finding, text = queries.find_in_parts(found, [one for one in given if one[1] is not None])
+        is_checked = True
+        if request.POST.get("checked") == form.digest:
+            try:
+                count = operations.give_shares(
+                    found, form.shares(), parts_check=found.parts_check, version=form.cleaned_data["version"], by=person
+                )
+            except ChangedMeanwhile as reason:
+                is_stale = True
+                form.add_error(None, str(reason))
+            except PlanningError as reason:
+                form.add_error(None, str(reason))
+            else:
+                operations.recompute_standings(timezone.now(), [found.pk, *found.parts.values_list("pk", flat=True)])
+                messages.success(request, f"Đã giao {count} phần." if count else "Các phần không có gì thay đổi.")
+                return redirect(_address(found))
+    context = {
+        "target": found, "form": form, "finding": finding, "finding_text": text, "is_checked": is_checked,
+        "is_stale": is_stale, "promised": queries.promised(found), "kinds": queries.PART_KINDS, "kind": asked,
+        "unit": plan_standings.unit_label(found), **_of_target(found),
+    }  # fmt: skip
+    status = 409 if is_stale else 422 if form.errors else 200
+    return render(request, "planning/plan/shares.html", context, status=status)
 
 
 @_get_or_post

@@ -4,7 +4,7 @@ What a plan of before the mergers asks of a commune, district or province that i
 territory it lay: today's closure does not hold it.
 """
 
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
 from machnuoc.core.models import Person
 from machnuoc.places import access
@@ -45,3 +45,11 @@ def may_read(person: Person, subject: Subject | int) -> bool:
 def is_of(person: Person, action: str, organisation_id: int | None) -> bool:
     """Return whether the person holds the action on the organisation: it acts for it (enters, approves, manages)."""
     return organisation_id is not None and access.may(person, action, organisation_id)
+
+
+def holds(person: Person, action: str, path: str) -> "Exists | ExpressionWrapper[Q]":
+    """Return, for a query, whether the person holds the action on the subject that `path` names (not where empty)."""
+    if access.sees_everything(person, action):
+        return ExpressionWrapper(Q(**{f"{path}__isnull": False}), BooleanField())
+    scopes = access.list_scopes(person, action)
+    return Exists(Containment.objects.filter(ancestor_id__in=scopes, descendant_id=OuterRef(path)))

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from machnuoc.core.models import Notice
+from machnuoc.core.models import Notice, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo.planning import targets as demo
 from machnuoc.indicators import operations as indicators
-from machnuoc.indicators.models import Metric, State
+from machnuoc.indicators.models import Metric, State, Value
 from machnuoc.places.models import Organisation, Subject
-from machnuoc.planning import plan_jobs
+from machnuoc.planning import handover_operations, plan_jobs
 from machnuoc.planning import plan_operations as operations
 from machnuoc.planning.models import Handover, Plan, Standing, StandingChange, Target
 
@@ -46,18 +46,56 @@ def _state(metric: str, subject: str, period: str, number: str, state: State = S
     )  # fmt: skip
 
 
+def _take_over(households: int, effective_on: date, subject: str = "vn.quang-ngai") -> Handover:
+    """Let the centre take over a work that the program did not know."""
+    by = Person.objects.get(username="qn.lanhdao")
+    centre = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    one = Handover.objects.create(
+        name="Hệ thống nước của xã", subject=Subject.objects.get(key=subject), receiver=centre,
+        step=Handover.Step.DECIDED, decided_on=effective_on,
+    )  # fmt: skip
+    taken = handover_operations.take_over(
+        one, effective_on=effective_on, opening_households=households, version=None, by=by, now=NOW
+    )
+    indicators.recompute_dirty(NOW)
+    return taken
+
+
 def test_customers_of_a_work_that_was_handed_over_do_not_count(growth):
     before = _stand(growth)
-    centre = Organisation.objects.get(subject__key="org.qn.trung-tam")
-    Handover.objects.create(
-        name="Hệ thống nước sinh hoạt 3 thôn", subject=Subject.objects.get(key="vn.quang-ngai"), receiver=centre,
-        step=Handover.Step.EFFECTIVE, effective_on=date(2026, 6, 15), opening_households=200,
-    )  # fmt: skip
+
+    _take_over(200, date(2026, 10, 15))
+    after = _stand(growth)
+
+    assert after.reached == before.reached
+    assert "không tính 200 hộ của công trình nhận bàn giao" in after.reason
+
+
+def test_what_a_work_gains_after_it_was_handed_over_does_not_count_either(growth):
+    before = _stand(growth)
+    work = _take_over(200, date(2026, 6, 15)).work
+    _state("works.households_connected", work.subject.key, "2026-10", "260")
+    indicators.recompute_dirty(NOW)
 
     after = _stand(growth)
 
-    assert after.reached == before.reached - 200
-    assert "không tính 200 hộ của công trình nhận bàn giao" in after.reason
+    assert after.reached == before.reached
+    assert "không tính 260 hộ của công trình nhận bàn giao" in after.reason
+
+
+def test_a_work_that_changes_hands_inside_the_sum_takes_only_what_it_gains_out(growth):
+    station = Subject.objects.get(key="work.qn.tri-binh")
+    before = _stand(growth)
+    gained = Value.objects.get(
+        metric__key="works.households_connected", subject=station, period_kind="M", period_start=date(2026, 10, 1)
+    )
+    Handover.objects.create(
+        name="Trạm Trì Bình", work=station.work, subject=station, giver=growth.subject.organisation,
+        receiver=growth.subject.organisation, step=Handover.Step.EFFECTIVE, effective_on=date(2026, 6, 15),
+        opening_households=gained.number - 30,
+    )  # fmt: skip
+
+    assert _stand(growth).reached == before.reached - 30
 
 
 def test_a_request_that_is_not_effective_yet_changes_nothing(growth):
@@ -127,7 +165,25 @@ def test_a_share_is_met_by_the_figure_of_its_period_and_missed_after_it():
 
 
 def test_the_change_of_a_month_is_not_taken_for_the_change_of_a_year(growth):
+    share = _put("thang", "works.customer_growth_pct", subject=Subject.objects.get(key="org.qn.trung-tam"))
+
+    stood = _stand(share)
+
+    assert stood.status == "NO_DATA"
+
+
+def test_the_share_of_new_customers_is_told_of_the_households_of_the_year_before(growth):
     share = Target.objects.get(plan__key="qn.79-2026", key="khach-hang-ty-le")
+
+    stood, counted = _stand(share), _stand(growth)
+
+    assert stood.reached == (counted.reached * 100 / 25_330).quantize(Decimal("0.0001"))
+    assert stood.status == counted.status
+    assert "6,32 %" in stood.reason
+
+
+def test_a_share_of_growth_without_a_base_says_so():
+    share = _put("ty-le", "works.households_connected", measured_as="GROWTH", subject=Subject.objects.get(key="vn"))
 
     stood = _stand(share)
 
