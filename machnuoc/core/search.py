@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When, Window
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Length, StrIndex
+from django.db.models.functions import Length, RowNumber, StrIndex
 
 from machnuoc.core.folding import fold
 from machnuoc.core.models import SearchEntry
@@ -86,6 +86,23 @@ def find(query: str, *, kinds: Iterable[str] | None = None, within: Any = None, 
     within: subject ids (a queryset or a collection) of what the person may see; None: no limit. Entries without a
     subject are always found.
     """
+    return list(_ranked(query, kinds, within).order_by(*_ORDER)[:limit])
+
+
+def find_each(query: str, *, kinds: Iterable[str], within: Any = None, limit: int = 20) -> dict[str, list[SearchEntry]]:
+    """Return for each kind that has any up to `limit` entries as `find` orders them, in one query for all kinds."""
+    place_in_kind = Window(RowNumber(), partition_by="kind", order_by=list(_ORDER))
+    rows = _ranked(query, kinds, within).annotate(place_in_kind=place_in_kind).filter(place_in_kind__lte=limit)
+    found: dict[str, list[SearchEntry]] = {}
+    for row in rows.order_by("kind", "place_in_kind"):
+        found.setdefault(row.kind, []).append(row)
+    return found
+
+
+_ORDER = ("rank", "-weight", Length("title").asc(), "title", "id")
+
+
+def _ranked(query: str, kinds: Iterable[str] | None, within: Any) -> QuerySet[SearchEntry]:
     words = _words(query)
     found = _matching(words)
     if kinds is not None:
@@ -101,7 +118,7 @@ def find(query: str, *, kinds: Iterable[str] | None = None, within: Any = None, 
         default=Value(3),
         output_field=IntegerField(),
     )
-    return list(found.order_by(rank, "-weight", Length("title"), "title", "id")[:limit])
+    return found.annotate(rank=rank)
 
 
 def matching_ids(kind: str, query: str) -> QuerySet[SearchEntry, int]:

@@ -24,7 +24,7 @@ from django_htmx.middleware import HtmxDetails
 from machnuoc.core import export, folding, panels
 from machnuoc.core import search as search_index
 from machnuoc.core.models import Document, Person
-from machnuoc.places import access, forms, operations, queries
+from machnuoc.places import access, forms, operations, queries, search_kinds
 from machnuoc.places.highlight import mark_matches
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, PrintedName, Subject, UrbanArea
 
@@ -81,33 +81,51 @@ def search(request: SignedInRequest) -> HttpResponse:
     query = request.GET.get("q", "").strip()[: search_index.QUERY_AT_MOST]
     kind = request.GET.get("kind", "")
     is_live = bool(request.htmx) and request.htmx.target == "search-live"
-    limit = 4 if is_live else 100 if kind in _KINDS else 8
-    kinds = [kind] if kind in _KINDS and not is_live else list(_KINDS)
-    groups = [group for key in kinds if (group := _find(request.user, key, query, limit))] if query else []
+    known = _list_kinds()
+    limit = 4 if is_live else 100 if kind in known else 8
+    kinds = [kind] if kind in known and not is_live else list(known)
+    groups = _find_groups(request.user, kinds, query, limit) if query else []
     context = {
         "query": query,
         "groups": groups,
-        "kind": kind if kind in _KINDS else "",
+        "kind": kind if kind in known else "",
         "count": sum(len(group.rows) for group in groups),
         "kind_tabs": [("", "Tất cả", _address_with(request, kind="", page=""))]
-        + [(key, title, _address_with(request, kind=key, page="")) for key, (title, _) in _KINDS.items()],
+        + [(key, title, _address_with(request, kind=key, page="")) for key, (title, _) in known.items()],
     }
     return render(request, "places/search.html#live" if is_live else "places/search.html", context)
 
 
-def _find(person: Any, kind: str, query: str, limit: int) -> FoundGroup | None:
-    within = None if access.sees_everything(person) else access.visible_subject_ids(person)
-    if kind == _DOCUMENT:
-        rows = _find_documents(query, limit + 1)
-    else:
-        entries = search_index.find(query, kinds=[kind], within=within, limit=limit + 1)
-        rows = [(entry.title, entry.subtitle, entry.url) for entry in entries]
-    if not rows:
-        return None
-    found = [
-        Found(mark_matches(title, query), mark_matches(subtitle, query), url) for title, subtitle, url in rows[:limit]
-    ]
-    return FoundGroup(kind, *_KINDS[kind], rows=found, has_more=len(rows) > limit)
+def _list_kinds() -> dict[str, tuple[str, str]]:
+    """Return heading and icon of every kind in the order of the page; documents last."""
+    more = {key: (kind.title, kind.icon) for key, kind in search_kinds.list_kinds().items()}
+    places = {key: said for key, said in _KINDS.items() if key != _DOCUMENT}
+    return places | more | {_DOCUMENT: _KINDS[_DOCUMENT]}
+
+
+def _find_groups(person: Any, kinds: list[str], query: str, limit: int) -> list[FoundGroup]:
+    """Return what is found of each kind, in one query for all kinds of which the same is visible."""
+    more, known = search_kinds.list_kinds(), _list_kinds()
+    asked: dict[Any, list[str]] = {}
+    for kind in kinds:
+        if kind != _DOCUMENT:
+            asked.setdefault(more[kind].within if kind in more else access.visible_subject_ids, []).append(kind)
+    rows: dict[str, list[tuple[str, str, str]]] = {}
+    for visible, its_kinds in asked.items():
+        within = None if access.sees_everything(person) else visible(person)
+        found = search_index.find_each(query, kinds=its_kinds, within=within, limit=limit + 1)
+        rows |= {kind: [(one.title, one.subtitle, one.url) for one in entries] for kind, entries in found.items()}
+    if _DOCUMENT in kinds:
+        rows[_DOCUMENT] = _find_documents(query, limit + 1)
+    return [
+        FoundGroup(
+            kind, *known[kind], has_more=len(rows[kind]) > limit,
+            rows=[Found(mark_matches(title, query), mark_matches(subtitle, query), url)
+                  for title, subtitle, url in rows[kind][:limit]],
+        )
+        for kind in kinds
+        if rows.get(kind)
+    ]  # fmt: skip
 
 
 def _find_documents(query: str, limit: int) -> list[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ from machnuoc.core.models import Passage, Person, StoredFile
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.indicators.models import Metric, Scenario, Value
 from machnuoc.places.models import Organisation, Subject
-from machnuoc.planning import criteria, criteria_files, programme_measures, programme_places
+from machnuoc.planning import criteria, criteria_files, plan_search, programme_measures, programme_places
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import (
     Assessment,
@@ -428,6 +428,7 @@ def put_programme(
     programme.sets.add(*new_sets)
     programme.units.add(*new_units)
     if created or new_sets or new_units:
+        plan_search.put_programme(programme)
         audit.record("planning.programme.saved", actor=by, target=programme, count=len(new_units), sets=len(new_sets))
     return programme
 

@@ -15,6 +15,7 @@ from machnuoc.demo.planning import (
     targets,
     tasks,
 )
+from machnuoc.planning import plan_search
 
 # In the order of loading: what stands later may refer to what stands before.
 LOADERS: tuple[Callable[[datetime], None], ...] = (
@@ -38,6 +39,7 @@ def load(now: datetime, *, simulate: bool = True) -> None:
     """Load the plans' documents, targets, tasks, programme, projects and duties; judge the targets in the end."""
     for loader in (*LOADERS, *(SIMULATORS if simulate else ())):
         loader(now)
+    plan_search.put_all()  # also what an earlier version has loaded without an index
     targets.load_standings(now)
     if simulate:  # drafts are no part of the documents
         reports.load_reports(now)
