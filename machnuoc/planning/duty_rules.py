@@ -6,6 +6,7 @@ off a day without work, and days of grace may follow. Source: RFC 5545, 3.3.10; 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -91,6 +92,31 @@ class DueDate:
 
 
 # --- reading a rule
+
+_LEAD = r"(?:(?:chậm nhất|trước|vào) )?(?:ngày )?"
+_EVERY = r"(?:hằng|hàng|mỗi) "
+_SAID: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(rf"{_LEAD}(\d{{1,2}}) {_EVERY}tháng"), "FREQ=MONTHLY;BYMONTHDAY={0}"),
+    (re.compile(rf"{_LEAD}(\d{{1,2}}) (?:của )?tháng cuối (?:{_EVERY})?quý"),
+     "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY={0}"),
+    (re.compile(rf"{_LEAD}(\d{{1,2}})/(\d{{1,2}}) {_EVERY}năm"), "FREQ=YEARLY;BYMONTH={1};BYMONTHDAY={0}"),
+    (re.compile(rf"{_LEAD}cuối (?:{_EVERY})?tháng"), "FREQ=MONTHLY;BYMONTHDAY=-1"),
+)  # fmt: skip
+
+
+def from_words(text: str) -> str:
+    """Return the RRULE text of a rule said in Vietnamese; what is not said in one of the known ways stays as it is.
+
+    >>> from_words("chậm nhất ngày 14 hằng tháng"), from_words("15/11 hàng năm")
+    ('FREQ=MONTHLY;BYMONTHDAY=14', 'FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=15')
+    >>> from_words("ngày 28 tháng cuối quý"), from_words("FREQ=WEEKLY;BYDAY=MO")
+    ('FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=28', 'FREQ=WEEKLY;BYDAY=MO')
+    """
+    said = " ".join(unicodedata.normalize("NFC", text).lower().split())
+    for pattern, rule in _SAID:
+        if found := pattern.fullmatch(said):
+            return rule.format(*(int(part) for part in found.groups()))
+    return text
 
 
 def parse(text: str) -> Recurrence:

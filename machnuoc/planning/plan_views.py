@@ -548,8 +548,14 @@ def proposal_decide(request: HttpRequest, pk: int) -> HttpResponse:
     form = forms.DecideForm(request.POST if request.method == "POST" else None)
     return _work(
         request, form, act, title="Xem xét đề xuất giải pháp", done="Đã ghi ý kiến.",
-        lead=f"{proposal.organisation}: {proposal.solution}", **_of_target(proposal.target),
+        lead=_said_by(proposal), **_of_target(proposal.target),
     )  # fmt: skip
+
+
+def _said_by(proposal: Proposal) -> str:
+    until = f" Thời hạn mới: {format_date(proposal.new_date)}." if proposal.new_date else ""
+    cause = f"nguyên nhân {proposal.get_cause_kind_display().lower()}: {proposal.cause.rstrip('.')}"
+    return f"{proposal.organisation}, {cause}. Giải pháp: {proposal.solution.rstrip('.')}.{until}"
 
 
 # --- growth and scorecard

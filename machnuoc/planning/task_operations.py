@@ -19,6 +19,7 @@ from django.utils.text import slugify
 
 from machnuoc.core import audit, folding, notices
 from machnuoc.core.models import Passage, Person, StoredFile
+from machnuoc.core.periods import local_date
 from machnuoc.core.vietnamese import format_date
 from machnuoc.places import access
 from machnuoc.places.models import Grant, Organisation, Subject
@@ -402,6 +403,11 @@ def hand_over(
     reason = _require_text(reason, "lý do chuyển giao")
     if len(reason) > 300:
         raise TaskError("Lý do chuyển giao dài quá 300 ký tự. Viết ngắn lại.")
+    if on_date > local_date(now):
+        raise TaskError(
+            f"Ngày chuyển giao {format_date(on_date)} chưa tới, việc chuyển lại có hiệu lực ngay. "
+            "Nhập ngày không sau hôm nay."
+        )
     if task.state in task_rules.CLOSED_STATES:
         raise TaskError(f"Nhiệm vụ «{task}» đã kết thúc. Mở lại trước khi chuyển đơn vị chủ trì.")
     leads = task.units.filter(role=TaskUnit.Role.LEAD)
