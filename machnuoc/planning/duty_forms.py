@@ -13,7 +13,7 @@ from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators.models import PeriodKind
 from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
-from machnuoc.planning import visibility
+from machnuoc.planning import duty_rules, visibility
 from machnuoc.planning.duty_queries import Filters
 from machnuoc.planning.duty_rules import STATE_LABELS, Terms
 from machnuoc.planning.models import Duty, Plan
@@ -131,10 +131,9 @@ class DutyForm(forms.Form):
     )
     timing = forms.ChoiceField(label="Loại", choices=Duty.Timing.choices)
     rule = forms.CharField(
-        label="Quy tắc ngày (RFC 5545)", max_length=200, required=False,
-        help_text="Ngày 14 hằng tháng: FREQ=MONTHLY;BYMONTHDAY=14 · ngày 14 tháng cuối quý: thêm ;BYMONTH=3,6,9,12 · "
-        "15/11 hằng năm: FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=15 · ngày cuối tháng: BYMONTHDAY=-1 · "
-        "một lần: FREQ=YEARLY;COUNT=1 với ngày ghi ở «Áp dụng từ».",
+        label="Quy tắc ngày", max_length=200, required=False,
+        help_text="Viết bằng chữ: «ngày 14 hằng tháng», «ngày 14 tháng cuối quý», «15/11 hằng năm», «ngày cuối tháng»; "
+        "hoặc quy tắc RFC 5545: FREQ=MONTHLY;BYMONTHDAY=14. Một lần: FREQ=YEARLY;COUNT=1, ngày ghi ở «Áp dụng từ».",
         widget=forms.TextInput({"spellcheck": "false", "autocomplete": "off", "list": "rule-examples"}),
     )  # fmt: skip
     edge = forms.ChoiceField(label="Mốc như in", choices=Duty.Edge.choices)
@@ -212,6 +211,9 @@ class DutyForm(forms.Form):
             "to_organisation": duty.to_organisation_id, "units": [row.organisation_id for row in duty.units.all()],
         }  # fmt: skip
 
+    def clean_rule(self) -> str:
+        return duty_rules.from_words(self.cleaned_data["rule"])
+
     def said(self) -> dict[str, Any]:
         """Return the arguments of put_duty."""
         data = self.cleaned_data
@@ -248,7 +250,7 @@ def read_terms(data: QueryDict) -> Terms:
 
     kind = one_of("period_kind", "MQHY", "")
     return Terms(
-        rule=data.get("rule", "")[:200],
+        rule=duty_rules.from_words(data.get("rule", "")[:200]),
         edge=one_of("edge", Duty.Edge.values, "INCLUSIVE"),
         shift=one_of("shift", Duty.Shift.values, "NONE"),
         grace_days=number("grace_days", 0, 60),
