@@ -20,6 +20,18 @@ PAGES = [
     "/lich-bao-cao/", "/lich-bao-cao/danh-sach/", "/lich-bao-cao/nghia-vu/", "/lich-bao-cao/don-vi/",
     "/bao-cao/",
 ]  # fmt: skip
+PLAN_PAGES = [
+    "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",
+    "/ke-hoach/qn.79-2026/chi-tieu/khach-hang-ty-le/", "/chi-tieu-ke-hoach/", "/chi-tieu-ke-hoach/?level=all",
+    "/phat-trien-khach-hang/", "/muc-do-hoan-thanh/",
+]  # fmt: skip
+PROGRAMME_PAGES = [
+    "/tim-kiem/?q=nong+thon+moi", "/nong-thon-moi/", "/nong-thon-moi/bo-tieu-chi/",
+    "/nong-thon-moi/bo-tieu-chi/xa-ntm-2021-2025/",
+    *(f"/nong-thon-moi/kh.1355-2024/{page}" for page in (
+        "", "ma-tran/", "ma-tran/?show=all", "co-quan/", "co-quan/4/", "lo-trinh/", "sap-xep/",
+    )),
+]  # fmt: skip
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
 LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks", "projects", "reports"]
 
@@ -43,6 +55,22 @@ def _count(client: Client, address: str) -> tuple[int, str]:
 @pytest.mark.parametrize("username", ["quantri", "qn.lanhdao", "qn.binhchanh", "cb.soxaydung"])
 @pytest.mark.parametrize("address", PAGES)
 def test_a_main_page_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", ["quantri", "qn.lanhdao", "qn.khkt", "qn.binhchanh", "qn.sonnmt"])
+@pytest.mark.parametrize("address", PLAN_PAGES)
+def test_a_page_of_a_plan_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", ["quantri", "kh.nongnghiep"])
+@pytest.mark.parametrize("address", PROGRAMME_PAGES)
+def test_a_page_of_a_programme_asks_the_database_seldom(username, address):
     count, asked = _count(_sign_in(username), address)
 
     assert count <= MOST, f"{count} queries\n{asked}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 
 from machnuoc.places.models import AdministrativeUnit, Containment, Succession
 from machnuoc.planning import criteria
@@ -13,15 +14,20 @@ def list_territories(unit_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
     """Return each unit's own id, then what it lies in (former districts and provinces too), nearest first.
 
     A former unit has no place in today's containment: its chain is that of its own time, followed by the chain of
-    what its provinces became, so that a decision of the province of today reaches it too. Four queries at most.
+    what its provinces became, so that a decision of the province of today reaches it too. Two queries.
     """
     wanted = set(unit_ids)
     parents: dict[int, int | None] = {}
     frontier = set(wanted)
     while frontier:
-        rows = dict(AdministrativeUnit.objects.filter(pk__in=frontier).values_list("pk", "parent_id"))
-        parents |= rows
-        frontier = {parent for parent in rows.values() if parent is not None and parent not in parents}
+        rows = AdministrativeUnit.objects.filter(pk__in=frontier).values_list(
+            "pk", "parent_id", "parent__parent_id", "parent__parent__parent_id"
+        )
+        frontier = set()
+        for chain in rows:  # a commune, its district and province at once
+            parents |= {one: above for one, above in pairwise(chain) if one is not None}
+            if chain[-1] is not None and chain[-1] not in parents:
+                frontier.add(chain[-1])
     tops = {pk for pk, parent in parents.items() if parent is None}
     became: dict[int, list[int]] = {}
     whole = Succession.objects.filter(predecessor_id__in=tops, relation=Succession.Relation.WHOLE)

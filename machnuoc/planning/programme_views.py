@@ -57,12 +57,12 @@ def _unit(programme: Programme, key: str, units: set[int] | None) -> Subject:
         raise Http404(f"no place {key} of the programme in scope") from None
 
 
-def _year(request: HttpRequest, programme: Programme) -> int:
+def _year(request: HttpRequest, programme: Programme, years: list[int] | None = None) -> int:
     text = request.GET.get("year", request.POST.get("year", ""))
     if text.isascii() and text.isdigit() and 2000 <= int(text[:5]) <= 2100:
         return int(text)
-    years = queries.list_years(programme)
-    return years[0] if years else timezone.localdate().year
+    known = queries.list_years(programme) if years is None else years
+    return known[0] if known else timezone.localdate().year
 
 
 def _tabs(programme: Programme) -> list[tuple[str, str, str]]:
@@ -77,10 +77,9 @@ def _tabs(programme: Programme) -> list[tuple[str, str, str]]:
 
 
 def _answer(request: HttpRequest, template: str, programme: Programme, view: str, **context: Any) -> HttpResponse:
-    context |= {
-        "programme": programme, "plan": programme.plan, "tabs": _tabs(programme), "view": view,
-        "may_manage": queries.may_manage(_person(request), programme),
-    }  # fmt: skip
+    context |= {"programme": programme, "plan": programme.plan, "tabs": _tabs(programme), "view": view}
+    if "may_manage" not in context:
+        context["may_manage"] = queries.may_manage(_person(request), programme)
     return render(request, template, context)
 
 
@@ -98,16 +97,17 @@ def programme_detail(request: HttpRequest, key: str) -> HttpResponse:
     programme = _programme(request, key)
     person = _person(request)
     year = _year(request, programme)
+    may_manage = queries.may_manage(person, programme)
     return _answer(
         request, "planning/programme/detail.html", programme, "detail",
-        year=year,
+        year=year, may_manage=may_manage,
         tiers=queries.sum_tiers(programme),
         goals=queries.list_goals(programme, year),
         discrepancies=queries.list_discrepancies(programme),
         unread=queries.list_unread(programme),
         deadlines=_deadlines(programme, year),
         sets=programme.sets.all(),
-        may_fill=queries.may_manage(person, programme),
+        may_fill=may_manage,
         this_year=timezone.localdate().year,
     )  # fmt: skip
 
@@ -199,13 +199,15 @@ def programme_unit(request: HttpRequest, key: str, unit_key: str) -> HttpRespons
     programme = _programme(request, key)
     person = _person(request)
     unit = _unit(programme, unit_key, queries.visible_units(person, programme))
-    year = _year(request, programme)
+    years = queries.list_years(programme)
+    year = _year(request, programme, years)
+    may_manage = queries.may_manage(person, programme)
     became = programme_places.list_successors([unit.pk]).get(unit.pk, []) if unit.valid_to else []
     return _answer(
         request, "planning/programme/unit.html", programme, "matrix",
-        unit=unit, year=year, years=queries.list_years(programme), sets=queries.read_unit(programme, unit, year),
+        unit=unit, year=year, years=years, may_manage=may_manage, sets=queries.read_unit(programme, unit, year),
         roadmap=queries.list_roadmap_of(programme, unit), dossiers=_dressed(queries.list_dossiers_of(programme, unit)),
-        became=became, is_own=_is_own(person, programme, unit),
+        became=became, is_own=may_manage or _is_own(person, programme, unit),
     )  # fmt: skip
 
 
