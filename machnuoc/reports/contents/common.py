@@ -330,7 +330,8 @@ def about_projects(figures: Sequence[Figure]) -> str:
     if total is None:
         return missing("Kết quả đầu tư và giải ngân")
     count = sum(key.endswith("/state") for key in by_key)
-    lines = [f"Kế hoạch có {count} dự án, tổng mức {_bare(total)} triệu đồng."]
+    amount = f"tổng mức {_bare(total)} triệu đồng" if total.raw else f"tổng mức: {NO_FIGURE}"
+    lines = [f"Kế hoạch có {count} dự án, {amount}."]
     if capital is not None and paid is not None and capital.raw and paid.raw:
         mark = " (số liệu mô phỏng)" if "(mô phỏng)" in f"{capital.display}{paid.display}" else ""
         lines.append(f"Đã giải ngân {_bare(paid)}/{_bare(capital)} triệu đồng vốn trong năm{mark}.")

@@ -59,9 +59,12 @@ def gather(context: Context) -> Gathered:
     targets = list(common.list_targets(context))
     tasks = common.list_tasks(context)
     projects = common.project_figures(context)
-    figures = [
-        *_target_figures(context, targets, growth), *growth.figures, *common.task_figures(tasks, context), *projects,
-    ]  # fmt: skip
+    figures = [  # growth first: what targets have reached follows from it
+        *growth.figures,
+        *_target_figures(context, targets, growth),
+        *common.task_figures(tasks, context),
+        *projects,
+    ]
     suggestions = {
         "opening": common.opening(context),
         "targets": common.about_targets(targets),
@@ -240,12 +243,18 @@ def _reached(context: Context, target: Target, growth: Growth) -> Figure:
         return common.reached(target)
     if target.subject_id != context.organisation.pk:
         return common.reached(target)
-    mark = " (mô phỏng)" if growth.is_simulated else ""
-    parts = (f"growth/{TOTAL}/now", f"growth/{TOTAL}/base")
+    key, mark = f"targets/{target.key}/reached", " (mô phỏng)" if growth.is_simulated else ""
+    added, base = f"growth/{TOTAL}/added", f"growth/{TOTAL}/base"
+    if target.unit == "pct":  # growth as a share of what was connected a year ago
+        rule = rules.share_pct(added, base)
+        share = rules.evaluate(rule, growth.raws, decimals=2)
+        if share is None:
+            return common.reached(target)
+        text = f"{vietnamese.format_number(share, 2)}\u00a0%{mark}"
+        return Figure(key, target.name, text, str(share), source=rule)
     return Figure(
-        f"targets/{target.key}/reached", target.name, f"{_number(raw)}\u00a0hộ{mark}", raw,
-        source=rules.difference(*parts),
-    )  # fmt: skip
+        key, target.name, f"{_number(raw)}\u00a0hộ{mark}", raw, source=rules.difference(f"growth/{TOTAL}/now", base)
+    )
 
 
 def _about_handovers(context: Context) -> str:

@@ -160,3 +160,16 @@ def test_the_demonstration_prepares_drafts_once_and_sends_none():
 
     assert Report.objects.count() == len(drafts.DRAFTS)
     assert set(Report.objects.values_list("state", flat=True)) == {Report.State.DRAFT}
+
+
+@pytest.mark.usefixtures("september")
+def test_growth_is_told_in_the_unit_of_each_target():
+    report = prepare("qn_quarterly", "org.qn.trung-tam", "2026-Q3")
+    added, base = (Decimal(report.figures.get(key=f"growth/total/{column}").raw) for column in ("added", "base"))
+    reached = report.figures.filter(key__startswith="targets/", key__endswith="/reached").exclude(raw="")
+
+    shown = {figure.raw: figure.display for figure in reached}
+    assert str(added) in shown
+    share = (100 * added / base).quantize(Decimal("0.01"))
+    assert shown[str(share)].startswith(f"{share}".replace(".", ",") + "\u00a0%")
+    assert replay.replay(snapshot.read(sign(report))).is_same
