@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import json
 import time
 import zipfile
 from datetime import UTC, date, datetime
@@ -11,11 +12,13 @@ from django.test import Client
 from django.urls import reverse
 from docx import Document as Word
 
-from machnuoc.core import files
+from machnuoc.core import files, tokens
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
-from machnuoc.places.models import Organisation
+from machnuoc.places import access
+from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning import duty_rules
+from machnuoc.planning.models import Project
 from machnuoc.reports import delivery, operations, word_templates
 from machnuoc.reports.errors import BadTemplate, ReportsError
 from machnuoc.reports.models import Delivery, Report, Snapshot
@@ -59,6 +62,70 @@ def test_an_id_that_no_database_holds_is_no_error_of_the_program(pk):
 
     for name, (address, fields) in forms.items():
         assert client.post(address, dict.fromkeys(fields, pk)).status_code in {200, 422}, name
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-02-29", "10000-01-01", "1.288,5", "Infinity"])
+def test_a_day_that_nobody_plans_for_is_refused(day):
+    client = browser_of("quantri")
+    project, duty = "project.qn.duc-chanh", "duty.qn.tram-dot-xuat"
+    forms = {
+        reverse("planning:plan_add"): ["valid_from", "last_day"],
+        reverse("planning:task_add"): ["starts_on", "due_on"],
+        reverse("planning:project_disburse", args=[project]): ["on_date"],
+        reverse("planning:project_obstacle", args=[project]): ["raised_on", "due_on"],
+        reverse("planning:duty_ad_hoc", args=[duty]): ["due_on"],
+        reverse("planning:handover_add"): ["requested_on"],
+    }
+
+    for address, names in forms.items():
+        answer = client.post(address, dict.fromkeys(names, day))
+        assert answer.status_code in {200, 422}, address
+        assert set(names) <= answer.context["form"].errors.keys(), address
+
+
+def test_the_api_takes_no_payment_of_another_age():
+    _, raw = tokens.create_token(person=person("quantri"), name="x", now=NOW, can_write=True)
+    address = "/api/v1/projects/project.qn.duc-chanh/disbursements"
+
+    def status(**said: object) -> int:
+        body = json.dumps({"on_date": "2026-01-05", "amount_vnd": 1} | said)
+        return Client().post(
+            address, body, content_type="application/json", headers={"Authorization": f"Bearer {raw}"}
+        ).status_code  # fmt: skip
+
+    assert status(on_date="0001-01-01") == status(on_date="1989-12-31") == 409
+    for amount in (10**30, 2**62, -1, 0, 1.5, "1e9", "NaN", None):
+        assert status(amount_vnd=amount) == 422, amount
+
+
+# --- what is in other hands ---------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_not_laid_upon_another_province():
+    client = browser_of("qn.khkt")
+    said = {
+        "name": "Kế hoạch của tôi", "short_name": "Của tôi", "field": "ALL", "status": "IN_FORCE",
+        "issuer": Organisation.objects.get(subject__key="org.qn.trung-tam").pk,
+    }  # fmt: skip
+
+    def status(key: str) -> int:
+        territory = Subject.objects.get(key=key).pk
+        return client.post(reverse("planning:plan_add"), said | {"territory": territory}).status_code
+
+    assert status("vn.cao-bang") == 422
+    assert status("vn.quang-ngai") == 302
+
+
+def test_a_project_is_not_given_into_hands_that_its_author_does_not_manage():
+    client = browser_of("qn.khkt")
+    project = Project.objects.get(subject__key="project.qn.duc-chanh")
+    other = Organisation.objects.exclude(pk__in=access.visible_subject_ids(person("qn.khkt"), "manage"))
+    said = {"name": project.subject.name, "version": project.subject.version, "total": "1 tỷ"}
+    address = reverse("planning:project_edit", args=[project.subject.key])
+
+    for owner in [*other.filter(subject__key__contains=".qn.")[:3], *other.filter(subject__key__contains=".cb.")[:1]]:
+        assert client.post(address, said | {"owner": owner.pk}).status_code == 422, owner
+    assert client.post(address, said | {"owner": project.owner_id or ""}).status_code == 302
 
 
 # --- rules of dates -----------------------------------------------------------------------------------------------

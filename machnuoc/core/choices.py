@@ -1,10 +1,25 @@
-"""Fields of forms that choose rows by their id, whatever somebody writes in its place."""
+"""Fields of forms that choose rows by their id or name a day, whatever somebody writes in its place."""
 
+from datetime import date
 from typing import Any
 
 from django import forms
 
 _DIGITS_MOST = 18  # of what a database holds as an id
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+
+
+class DayField(forms.DateField):
+    """A day in a year that people plan in: a day after the last one that there is would be no day."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **kwargs)
+
+    def to_python(self, value: Any) -> date | None:
+        day = super().to_python(value)
+        if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
+            raise forms.ValidationError(f"Năm phải từ {FIRST_YEAR} đến {LAST_YEAR}. Nhập lại ngày.", code="invalid")
+        return day
 
 
 class OneOf(forms.ModelChoiceField):  # type: ignore[type-arg]

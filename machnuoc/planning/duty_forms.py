@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from machnuoc.core.choices import DayField
 from machnuoc.core.models import Passage, Person
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators.models import PeriodKind
@@ -103,11 +104,6 @@ def describe_filters(filters: Filters, choices: dict[str, list[tuple[int, str]]]
     return [(label, text) for label, text in rows if text]
 
 
-class _Day(forms.DateField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **kwargs)
-
-
 def _choose(rows: Iterable[Organisation], empty: str) -> list[tuple[str, str]]:
     return [("", empty), *((str(row.pk), row.subject.name) for row in rows)]
 
@@ -138,8 +134,8 @@ class DutyForm(forms.Form):
     )  # fmt: skip
     edge = forms.ChoiceField(label="Mốc như in", choices=Duty.Edge.choices)
     edge_as_printed = forms.CharField(label="Nguyên văn thời hạn", max_length=200, required=False)
-    starts_on = _Day(label="Áp dụng từ", required=False)
-    ends_on = _Day(label="Áp dụng đến hết", required=False)
+    starts_on = DayField(label="Áp dụng từ", required=False)
+    ends_on = DayField(label="Áp dụng đến hết", required=False)
     shift = forms.ChoiceField(label="Khi trùng ngày nghỉ", choices=Duty.Shift.choices)
     grace_days = forms.IntegerField(label="Số ngày châm chước", min_value=0, max_value=60, initial=0)
     opens_days_before = forms.IntegerField(label="Mở trước hạn (ngày)", min_value=0, max_value=365, initial=14)
@@ -263,7 +259,7 @@ def read_terms(data: QueryDict) -> Terms:
 
 
 class SubmitForm(forms.Form):
-    submitted_on = _Day(label="Ngày gửi")
+    submitted_on = DayField(label="Ngày gửi")
     note = forms.CharField(
         label="Số văn bản, cách gửi", max_length=300, help_text="Ví dụ: 118/BC-TTNS, gửi qua trục liên thông văn bản."
     )
@@ -276,7 +272,7 @@ class ReasonForm(forms.Form):
 class AdHocForm(forms.Form):
     """A report out of turn."""
 
-    due_on = _Day(label="Hạn (tính cả ngày này)")
+    due_on = DayField(label="Hạn (tính cả ngày này)")
     reason = forms.CharField(
         label="Lý do, văn bản yêu cầu", max_length=300, widget=forms.Textarea({"rows": 2}),
     )  # fmt: skip

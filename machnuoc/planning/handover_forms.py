@@ -6,12 +6,13 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from machnuoc.core.choices import DayField
 from machnuoc.core.models import Person
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Organisation
 from machnuoc.planning import project_queries
 from machnuoc.planning.models import Handover, Plan
-from machnuoc.planning.project_forms import Amount, Day, _Named
+from machnuoc.planning.project_forms import Amount, _Named
 from machnuoc.works.models import Work
 
 _EMPTY_LINES = 6
@@ -54,7 +55,7 @@ class RequestForm(forms.Form):
         Plan.objects.none(), label="Thuộc kế hoạch", required=False, empty_label="Không thuộc kế hoạch nào"
     )
     request_as_printed = forms.CharField(label="Văn bản đề nghị", max_length=200, required=False)
-    requested_on = Day(label="Ngày đề nghị", required=False)
+    requested_on = DayField(label="Ngày đề nghị", required=False)
     note = forms.CharField(label="Ghi chú", required=False, max_length=2000, widget=forms.Textarea({"rows": 2}))
 
     def __init__(self, data: QueryDict | None, *, person: Person, handover: Handover | None = None) -> None:
@@ -81,7 +82,7 @@ class RequestForm(forms.Form):
 
 class StepForm(forms.Form):
     version = forms.IntegerField(widget=forms.HiddenInput)
-    on_date = Day(label="Ngày thực hiện")
+    on_date = DayField(label="Ngày thực hiện")
 
 
 class _Line(forms.Form):

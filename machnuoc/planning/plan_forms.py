@@ -8,16 +8,17 @@ from itertools import groupby, zip_longest
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.http import QueryDict
 
 from machnuoc.core import units, vietnamese
-from machnuoc.core.choices import OneOf, SomeOf
+from machnuoc.core.choices import DayField, OneOf, SomeOf
 from machnuoc.core.models import Document, Person
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators.models import Metric
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
-from machnuoc.planning import plan_operations, plan_queries
+from machnuoc.planning import plan_operations, plan_queries, visibility
 from machnuoc.planning.models import Plan, PlanAmendment, Proposal, Target, TargetUnit
 from machnuoc.planning.models.plans import Status
 
@@ -25,11 +26,6 @@ _MOST_SUBJECTS = 400
 _EMPTY_ROWS = 3  # of a path: to write on without a script
 _MOST_STEPS = 60
 _MOST_AMOUNT = Decimal(10) ** 16  # what the table holds
-
-
-class Day(forms.DateField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **kwargs)
 
 
 class Amount(forms.CharField):
@@ -130,8 +126,8 @@ class PlanForm(forms.Form):
         Document.objects.none(), label="Văn bản", required=False, empty_label="Chưa có trong kho văn bản"
     )
     field = forms.ChoiceField(label="Lĩnh vực", choices=Grant.Field.choices)
-    valid_from = Day(label="Thực hiện từ ngày", required=False)
-    last_day = Day(label="Đến hết ngày", required=False)
+    valid_from = DayField(label="Thực hiện từ ngày", required=False)
+    last_day = DayField(label="Đến hết ngày", required=False)
     status = forms.ChoiceField(label="Tình trạng", choices=Plan.Status.choices)
     carries_out = SomeOf(
         Plan.objects.none(), label="Triển khai kế hoạch", required=False, widget=forms.CheckboxSelectMultiple
@@ -160,9 +156,11 @@ class PlanForm(forms.Form):
         organisations = Organisation.objects.filter(pk__in=managed).select_related("subject").order_by("subject__name")
         if plan is not None and plan.issuer_id:
             organisations = organisations | Organisation.objects.filter(pk=plan.issuer_id).select_related("subject")
-        territories = Subject.objects.filter(
-            unit__in=AdministrativeUnit.objects.filter(level__in=["PROVINCE"], is_in_force=True)
-        ) | Subject.objects.filter(pk__in=[plan.territory_id] if plan else [])
+        # A plan speaks to all below its territory: not to those of a province that its author does not belong to.
+        provinces = AdministrativeUnit.objects.filter(
+            visibility.readable(person, "pk"), level=AdministrativeUnit.Level.PROVINCE, is_in_force=True
+        )
+        territories = Subject.objects.filter(Q(unit__in=provinces) | Q(pk__in=[plan.territory_id] if plan else []))
         self.fields["issuer"].queryset = organisations  # type: ignore[attr-defined]
         self.fields["territory"].queryset = territories.order_by("name")  # type: ignore[attr-defined]
         self.fields["document"].queryset = Document.objects.order_by("title")  # type: ignore[attr-defined]
@@ -207,7 +205,7 @@ class PlanForm(forms.Form):
 
 class AmendForm(forms.Form):
     reference = forms.CharField(label="Văn bản điều chỉnh", max_length=200, help_text="Số, ký hiệu và ngày như in.")
-    effective_on = Day(label="Hiệu lực từ ngày")
+    effective_on = DayField(label="Hiệu lực từ ngày")
     summary = forms.CharField(label="Nội dung điều chỉnh", max_length=600, widget=forms.Textarea({"rows": 3}))
     version = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -341,7 +339,7 @@ class TargetForm(forms.Form):
     )  # fmt: skip
     baseline_text = forms.CharField(label="Mức gốc như in", required=False, max_length=200)
     period = PeriodField(label="Kỳ phải đạt", required=False, help_text="2026, 2026-Q3 hoặc 2026-06.")
-    due_on = Day(label="Ngày phải đạt", required=False, help_text="Để trống: ngày cuối của kỳ.")
+    due_on = DayField(label="Ngày phải đạt", required=False, help_text="Để trống: ngày cuối của kỳ.")
     leads = SomeOf(
         Organisation.objects.none(), label="Đơn vị chủ trì", required=False, widget=forms.CheckboxSelectMultiple
     )
@@ -543,7 +541,7 @@ class JudgeForm(forms.Form):
         label="Kết quả", choices=[("1", "Đạt"), ("0", "Chưa đạt")], coerce=lambda text: text == "1",
         widget=forms.RadioSelect,
     )  # fmt: skip
-    judged_on = Day(label="Ngày đánh giá")
+    judged_on = DayField(label="Ngày đánh giá")
     text = forms.CharField(label="Nhận xét, căn cứ", max_length=600, widget=forms.Textarea({"rows": 3}))
 
 
@@ -552,7 +550,7 @@ class ProposalForm(forms.Form):
     cause_kind = forms.ChoiceField(label="Loại nguyên nhân", choices=Proposal.Cause.choices, widget=forms.RadioSelect)
     cause = forms.CharField(label="Nguyên nhân", max_length=4000, widget=forms.Textarea({"rows": 3}))
     solution = forms.CharField(label="Giải pháp", max_length=4000, widget=forms.Textarea({"rows": 4}))
-    new_date = Day(label="Thời hạn mới", required=False, help_text="Để trống nếu giữ nguyên hạn của chỉ tiêu.")
+    new_date = DayField(label="Thời hạn mới", required=False, help_text="Để trống nếu giữ nguyên hạn của chỉ tiêu.")
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def __init__(

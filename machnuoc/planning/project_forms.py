@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from machnuoc.core.choices import OneOf
+from machnuoc.core.choices import DayField, OneOf
 from machnuoc.core.models import Person
 from machnuoc.places.models import AdministrativeUnit, Organisation
 from machnuoc.planning import money, project_queries
@@ -19,11 +19,6 @@ from machnuoc.works.models import Work
 _SEARCH = forms.TextInput({"type": "search", "placeholder": "Tên dự án, chủ đầu tư…"})
 _AMOUNT_HINT = "Viết như 42,43 tỷ, 1.500 triệu hoặc 75.000.000 đồng."
 _ABSENT = "Chưa ghi trong văn bản thì để trống."
-
-
-class Day(forms.DateField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **kwargs)
 
 
 class Amount(forms.CharField):
@@ -160,8 +155,8 @@ class EditProject(forms.Form):
     )  # fmt: skip
     territories = _Communes(label="Nằm ở", help_text="Giữ Ctrl để chọn nhiều xã, phường.")
     work = _Named(Work.objects.none(), label="Công trình liên quan", required=False, empty_label="Chưa gắn")
-    starts_on = Day(label="Khởi công", required=False)
-    due_on = Day(label="Phải hoàn thành, chậm nhất ngày", required=False)
+    starts_on = DayField(label="Khởi công", required=False)
+    due_on = DayField(label="Phải hoàn thành, chậm nhất ngày", required=False)
     completion_as_printed = forms.CharField(label="Thời gian hoàn thành như in", max_length=120, required=False)
     people_expected = forms.IntegerField(
         label="Số người dự kiến được cấp nước", required=False, min_value=0, max_value=2**31 - 1
@@ -221,7 +216,7 @@ class YearlyPlanForm(forms.Form):
     carried_over = Amount(
         label="Vốn năm trước được kéo dài sang", required=False, help_text=f"Không có thì để trống. {_AMOUNT_HINT}"
     )
-    carry_over_until = Day(
+    carry_over_until = DayField(
         label="Vốn kéo dài giải ngân đến hết ngày", required=False,
         help_text="Theo văn bản cho phép kéo dài. Để trống thì tính đến hết ngày 31/12 của năm này.",
     )  # fmt: skip
@@ -262,7 +257,7 @@ def initial_of_year(year: project_queries.Year) -> dict[str, Any]:
 
 
 class DisburseForm(forms.Form):
-    on_date = Day(label="Ngày giải ngân")
+    on_date = DayField(label="Ngày giải ngân")
     amount = Amount(label="Số tiền")
     source = forms.ModelChoiceField(
         FundingSource.objects.none(), label="Nguồn vốn", required=False, empty_label="Không ghi"
@@ -277,7 +272,7 @@ class DisburseForm(forms.Form):
 
 
 class AcceptForm(forms.Form):
-    on_date = Day(label="Ngày nghiệm thu")
+    on_date = DayField(label="Ngày nghiệm thu")
     amount = Amount(label="Giá trị nghiệm thu")
     note = forms.CharField(label="Khối lượng, biên bản", max_length=300, required=False)
 
@@ -292,7 +287,7 @@ class ReasonForm(forms.Form):
 class ProgressForm(forms.Form):
     version = forms.IntegerField(widget=forms.HiddenInput)
     status = forms.ChoiceField(label="Tình trạng", choices=Project.Status.choices)
-    finished_on = Day(label="Ngày hoàn thành", required=False)
+    finished_on = DayField(label="Ngày hoàn thành", required=False)
     people_reached = forms.IntegerField(
         label="Số người đã được cấp nước", required=False, min_value=0, max_value=2**31 - 1
     )
@@ -300,8 +295,8 @@ class ProgressForm(forms.Form):
 
 class MilestoneForm(forms.Form):
     name = forms.CharField(label="Mốc", max_length=200)
-    planned_on = Day(label="Theo kế hoạch", required=False)
-    reached_on = Day(label="Thực tế", required=False)
+    planned_on = DayField(label="Theo kế hoạch", required=False)
+    reached_on = DayField(label="Thực tế", required=False)
     note = forms.CharField(label="Ghi chú", max_length=300, required=False)
 
 
@@ -311,8 +306,8 @@ class ObstacleForm(forms.Form):
         Organisation.objects.none(), label="Đơn vị phải gỡ", required=False, empty_label="Chưa rõ",
         help_text="Người của đơn vị này nhận được thông báo.",
     )  # fmt: skip
-    raised_on = Day(label="Nêu ngày")
-    due_on = Day(label="Phải gỡ trước hết ngày", required=False)
+    raised_on = DayField(label="Nêu ngày")
+    due_on = DayField(label="Phải gỡ trước hết ngày", required=False)
 
     def __init__(self, data: QueryDict | None, *, person: Person, today: date) -> None:
         super().__init__(data, initial={"raised_on": today})
@@ -320,5 +315,5 @@ class ObstacleForm(forms.Form):
 
 
 class ResolveForm(forms.Form):
-    resolved_on = Day(label="Gỡ ngày")
+    resolved_on = DayField(label="Gỡ ngày")
     resolution = forms.CharField(label="Cách gỡ", max_length=2000, widget=forms.Textarea({"rows": 3}))

@@ -233,6 +233,8 @@ def _locked(project: Project) -> Project:
 
 
 def _not_in_future(day: date, today: date, what: str) -> None:
+    if day.year < _FIRST_YEAR:
+        raise ProjectError(f"{what} ngày {format_date(day)}: năm phải từ {_FIRST_YEAR} trở đi. Nhập lại ngày.")
     if day > today:
         raise ProjectError(f"{what} ngày {format_date(day)} chưa tới. Ghi khi việc đã diễn ra.")
 

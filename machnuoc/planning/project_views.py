@@ -305,15 +305,22 @@ def _fields(form: project_forms.EditProject) -> dict[str, Any]:
     return {**said, "total_vnd": total, "territories": form.units()}
 
 
-def _require_reach(person: Any, form: project_forms.EditProject) -> bool:
-    """Return whether the person manages the owner or every unit named, else say so on the form.
+def _require_reach(
+    person: Any, form: project_forms.EditProject, page: project_queries.ProjectPage | None = None
+) -> bool:
+    """Return whether the person manages the owner, or every unit named where no owner is; else say so on the form.
 
-    A project must not be put into hands that its author does not manage.
+    A project must not be put into hands that its author does not manage. page: of one that is there already, whose
+    owner and places may stay as they are.
     """
     owner, units = form.cleaned_data.get("owner"), form.units()
-    subjects = [owner.pk] if owner else [unit.pk for unit in units]
-    if subjects and all(access.may(person, "manage", pk) for pk in subjects):
+    held = {page.project.owner_id, *(place.pk for place in page.territories)} if page is not None else set()
+    if owner is not None and access.may(person, "manage", owner.pk):
         return True
+    if (owner is None or owner.pk in held) and (units or page is not None):
+        fresh = [unit.pk for unit in units if unit.pk not in held]
+        if all(access.may(person, "manage", pk) for pk in fresh):
+            return True
     if access.sees_everything(person, "manage"):
         return True
     form.add_error("owner", "Bạn không quản lý chủ đầu tư hoặc địa bàn này. Chọn đơn vị trong phạm vi của bạn.")
@@ -342,6 +349,8 @@ def project_edit(request: HttpRequest, key: str) -> HttpResponse:
     project = _to_manage(request, key)
     page = project_queries.get_page(project, today=timezone.localdate())
     form = project_forms.EditProject(_data(request), person=request.user, page=page)  # type: ignore[arg-type]
+    if request.method == "POST" and form.is_valid():
+        _require_reach(request.user, form, page)
 
     def act(project: Project, said: dict[str, Any]) -> None:
         carried = Organisation.objects.filter(pk__in=[one.pk for one in page.carried_out_by]).first()

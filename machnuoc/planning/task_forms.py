@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from machnuoc.core.choices import OneOf, SomeOf
+from machnuoc.core.choices import DayField, OneOf, SomeOf
 from machnuoc.core.models import Person
 from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
@@ -20,11 +20,6 @@ EVIDENCE = frozenset({"pdf", "png", "jpeg", "docx", "xlsx"})
 _ACCEPT = ".pdf,.png,.jpg,.jpeg,.docx,.xlsx"
 _FILES_AT_MOST = 4  # settings.DATA_UPLOAD_MAX_NUMBER_FILES
 _SEARCH = {"type": "search"}
-
-
-class Day(forms.DateField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **kwargs)
 
 
 class _FilesInput(forms.ClearableFileInput):
@@ -136,8 +131,8 @@ class KindFilter(forms.Form):
     )  # fmt: skip
     kind = forms.ChoiceField(label="Loại", required=False)
     plan = forms.ModelChoiceField(Plan.objects.none(), label="Kế hoạch", required=False, empty_label="Mọi kế hoạch")
-    from_date = Day(label="Từ ngày", required=False)
-    to_date = Day(label="Đến hết ngày", required=False)
+    from_date = DayField(label="Từ ngày", required=False)
+    to_date = DayField(label="Đến hết ngày", required=False)
 
     def __init__(self, data: QueryDict, person: Person, kinds: Iterable[tuple[str, Any]]) -> None:
         super().__init__(data)
@@ -191,8 +186,8 @@ class TaskForm(_Scoped):
     )
     timing = forms.ChoiceField(label="Thời gian", choices=Task.Timing.choices, initial=Task.Timing.BY_DATE)
     timing_as_printed = forms.CharField(label="Thời gian như in", max_length=200, required=False)
-    starts_on = Day(label="Bắt đầu", required=False)
-    due_on = Day(
+    starts_on = DayField(label="Bắt đầu", required=False)
+    due_on = DayField(
         label="Hạn", required=False,
         help_text="Ngày cuối cùng còn được tính: «trước ngày 15/11» là 14/11, «chậm nhất ngày 14» là ngày 14.",
     )  # fmt: skip
@@ -304,7 +299,7 @@ class HandOverForm(forms.Form):
         Organisation.objects.none(), label="Đơn vị đang chủ trì", required=False, empty_label="Chưa có trong hệ thống"
     )
     to = _Organisation(Organisation.objects.none(), label="Chuyển cho")
-    on_date = Day(label="Từ ngày")
+    on_date = DayField(label="Từ ngày")
     reason = forms.CharField(label="Lý do", max_length=300, widget=forms.Textarea({"rows": 3}))
     version = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -347,7 +342,7 @@ class MeetingForm(_Scoped):
         Task.objects.none(), label="Theo nhiệm vụ", required=False, empty_label="Không gắn",
         help_text="Nhiệm vụ yêu cầu cuộc kiểm tra, họp này.",
     )  # fmt: skip
-    held_on = Day(label="Ngày")
+    held_on = DayField(label="Ngày")
     place = forms.CharField(label="Địa điểm", max_length=200, required=False)
     attendance = forms.CharField(
         label="Thành phần", max_length=4000, required=False, widget=forms.Textarea({"rows": 2})
@@ -401,7 +396,7 @@ class GiveOutForm(forms.Form):
 
     content = forms.CharField(label="Nội dung nhiệm vụ", max_length=4000, widget=forms.Textarea({"rows": 3}))
     leads = _Organisations(label="Đơn vị chủ trì")
-    due_on = Day(label="Hạn", required=False, help_text="Ngày cuối cùng còn được tính. Không có hạn thì để trống.")
+    due_on = DayField(label="Hạn", required=False, help_text="Ngày cuối cùng còn được tính. Không có hạn thì để trống.")
 
     def __init__(self, data: QueryDict | None, *, person: Person, conclusion: Conclusion) -> None:
         super().__init__(data, initial={"content": conclusion.text})
@@ -421,8 +416,8 @@ class CampaignForm(forms.Form):
         Subject.objects.none(), label="Nơi tổ chức", required=False, empty_label="Theo địa bàn của đơn vị"
     )
     place = forms.CharField(label="Địa điểm", max_length=200, required=False)
-    from_date = Day(label="Từ ngày")
-    to_date = Day(label="Đến hết ngày")
+    from_date = DayField(label="Từ ngày")
+    to_date = DayField(label="Đến hết ngày")
     audience = forms.CharField(label="Đối tượng", max_length=200)
     expected_count = forms.IntegerField(label="Số người dự kiến", required=False, min_value=0, max_value=10_000_000)
     reached_count = forms.IntegerField(label="Số người tham gia", required=False, min_value=0, max_value=10_000_000)

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from machnuoc.core.choices import DayField
 from machnuoc.core.periods import Period
 from machnuoc.places.models import Organisation
 from machnuoc.reports.models import Delivery, Report
@@ -99,7 +100,7 @@ class IssueForm(forms.Form):
     number = forms.CharField(
         label="Số, ký hiệu", max_length=60, widget=forms.TextInput({"placeholder": "15/BC-TTNS", "autocomplete": "off"})
     )
-    issued_on = forms.DateField(label="Ngày ban hành", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    issued_on = DayField(label="Ngày ban hành")
 
 
 class SendForm(forms.Form):
