@@ -1,16 +1,21 @@
 """Pages of plans and targets: what they show to whom, and what two people do to one target."""
 
+import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from machnuoc.core.models import Notice, Person
+from machnuoc.core.periods import Period
 from machnuoc.demo.planning import targets
 from machnuoc.places.models import Organisation
 from machnuoc.planning import plan_operations as operations
-from machnuoc.planning.models import Plan, PlanAmendment, Proposal, Standing, Target
+from machnuoc.planning import plan_queries as queries
+from machnuoc.planning.models import Handover, Plan, PlanAmendment, Proposal, Standing, StandingChange, Target
+from machnuoc.works.models import Work
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -35,6 +40,13 @@ def _at_risk() -> Target:
     return target
 
 
+def _newly_at_risk() -> Target:
+    """Return the growth target as if it had been judged for the first time that day, whatever day it is now."""
+    Standing.objects.all().delete()
+    StandingChange.objects.all().delete()
+    return _at_risk()
+
+
 PAGES = [
     ("planning:plan_list", []), ("planning:plan_detail", [PLAN]), ("planning:target_list", []),
     ("planning:target_detail", [PLAN, GROWTH]), ("planning:growth", []), ("planning:scorecard", []),
@@ -48,10 +60,34 @@ def test_pages_ask_a_fixed_number_of_times(username, name, args, django_assert_m
     address = reverse(name, args=args)
     client.get(address)
 
-    with django_assert_max_num_queries(32):
+    with django_assert_max_num_queries(15):
         answer = client.get(address)
 
     assert answer.status_code == 200
+
+
+def test_a_target_with_all_that_may_belong_to_it_asks_as_seldom(django_assert_max_num_queries):
+    target = _at_risk()
+    leader, department = Person.objects.get(username="qn.lanhdao"), Person.objects.get(username="qn.khkt")
+    centre = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    Handover.objects.create(
+        name="Trạm Trì Bình", work=Work.objects.get(subject__key="work.qn.tri-binh"), subject=centre.subject,
+        giver=centre, receiver=centre, step="EFFECTIVE", effective_on=date(2026, 6, 1), opening_households=10,
+    )  # fmt: skip
+    for number in range(2):
+        said = {"cause_kind": "OBJECTIVE", "cause": f"Mưa lũ {number}", "solution": "Tăng ca"}
+        operations.save_proposal(target, centre, by=department, **said)
+        operations.change_target(target, reason=f"Lần {number}", amount=1700 + number, by=leader, path=[
+            operations.Point(Period.parse("2026-Q2"), Decimal(800 + number))
+        ])  # fmt: skip
+    client = _sign_in("qn.lanhdao")
+    address = reverse("planning:target_detail", args=[PLAN, GROWTH])
+    client.get(address)
+
+    with django_assert_max_num_queries(15):
+        answer = client.get(address)
+
+    assert len(answer.context["proposals"]) == len(answer.context["changes"]) == 2
 
 
 def test_the_page_of_the_growth_target_says_where_it_stands_and_that_it_is_simulated():
@@ -184,6 +220,182 @@ def test_a_plan_and_a_target_are_entered_by_hand():
     assert [basis.text for basis in plan.bases.all()] == ["Quyết định số 1", "Quyết định số 2"]
     assert plan.valid_to == date(2027, 7, 1)
     assert plan.targets.get().amount == 29
+
+
+def test_the_form_of_a_target_takes_its_path_its_baseline_and_who_helps():
+    client, target = _sign_in("qn.lanhdao"), _target()
+    helper = Organisation.objects.get(subject__key="org.qn.phong-hc-th")
+    lead = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    said = {
+        "leads": [lead.pk], "helpers": [helper.pk], "helpers_printed": "UBND các xã, phường",
+        "baseline_period": "2025", "baseline_text": "Thực tế năm 2025: 25.330",
+    }  # fmt: skip
+    rows = {"path_period": ["2026-Q2", "", "2026-09"], "path_amount": ["800", "", "1.200"]}
+
+    answer = client.post(reverse("planning:target_edit", args=[PLAN, GROWTH]), _form(target) | said | rows)
+
+    assert answer.status_code == 302
+    assert list(target.path.values_list("period_kind", "period_start", "amount")) == [
+        ("Q", date(2026, 4, 1), 800), ("M", date(2026, 9, 1), 1200)
+    ]  # fmt: skip
+    assert _target().baseline_period_start == date(2025, 1, 1)
+    assert [(one.role, str(one)) for one in target.units.order_by("id")] == [
+        ("LEAD", str(lead)), ("COOPERATE", str(helper)), ("COOPERATE", "UBND các xã, phường")
+    ]  # fmt: skip
+    page = client.get(reverse("planning:target_edit", args=[PLAN, GROWTH])).content.decode()
+    assert 'value="2026-Q2"' in page and 'value="1.200"' in page
+
+
+@pytest.mark.parametrize(
+    ("periods", "amounts", "told"),
+    [
+        (["2026-Q9"], ["5"], "2026-Q9"),
+        (["2026-06"], [""], "Chưa ghi mức"),
+        ([""], ["5"], "Chưa ghi kỳ"),
+        (["2026-06"], ["năm"], "năm"),
+        (["2026-06", "2026-06"], ["5", "6"], "đã có ở dòng trên"),
+        (["2027-01"], ["5"], "sau hạn của chỉ tiêu"),
+        (["2026-06"], ["9" * 20], "quá lớn"),
+    ],
+)
+def test_a_row_of_the_path_that_makes_no_sense_is_told_beside_it(periods, amounts, told):
+    said = _form(_target()) | {"path_period": periods, "path_amount": amounts}
+
+    answer = _sign_in("qn.lanhdao").post(reverse("planning:target_edit", args=[PLAN, GROWTH]), said)
+
+    assert answer.status_code == 422
+    assert told in "".join(row.error for row in answer.context["form"].path_rows)
+    assert not _target().path.exists()
+
+
+def test_a_unit_does_not_lead_and_help_at_once():
+    unit = Organisation.objects.get(subject__key="org.qn.trung-tam").pk
+    said = _form(_target()) | {"leads": [unit], "helpers": [unit]}
+
+    answer = _sign_in("qn.lanhdao").post(reverse("planning:target_edit", args=[PLAN, GROWTH]), said)
+
+    assert answer.status_code == 422
+
+
+def _shares(page: str, **changed: str) -> dict[str, str]:
+    """Return what the form of parts holds, as a browser would send it."""
+    said = dict(re.findall(r'name="(amount_\d+)" value="([^"]*)"', page))
+    said |= {"parts_check": "SUM", "version": re.search(r'name="version" value="(\d+)"', page)[1]}  # type: ignore[index]
+    return {**said, **changed}
+
+
+def test_parts_are_shown_against_the_whole_before_they_are_saved():
+    client = _sign_in("qn.lanhdao")
+    address = reverse("planning:target_carry_down", args=[PLAN, GROWTH])
+    station = _target("khach-hang.binh-minh")
+    name = f"amount_{station.subject_id}"
+    said = _shares(client.get(address).content.decode())
+    assert said[name] == "215" and sum(bool(value) for key, value in said.items() if key.startswith("amount")) == 30
+
+    shown = client.post(address, said | {name: "235"})
+    untouched = _target("khach-hang.binh-minh").amount
+    other = client.post(address, said | {name: "245", "checked": shown.context["form"].digest})
+    saved = client.post(address, said | {name: "235", "checked": shown.context["form"].digest})
+
+    assert "nhiều hơn chỉ tiêu chung (1.600 hộ) 20 hộ" in shown.content.decode()
+    assert untouched == 215
+    assert "nhiều hơn chỉ tiêu chung (1.600 hộ) 30 hộ" in other.content.decode()
+    assert saved.status_code == 302
+    part = _target("khach-hang.binh-minh")
+    assert part.amount == 235
+    assert part.changes.get().before["amount"] == "215.0000"
+    assert part.text and part.units.exists()
+
+
+def test_a_part_is_given_and_taken_back_in_the_same_form():
+    client = _sign_in("qn.lanhdao")
+    address = reverse("planning:target_carry_down", args=[PLAN, GROWTH]) + "?kind=ORGANISATION"
+    station = _target("khach-hang.binh-minh")
+    unit = Organisation.objects.get(subject__key="org.qn.phong-kh-kt-tt")
+    page = client.get(address).content.decode()
+    said = _shares(page, **{f"amount_{station.subject_id}": "", f"amount_{unit.pk}": "215"})
+
+    shown = client.post(address, said)
+    saved = client.post(address, said | {"checked": shown.context["form"].digest})
+
+    assert "khớp với chỉ tiêu chung" in shown.content.decode()
+    assert saved.status_code == 302
+    assert not _target("khach-hang.binh-minh").is_active
+    made = Target.objects.get(parent=_target(), subject_id=unit.pk)
+    assert (made.amount, made.measured_as, made.due_on) == (215, "GROWTH", date(2026, 12, 31))
+    assert [one.organisation_id for one in made.units.all()] == [unit.pk]
+
+
+def test_two_people_who_give_parts_at_once_do_not_overwrite_each_other():
+    client = _sign_in("qn.lanhdao")
+    address = reverse("planning:target_carry_down", args=[PLAN, GROWTH])
+    said = _shares(client.get(address).content.decode())
+    said[f"amount_{_target('khach-hang.binh-minh').subject_id}"] = "235"
+    operations.change_target(_target(), reason="Khác", amount=1700, by=None)
+
+    answer = client.post(address, said | {"checked": client.post(address, said).context["form"].digest})
+
+    assert answer.status_code == 409
+    assert _target("khach-hang.binh-minh").amount == 215
+
+
+def test_what_is_no_number_is_told_beside_the_part():
+    client = _sign_in("qn.lanhdao")
+    address = reverse("planning:target_carry_down", args=[PLAN, GROWTH])
+    name = f"amount_{_target('khach-hang.binh-minh').subject_id}"
+
+    for typed in ("nhiều", "-5"):
+        answer = client.post(address, _shares(client.get(address).content.decode(), **{name: typed}))
+        assert answer.status_code == 422
+        assert "field-error" in answer.content.decode()
+
+
+def test_the_plan_leads_to_what_belongs_to_it():
+    client = _sign_in("qn.lanhdao")
+
+    page = client.get(reverse("planning:plan_detail", args=[PLAN]))
+
+    links = {title: (url, count) for title, url, count in page.context["links"]}
+    assert links["Nhiệm vụ"][1] == Plan.objects.get(key=PLAN).tasks.count() > 0
+    for title in ("Nhiệm vụ", "Dự án"):
+        url, count = links[title]
+        assert client.get(url).context["page"].paginator.count == count
+
+
+def test_who_owes_a_proposal_since_when_is_said_until_it_is_sent():
+    target = _newly_at_risk()
+    client, department = _sign_in("qn.lanhdao"), _sign_in("qn.khkt")
+    address = reverse("planning:target_detail", args=[PLAN, GROWTH])
+    owed = "Trung tâm Nước sạch"
+
+    before = client.get(address).content.decode()
+    listed = department.get(reverse("core:later_overview", args=["now"])).content.decode()
+    unit = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    proposal = operations.save_proposal(
+        target, unit, cause_kind="OBJECTIVE", cause="Mưa lũ", solution="Tăng ca",
+        by=Person.objects.get(username="qn.khkt"),
+    )  # fmt: skip
+    operations.submit_proposal(proposal, by=Person.objects.get(username="qn.khkt"), now=NOW)
+
+    assert "Chưa có đề xuất giải pháp" in before and "có nguy cơ từ ngày 22/11/2026" in before and owed in before
+    assert "Đề xuất giải pháp phải lập" in listed
+    assert client.get(address).context["owed_text"] == ""
+
+
+def test_a_proposal_for_an_earlier_time_does_not_answer_a_later_one():
+    target = _newly_at_risk()
+    unit = Organisation.objects.get(subject__key="org.qn.trung-tam")
+    by = Person.objects.get(username="qn.khkt")
+    said = {"cause_kind": "OBJECTIVE", "cause": "Mưa lũ", "solution": "Tăng ca", "by": by}
+    proposal = operations.save_proposal(target, unit, **said)
+    operations.submit_proposal(proposal, by=by, now=datetime(2026, 8, 1, tzinfo=UTC))
+    StandingChange.objects.create(target=target, on_date=date(2026, 8, 1), status="AT_RISK", reason="Chậm.")
+    StandingChange.objects.create(target=target, on_date=date(2026, 9, 1), status="ON_TRACK", reason="Kịp.")
+
+    row = queries.dress(by, Target.objects.filter(pk=target.pk))[0]
+
+    assert row.owes
+    assert row.late_since == date(2026, 11, 22)
 
 
 def test_a_proposal_goes_from_the_lead_unit_to_who_approves_and_back():
