@@ -8,6 +8,7 @@ from django.http import QueryDict
 
 from machnuoc.core.choices import DayField
 from machnuoc.core.models import Person
+from machnuoc.core.number_fields import NumberField, WholeField
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Organisation
 from machnuoc.planning import project_queries
@@ -98,9 +99,7 @@ class _Line(forms.Form):
 class ItemLine(_Line):
     name = forms.CharField(label="Tài sản", max_length=200, required=False)
     unit = forms.CharField(label="Đơn vị", max_length=20, required=False)
-    quantity = forms.DecimalField(
-        label="Số lượng", required=False, min_value=0, max_digits=12, decimal_places=2, localize=True
-    )
+    quantity = NumberField(label="Số lượng", required=False, min_value=0, max_digits=12, decimal_places=2)
     weight = forms.IntegerField(label="Trọng số", required=False, min_value=1, max_value=100, initial=1)
     note = forms.CharField(label="Ghi chú", max_length=300, required=False)
 
@@ -130,12 +129,12 @@ class DecideForm(StepForm):
 
 
 class TakeOverForm(StepForm):
-    opening_households = forms.IntegerField(
+    opening_households = WholeField(
         label="Số hộ khi tiếp nhận", min_value=0, max_value=2_000_000,
         help_text="Ghi thành số hộ đấu nối của tháng tiếp nhận. Hộ này không tính là khách hàng phát triển mới.",
     )  # fmt: skip
-    opening_meter_m3 = forms.DecimalField(
-        label="Chỉ số đồng hồ tổng (m³)", required=False, min_value=0, max_digits=14, decimal_places=3, localize=True
+    opening_meter_m3 = NumberField(
+        label="Chỉ số đồng hồ tổng (m³)", required=False, min_value=0, max_digits=14, decimal_places=3
     )
     opening_debt = Amount(label="Công nợ chuyển sang", required=False)
     team = _Named(

@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from machnuoc.core.choices import DayField, OneOf
 from machnuoc.core.models import Person
+from machnuoc.core.number_fields import WholeField
 from machnuoc.places.models import AdministrativeUnit, Organisation
 from machnuoc.planning import money, project_queries
 from machnuoc.planning.models import FundingSource, Plan, Project
@@ -158,7 +159,7 @@ class EditProject(forms.Form):
     starts_on = DayField(label="Khởi công", required=False)
     due_on = DayField(label="Phải hoàn thành, chậm nhất ngày", required=False)
     completion_as_printed = forms.CharField(label="Thời gian hoàn thành như in", max_length=120, required=False)
-    people_expected = forms.IntegerField(
+    people_expected = WholeField(
         label="Số người dự kiến được cấp nước", required=False, min_value=0, max_value=2**31 - 1
     )
     outcome = forms.CharField(
@@ -288,9 +289,7 @@ class ProgressForm(forms.Form):
     version = forms.IntegerField(widget=forms.HiddenInput)
     status = forms.ChoiceField(label="Tình trạng", choices=Project.Status.choices)
     finished_on = DayField(label="Ngày hoàn thành", required=False)
-    people_reached = forms.IntegerField(
-        label="Số người đã được cấp nước", required=False, min_value=0, max_value=2**31 - 1
-    )
+    people_reached = WholeField(label="Số người đã được cấp nước", required=False, min_value=0, max_value=2**31 - 1)
 
 
 class MilestoneForm(forms.Form):

@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from machnuoc.core.choices import DayField, OneOf, SomeOf
 from machnuoc.core.models import Person
+from machnuoc.core.number_fields import WholeField
 from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning import task_operations, task_queries, task_rules, visibility
@@ -419,8 +420,8 @@ class CampaignForm(forms.Form):
     from_date = DayField(label="Từ ngày")
     to_date = DayField(label="Đến hết ngày")
     audience = forms.CharField(label="Đối tượng", max_length=200)
-    expected_count = forms.IntegerField(label="Số người dự kiến", required=False, min_value=0, max_value=10_000_000)
-    reached_count = forms.IntegerField(label="Số người tham gia", required=False, min_value=0, max_value=10_000_000)
+    expected_count = WholeField(label="Số người dự kiến", required=False, min_value=0, max_value=10_000_000)
+    reached_count = WholeField(label="Số người tham gia", required=False, min_value=0, max_value=10_000_000)
     result = forms.CharField(label="Kết quả", max_length=10000, required=False, widget=forms.Textarea({"rows": 4}))
     plan = forms.ModelChoiceField(Plan.objects.none(), label="Kế hoạch", required=False, empty_label="Không gắn")
     task = forms.ModelChoiceField(Task.objects.none(), label="Theo nhiệm vụ", required=False, empty_label="Không gắn")

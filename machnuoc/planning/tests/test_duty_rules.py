@@ -307,3 +307,17 @@ def test_punctuality_counts_what_was_owed_and_takes_the_median():
     assert (found.on_time, found.late, found.missed, found.past) == (2, 1, 1, 4)
     assert (found.on_time_pct, found.median_days_early) == (50, 0)
     assert duty_rules.summarise([]).on_time_pct is None
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ("Ngày 20 hằng tháng", "FREQ=MONTHLY;BYMONTHDAY=20"),
+        ("trước ngày 28 tháng cuối quý", "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=28"),
+        ("trước ngày 15/11 hàng năm", "FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=15"),
+        ("cuối tháng", "FREQ=MONTHLY;BYMONTHDAY=-1"),
+        ("tuần nào cũng gửi", "tuần nào cũng gửi"),
+    ],
+)
+def test_a_rule_said_in_words_is_read_and_what_is_not_understood_stays_for_the_message(said: str, rule: str) -> None:
+    assert duty_rules.from_words(said) == rule

@@ -143,6 +143,14 @@ def test_who_only_reads_cannot_change_close_or_hand_over(shared_task, username):
         )  # fmt: skip
 
 
+def test_a_task_cannot_change_hands_on_a_day_to_come(shared_task):
+    with pytest.raises(TaskError, match="chưa tới"):
+        task_operations.hand_over(
+            shared_task, from_organisation=organisation("tram-binh-chanh"), reason="Đổi", by=person("qn.khkt"),
+            to_organisation=organisation("tram-binh-hai"), on_date=TODAY + timedelta(days=1), now=NOW,
+        )  # fmt: skip
+
+
 def test_of_two_who_edit_at_once_the_second_is_told(shared_task):
     said = {"subject": shared_task.subject, "plan": shared_task.plan, "by": person("qn.khkt"), "version": 1}
     task_operations.put_task(key=shared_task.key, content="Súc rửa tuyến ống chính", **said)
