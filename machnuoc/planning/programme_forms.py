@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from machnuoc.core.choices import DayField
+from machnuoc.core.number_fields import NumberField
 from machnuoc.indicators.models import Metric
 from machnuoc.places.models import Subject
 from machnuoc.planning import criteria_files, programme_queries
@@ -15,11 +17,6 @@ from machnuoc.planning.models import Assessment, CriteriaSet, Dossier, SubIndica
 EVIDENCE = frozenset({"pdf", "jpeg", "png", "docx", "xlsx"})
 _FILES_AT_MOST = 4
 _COMPARATORS = [("GE", "≥ ít nhất"), ("GT", "> trên"), ("LE", "≤ nhiều nhất"), ("LT", "< dưới"), ("EQ", "= bằng")]
-
-
-class _Day(forms.DateField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **kwargs)
 
 
 class _FilesInput(forms.ClearableFileInput):
@@ -107,9 +104,9 @@ def _quarters(today: date, chosen: date | None) -> list[tuple[str, str]]:
 class AssessmentForm(forms.Form):
     """Where a place stands on one sub-indicator. A ratio is entered as its two parts, never as a percentage."""
 
-    numerator = forms.DecimalField(label="Tử số", required=False, min_value=0, max_digits=16, decimal_places=4)
-    denominator = forms.DecimalField(label="Mẫu số", required=False, min_value=0, max_digits=16, decimal_places=4)
-    measured = forms.DecimalField(label="Hiện trạng", required=False, max_digits=16, decimal_places=4)
+    numerator = NumberField(label="Tử số", required=False, min_value=0, max_digits=16, decimal_places=4)
+    denominator = NumberField(label="Mẫu số", required=False, min_value=0, max_digits=16, decimal_places=4)
+    measured = NumberField(label="Hiện trạng", required=False, max_digits=16, decimal_places=4)
     result = forms.ChoiceField(label="Kết quả", required=False)
     solution = forms.CharField(label="Giải pháp", required=False, max_length=2000, widget=forms.Textarea({"rows": 3}))
     target_quarter_start = forms.ChoiceField(label="Dự kiến đạt", required=False)
@@ -175,20 +172,20 @@ class RoadmapChangeForm(forms.Form):
 
 
 class FreezeForm(forms.Form):
-    on_date = _Day(label="Ngày chốt")
+    on_date = DayField(label="Ngày chốt")
     text = forms.CharField(label="Căn cứ, nguyên văn", max_length=300, widget=forms.Textarea({"rows": 2}))
 
 
 class OpenDossierForm(forms.Form):
     tier = forms.ChoiceField(label="Mức đề nghị công nhận", choices=CriteriaSet.Tier.choices)
     year = forms.IntegerField(label="Năm", min_value=2000, max_value=2100)
-    on_date = _Day(label="Ngày bắt đầu")
+    on_date = DayField(label="Ngày bắt đầu")
     text = forms.CharField(label="Ghi chú", required=False, max_length=500)
 
 
 class AdvanceDossierForm(forms.Form):
     step = forms.ChoiceField(label="Bước")
-    on_date = _Day(label="Ngày làm xong")
+    on_date = DayField(label="Ngày làm xong")
     decision = forms.CharField(
         label="Quyết định công nhận (số, ngày)", required=False, max_length=200,
         help_text="Chỉ khi chuyển sang «Đã có quyết định công nhận».",
@@ -233,7 +230,7 @@ class SubIndicatorForm(forms.Form):
 
 class ThresholdForm(forms.Form):
     comparator = forms.ChoiceField(label="So sánh", choices=_COMPARATORS)
-    amount = forms.DecimalField(label="Mức", required=False, max_digits=14, decimal_places=4)
+    amount = NumberField(label="Mức", required=False, max_digits=14, decimal_places=4)
     text = forms.CharField(
         label="Yêu cầu như trong văn bản", required=False, max_length=300,
         help_text="Ví dụ «≥20% (≥10% từ hệ thống cấp nước tập trung)». Không có con số thì người đánh giá tự xét.",
@@ -244,8 +241,8 @@ class ThresholdForm(forms.Form):
         label="Tỉnh, huyện", required=False, to_field_name="key", queryset=Subject.objects.none(),
         empty_label="Mọi nơi",
     )  # fmt: skip
-    valid_from = _Day(label="Áp dụng từ ngày", required=False)
-    valid_to = _Day(label="Đến trước ngày", required=False)
+    valid_from = DayField(label="Áp dụng từ ngày", required=False)
+    valid_to = DayField(label="Đến trước ngày", required=False)
     source = forms.CharField(label="Nguồn (văn bản, mục)", max_length=200)
     is_verified = forms.BooleanField(label="Đã đối chiếu với văn bản", required=False)
 
@@ -267,3 +264,23 @@ class ThresholdForm(forms.Form):
         if said.get("amount") is None and not said.get("text"):
             self.add_error("amount", "Nhập mức bằng số, hoặc ghi yêu cầu bằng lời.")
         return said
+
+
+class ProfileForm(forms.Form):
+    """What a place is for the thresholds, from a day on. The group is a commune's own."""
+
+    region = forms.ChoiceField(
+        label="Vùng", required=False, help_text="Để trống: theo vùng của tỉnh, huyện mà nơi này thuộc về."
+    )  # fmt: skip
+    commune_group = forms.TypedChoiceField(label="Nhóm xã", required=False, coerce=int, empty_value=None)
+    valid_from = DayField(label="Áp dụng từ ngày")
+    is_verified = forms.BooleanField(label="Đã đối chiếu với văn bản", required=False)
+
+    def __init__(self, data: Any, *, has_group: bool, initial: dict[str, Any]) -> None:
+        super().__init__(data, initial=initial)
+        regions = [("", "Theo nơi cấp trên"), *((one.code, one.name) for one in criteria_files.list_regions())]
+        groups = [("", "Chưa xếp nhóm"), *((one.number, one.name) for one in criteria_files.list_commune_groups())]
+        self.fields["region"].choices = regions  # type: ignore[attr-defined]
+        self.fields["commune_group"].choices = groups  # type: ignore[attr-defined]
+        if not has_group:
+            del self.fields["commune_group"]

@@ -388,7 +388,10 @@ def put_profile(
     subject: Subject, *, region: str = "", commune_group: int | None = None, valid_from: date | None = None,
     valid_to: date | None = None, confidence: str = "verified", by: Person | None = None,
 ) -> UnitProfile:  # fmt: skip
-    """Record the region or commune group of a place from a day on; the one before it ends there. Idempotent."""
+    """Record the region or commune group of a place from a day on; the one before it ends there. Idempotent.
+
+    Raises PlanningError for a region or group that is not known, or a day before what is recorded.
+    """
     if region and region not in {one.code for one in criteria_files.list_regions()}:
         raise PlanningError(f"Không có vùng «{region}». Chọn một vùng trong danh sách.")
     if commune_group and commune_group not in {one.number for one in criteria_files.list_commune_groups()}:
@@ -399,6 +402,12 @@ def put_profile(
         return row
     if row is None:
         if valid_from is not None:
+            later = UnitProfile.objects.filter(subject=subject, valid_from__gt=valid_from).first()
+            if later is not None and later.valid_from is not None:
+                raise PlanningError(
+                    f"«{subject.name}» đã có vùng, nhóm xã ghi từ ngày {format_date(later.valid_from)}. "
+                    "Chọn ngày sau đó, hoặc sửa bản ghi của ngày ấy."
+                )
             UnitProfile.objects.filter(subject=subject, valid_to__isnull=True).update(valid_to=valid_from)
         row = UnitProfile.objects.create(subject=subject, valid_from=valid_from, **said)
     else:

@@ -4,6 +4,7 @@ from django.utils import timezone
 
 from machnuoc.core.models import Person
 from machnuoc.core.panels import Panel
+from machnuoc.places import access
 from machnuoc.places.models import Subject
 from machnuoc.planning import programme_places
 from machnuoc.planning import programme_queries as queries
@@ -25,6 +26,10 @@ def for_subject(person: Person, subject: Subject) -> list[Panel]:
     if subject.kind == Subject.Kind.ORGANISATION:
         return _for_agency(person, subject)
     found = []
+    if subject.kind == Subject.Kind.UNIT and access.may(person, "manage", subject):
+        said = [queries.profile_text(one) for one in queries.list_profiles(subject)]
+        context = {"subject": subject, "said": said}
+        found.append(Panel("Vùng, nhóm xã", "planning/programme/panels/profile.html", context, order=70))
     for programme in queries.list_programmes_of(person, subject):
         visible = queries.visible_units(person, programme)
         own = programme_places.list_within([subject.pk]) if subject.valid_to is None else {subject.pk}

@@ -10,10 +10,10 @@ from django.db.models import Count, Q, QuerySet
 
 from machnuoc.core import folding
 from machnuoc.core.models import Person
-from machnuoc.core.vietnamese import format_number
+from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
-from machnuoc.planning import criteria, programme_places, visibility
+from machnuoc.planning import criteria, criteria_files, programme_places, visibility
 from machnuoc.planning.models import (
     Assessment,
     CriteriaSet,
@@ -29,6 +29,7 @@ from machnuoc.planning.models import (
     StatedPosition,
     SubIndicator,
     Threshold,
+    UnitProfile,
     UnreadRow,
 )
 
@@ -110,6 +111,25 @@ def may_assess(
 def may_manage_sets(person: Person) -> bool:
     """Return whether the person keeps the sets of the whole country."""
     return access.sees_everything(person, "manage")
+
+
+def list_profiles(unit: Subject) -> list[UnitProfile]:
+    """Return what the place was and is for the thresholds, the latest first."""
+    rows = UnitProfile.objects.filter(subject=unit)
+    return sorted(rows, key=lambda row: row.valid_from or date.min, reverse=True)
+
+
+def profile_text(profile: UnitProfile) -> str:
+    """Return a profile in words: «vùng Duyên hải Nam Trung Bộ, nhóm 1, từ ngày 01/01/2026»."""
+    names = {one.code: one.name for one in criteria_files.list_regions()}
+    said = [f"vùng {names.get(profile.region, profile.region)}" if profile.region else ""]
+    said.append(f"nhóm xã {profile.commune_group}" if profile.commune_group else "")
+    text = ", ".join(filter(None, said)) or "không đặt vùng và nhóm riêng"
+    if profile.valid_from:
+        text += f", từ ngày {format_date(profile.valid_from)}"
+    if profile.valid_to:
+        text += f" đến trước ngày {format_date(profile.valid_to)}"
+    return text
 
 
 # --- criteria sets ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern] = [
     path("nong-thon-moi/tieu-chi/<int:pk>/chi-tieu/", views.sub_indicator_form, name="sub_indicator_form"),
     path("nong-thon-moi/chi-tieu/<int:pk>/muc/", views.threshold_form, name="threshold_form"),
     path("nong-thon-moi/muc/<int:pk>/ket-thuc/", views.threshold_end, name="threshold_end"),
+    path("nong-thon-moi/vung-nhom-xa/<str:unit_key>/", views.unit_profile, name="unit_profile"),
     path(_ONE, views.programme_detail, name="programme_detail"),
     path(f"{_ONE}lay-so-lieu/", views.programme_fill, name="programme_fill"),
     path(f"{_ONE}ma-tran/", views.programme_matrix, name="programme_matrix"),

@@ -59,10 +59,15 @@ def _unit(programme: Programme, key: str, units: set[int] | None) -> Subject:
 
 def _year(request: HttpRequest, programme: Programme, years: list[int] | None = None) -> int:
     text = request.GET.get("year", request.POST.get("year", ""))
-    if text.isascii() and text.isdigit() and 2000 <= int(text[:5]) <= 2100:
+    if len(text) == 4 and text.isascii() and text.isdigit() and 2000 <= int(text) <= 2100:
         return int(text)
     known = queries.list_years(programme) if years is None else years
     return known[0] if known else timezone.localdate().year
+
+
+def _id(text: str) -> int:
+    """Return the id that an address or a form names; 0, nobody's, for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _tabs(programme: Programme) -> list[tuple[str, str, str]]:
@@ -384,7 +389,7 @@ def programme_dossier(request: HttpRequest, key: str, unit_key: str) -> HttpResp
     wanted = request.GET.get("dossier", "")
     dossier = None
     if wanted:
-        dossier = programme.dossiers.filter(unit=unit, pk=int(wanted) if wanted.isdigit() else 0).first()
+        dossier = programme.dossiers.filter(unit=unit, pk=_id(wanted)).first()
         if dossier is None:
             raise Http404(f"no dossier {wanted} of the place")
     is_post = request.method == "POST"
@@ -425,6 +430,44 @@ def programme_dossier(request: HttpRequest, key: str, unit_key: str) -> HttpResp
     title = "Cập nhật hồ sơ công nhận" if dossier else "Lập hồ sơ công nhận"
     return _form(request, form, title=title, subject=unit.name, back=("planning:programme_unit", key, unit_key),
                  programme=programme, status=status)  # fmt: skip
+
+
+@_get_or_post
+def unit_profile(request: HttpRequest, unit_key: str) -> HttpResponse:
+    """Say which region or commune group a place is of: it decides what the criteria ask of it."""
+    person = _person(request)
+    unit = Subject.objects.filter(key=unit_key, kind=Subject.Kind.UNIT).select_related("unit").first()
+    if unit is None:
+        raise Http404(f"no unit {unit_key}")
+    if not (access.may(person, "manage", unit) or unit.pk in queries.list_own_units(person, "manage")):
+        raise PermissionDenied("Chỉ người quản lý địa bàn đặt vùng và nhóm xã.")
+    profiles = queries.list_profiles(unit)
+    now = next((one for one in profiles if one.valid_to is None), None)
+    form = forms.ProfileForm(
+        request.POST or None, has_group=unit.unit.level == "COMMUNE",
+        initial={
+            "region": now.region if now else "", "commune_group": now.commune_group if now else None,
+            "valid_from": now.valid_from if now and now.valid_from else timezone.localdate(), "is_verified": True,
+        },
+    )  # fmt: skip
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            operations.put_profile(
+                unit, region=said["region"], commune_group=said.get("commune_group"), valid_from=said["valid_from"],
+                confidence="verified" if said["is_verified"] else "recalled", by=person,
+            )  # fmt: skip
+        except PlanningError as reason:
+            form.add_error(None, str(reason))
+        else:
+            messages.success(request, f"Đã ghi vùng, nhóm xã của «{unit.name}».")
+            return redirect("places:unit", unit.key)
+    held = "; ".join(queries.profile_text(one) for one in profiles)
+    return _form(
+        request, form, title="Vùng, nhóm xã", subject=unit.unit.full_name, back=("places:unit", unit.key),
+        lead=f"Đang ghi: {held}." if held else "Nơi này chưa có vùng, nhóm xã riêng; mức phải đạt theo vùng cấp trên.",
+        status=422 if form.errors else 200,
+    )  # fmt: skip
 
 
 def _form(
@@ -707,7 +750,7 @@ def sub_indicator_form(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404(f"no criterion {pk}")
     _require_sets(request)
     wanted = request.GET.get("part", "")
-    part = criterion.sub_indicators.filter(pk=int(wanted)).first() if wanted.isdigit() else None
+    part = criterion.sub_indicators.filter(pk=_id(wanted)).first()
     initial = {"number": f"{criterion.number}.{criterion.sub_indicators.count() + 1}", "is_verified": True}
     if part is not None:
         initial = {

@@ -11,7 +11,7 @@ from django.urls import reverse
 from machnuoc.core.models import Person
 from machnuoc.places import operations as places
 from machnuoc.places.models import Grant, Organisation, Subject, Succession
-from machnuoc.planning import programme_operations, programme_queries, rural_indicators
+from machnuoc.planning import programme_operations, programme_panels, programme_queries, rural_indicators
 from machnuoc.planning.models import Assessment, Programme, RoadmapEntry, SubIndicator
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
@@ -226,3 +226,38 @@ def test_the_api_gives_sets_and_assessments_in_scope():
     assert outside.get(f"/api/v1/programmes/{PLAN}/assessments").status_code == 404
     whole = outside.get("/api/v1/criteria-sets/xa-ntm-2021-2025").json()
     assert len(whole["criteria"]) == 19
+
+
+def test_a_manager_gives_a_commune_its_group_and_the_threshold_of_that_group_holds():
+    part = SubIndicator.objects.filter(criterion__criteria_set__key="xa-ntm-2021-2025", number="17.1").get()
+    for group, amount in ((2, 61), (3, 42)):
+        programme_operations.put_threshold(part, amount=amount, commune_group=group, valid_from=date(2026, 2, 15))
+    commune = Subject.objects.get(key="vn.quang-ngai.binh-chuong-xa")
+
+    answer = _client("quantri").post(
+        reverse("planning:unit_profile", args=[commune.key]),
+        {"region": "", "commune_group": "3", "valid_from": "2026-03-01", "is_verified": "on"},
+    )
+
+    assert answer.status_code == 302
+    assert programme_operations.required_of(part, commune, 2026).amount == 42
+    [panel] = programme_panels.for_subject(Person.objects.get(username="quantri"), commune)
+    assert panel.context["said"] == ["nhóm xã 3, từ ngày 01/03/2026"]
+
+
+def test_a_group_before_what_is_recorded_is_refused_and_nothing_changes():
+    commune = Subject.objects.get(key="vn.quang-ngai.binh-chuong-xa")
+    programme_operations.put_profile(commune, commune_group=2, valid_from=date(2026, 6, 1))
+
+    answer = _client("quantri").post(
+        reverse("planning:unit_profile", args=[commune.key]), {"commune_group": "1", "valid_from": "2026-01-01"}
+    )
+
+    assert answer.status_code == 422
+    assert "đã có vùng, nhóm xã ghi từ ngày 01/06/2026" in answer.content.decode()
+    assert [row.commune_group for row in programme_queries.list_profiles(commune)] == [2]
+
+
+@pytest.mark.parametrize("username", ["kh.nongnghiep", "cb.phuchoa", "doitac"])
+def test_who_manages_nothing_there_may_not_set_a_group(username):
+    assert _client(username).get(reverse("planning:unit_profile", args=[PLACE])).status_code == 403
