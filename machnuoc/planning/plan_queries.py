@@ -156,8 +156,10 @@ def get_plan_page(plan: Plan, person: Person) -> PlanPage:
         carries_out=above,
         carried_out_by=below,
         counts=_count_all(plan, person),
-        discrepancies=list(Discrepancy.objects.filter(plan=plan)[:20]),
-        unread=list(UnreadRow.objects.filter(plan=plan)[:20]),
+        discrepancies=list(
+            Discrepancy.objects.filter(plan=plan).select_related("first_passage__document", "second_passage__document")
+        ),
+        unread=list(UnreadRow.objects.filter(plan=plan)),
     )
 
 

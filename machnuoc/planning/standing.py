@@ -226,6 +226,8 @@ def judge(question: Question, today: date, outlook: Outlook | None = None) -> Ju
             f"Đã hết kỳ ngày {format_date(question.due_on)}, chưa có số liệu của kỳ cuối; "
             f"đến {format_date(as_of)}: {say(reached, question.promise, question.unit)}, {_goal(question)}"
         )
+        if question.before:
+            text += f"; trước đó: {question.before}"
         return Judgement("EXPIRED", _sentence(question, text), reached, as_of)
     return _under_way(question, as_of, reached, met, outlook)
 
@@ -310,7 +312,9 @@ def _ended(question: Question, reached: Decimal) -> str:
 
 def _goal(question: Question) -> str:
     goal = words(question.promise, question.unit, question.printed)
-    return f"kế hoạch: {goal}" if question.printed else f"phải đạt {goal}"
+    if question.printed:
+        return f"kế hoạch: {goal}"
+    return f"phải {goal}" if goal.startswith("đạt ") else f"phải đạt {goal}"
 
 
 def _sentence(question: Question, text: str) -> str:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from machnuoc.core.models import AuditEntry
+from machnuoc.core.models import AuditEntry, Person
 from machnuoc.demo.planning import khanh_hoa, programme
 from machnuoc.demo.planning import read_khanh_hoa as read
 from machnuoc.demo.tests.database import LOADED_AT
@@ -162,10 +162,20 @@ def test_a_promise_whose_time_is_over_says_what_was_known_last():
     }
 
     assert of["xa-ntm"].status == of["xa-ntm.dien-khanh"].status == "EXPIRED"
-    assert "đến 29/02/2024: 64 xã" in of["xa-ntm"].reason
+    assert "đến 29/02/2024: 64 xã, phải đạt 76 xã; trước đó: năm 2022: 63 xã." in of["xa-ntm"].reason
     assert "gần nhất: năm 2022: 15 xã" in of["xa-ntm.dien-khanh"].reason
     assert of["xa-ntm"].value.state == State.STATED
     assert of["xa-ntm"].value.fact.passage.key == "mo-dau.2"
+
+
+def test_the_page_of_the_plan_shows_every_discrepancy_and_every_row_left_out(client):
+    client.force_login(Person.objects.get(username="quantri"), backend="django.contrib.auth.backends.ModelBackend")
+
+    page = client.get(f"/ke-hoach/{read.PLAN_KEY}/").content.decode()
+
+    assert f'không khớp <span class="count">{len(read.list_discrepancies())}</span>' in page
+    assert f'chưa đọc được <span class="count">{len(read.list_unread())}</span>' in page
+    assert "Sơn Bình: số tiêu chí đã đạt" in page
 
 
 def test_the_roadmap_is_frozen_and_moves_only_with_a_decision(loaded):
