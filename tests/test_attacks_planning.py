@@ -18,7 +18,7 @@ from machnuoc.core.periods import Period
 from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning import duty_rules
-from machnuoc.planning.models import Project
+from machnuoc.planning.models import Criterion, Project
 from machnuoc.reports import delivery, operations, word_templates
 from machnuoc.reports.errors import BadTemplate, ReportsError
 from machnuoc.reports.models import Delivery, Report, Snapshot
@@ -44,7 +44,26 @@ def browser_of(username: str) -> Client:
 
 @pytest.mark.parametrize("year", ["020269999", "02026" + "9" * 9, "02026" + "9" * 5000, "²", "-1", "0"])
 def test_a_strange_year_draws_the_year_of_today(year):
-    assert browser_of("quantri").get(reverse("planning:task_timeline"), {"year": year}).status_code == 200
+    client = browser_of("quantri")
+    programme = "kh.1355-2024"
+
+    for address in (
+        reverse("planning:task_timeline"), reverse("planning:programme_detail", args=[programme]),
+        reverse("planning:programme_matrix", args=[programme]), reverse("planning:project_list"),
+    ):  # fmt: skip
+        assert client.get(address, {"year": year}).status_code == 200, address
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "9" * 5000, "9" * 30, "-1", "x"])
+def test_a_dossier_or_a_part_that_is_no_number_is_not_there(number):
+    client = browser_of("quantri")
+    unit = "vn.khanh-hoa-cu.khanh-son-huyen.son-binh-xa"
+    criterion = Criterion.objects.filter(criteria_set__key="xa-ntm-2026-2030")[0]
+    dossier = reverse("planning:programme_dossier", args=["kh.1355-2024", unit])
+    part = reverse("planning:sub_indicator_form", args=[criterion.pk])
+
+    assert client.get(dossier, {"dossier": number}).status_code == 404
+    assert client.get(part, {"part": number}).status_code == 200
 
 
 @pytest.mark.parametrize("pk", ["9223372036854775808", "9" * 400, "-" + "9" * 30, "²", "NaN"])
@@ -224,6 +243,18 @@ def test_a_template_hides_no_field_that_fetches(name, body):
 
     with pytest.raises(BadTemplate, match="lấy nội dung từ nơi khác"):
         word_templates.check(with_part(name, part))
+
+
+def test_a_template_loops_out_no_library():
+    word, raw = Word(), io.BytesIO()
+    for text in ("{%p for a in noi_nhan %}", "{%p for b in noi_nhan %}", "x" * 5_000, "{%p endfor %}", "{%p endfor %}"):
+        word.add_paragraph(text)
+    word.save(raw)
+    few, many = (word_templates.Fields({}, {"noi_nhan": ("Lưu: VT",) * count}) for count in (3, 2_000))
+
+    word_templates.render(raw.getvalue(), few)
+    with pytest.raises(BadTemplate, match="quá nhiều"):
+        word_templates.render(raw.getvalue(), many)
 
 
 def test_pages_and_dates_in_a_template_are_let_be():

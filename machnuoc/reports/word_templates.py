@@ -34,6 +34,7 @@ COMMON = "bao_cao"  # the form that every kind has unless it ships one of its ow
 
 PARTS_MAX = 200
 XML_MAX_BYTES = 1_500_000
+FILLED_MAX_CHARS = 50_000_000  # at most, by the length of the lists and how deep they are looped over
 _ALLOWED = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Const, nodes.For,
     nodes.If, nodes.Not, nodes.And, nodes.Or, nodes.Compare, nodes.Operand, nodes.Filter,
@@ -210,6 +211,9 @@ def render(content: bytes, fields: Fields) -> tuple[Word, frozenset[str]]:
     try:
         tree = environment.parse(source)
         used = _check_tree(tree, fields)
+        longest = max((len(lines) for lines in fields.lists.values()), default=0)
+        if len(source) * max(longest, 1) ** _loops(tree) > FILLED_MAX_CHARS:
+            raise BadTemplate("Mẫu Word lặp ra quá nhiều trang. Bỏ vòng lặp lồng nhau, hoặc rút ngắn danh sách.")
         context: dict[str, Any] = {
             **fields.texts, **fields.lists, "noi_dung": _marker("noi_dung"), "so": dict(fields.figures or {}),
             "bang": {key: _marker(f"bang.{key}") for key in used},
@@ -252,6 +256,11 @@ def _check_tree(tree: nodes.Template, fields: Fields) -> frozenset[str]:
     used: set[str] = set()
     _walk(tree, fields, frozenset(), used, 0)
     return frozenset(used)
+
+
+def _loops(node: nodes.Node) -> int:
+    """Return how deep loops lie in one another."""
+    return isinstance(node, nodes.For) + max((_loops(child) for child in node.iter_child_nodes()), default=0)
 
 
 def _walk(node: nodes.Node, fields: Fields, local: frozenset[str], used: set[str], depth: int) -> None:
