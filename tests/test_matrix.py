@@ -200,6 +200,9 @@ def _programme_rows() -> Iterator[Row]:
     yield Row("planning:sub_indicator_form", ADMIN, ADMIN, ("@criterion",))
     yield Row("planning:threshold_form", MANAGERS, MANAGERS, ("@sub_indicator",))
     yield Row("planning:threshold_end", None, ADMIN, ("@threshold",))
+    yield Row("planning:unit_profile", ADMIN, ADMIN, (KH_PLACE[1],))
+    yield Row("planning:unit_profile", MANAGERS, MANAGERS, ("vn.quang-ngai",))
+    yield Row("planning:unit_profile", NOBODY, NOBODY, ("khong-co",), refused=404)
     for name in ["detail", "matrix", "agencies", "roadmap", "mergers"]:
         yield Row(f"planning:programme_{name}", SEES_KHANH_HOA, args=(KH_PROGRAMME,), refused=404)
     yield Row("planning:programme_agency", SEES_KHANH_HOA, args=(KH_PROGRAMME, 4), refused=404)
