@@ -20,6 +20,7 @@ from machnuoc.core import notices, units
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_number
+from machnuoc.indicators import providers
 from machnuoc.indicators.models import FormulaVersion, Metric, Scenario, State, Value
 from machnuoc.places.models import Containment, Grant, Subject
 from machnuoc.planning import forecast, standing
@@ -298,9 +299,10 @@ def _case(
         figures = [one for one in figures if one.kind == target.period_kind]
     told = [one for one in figures if one.number is not None]
     finest = min((one.kind for one in told), key=_FINEST.index, default="")
+    is_kept = providers.is_provided(metric.key)  # counted by the program itself: of a year that runs, what is there now
     rows = sorted((one for one in told if one.kind == finest), key=lambda one: one.start)
     if finest in _FINEST and finest:  # a period that runs is not over: it is known up to today
-        rows = [one for one in rows if one.fact_id is not None or one.last_day <= today]
+        rows = [one for one in rows if one.fact_id is not None or one.last_day <= today or is_kept]
     notes: list[str] = []
     measured = {
         Target.MeasuredAs.LEVEL: _levels,
@@ -313,7 +315,10 @@ def _case(
     if any(one.state == State.SIMULATED for one in kept):
         notes.append("số liệu mô phỏng")
     said |= _edges(target, metric, figures, rows, begun, today)
-    said |= {"history": tuple(history), "notes": tuple(notes)}
+    said |= {
+        "history": tuple((min(day, today) if is_kept else day, amount) for day, amount in history),
+        "notes": tuple(notes),
+    }
     case = Case(target, standing.Question(**said), kept, verdicts)
     case.series_hash = _hash(case.question)
     return case
