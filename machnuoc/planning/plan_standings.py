@@ -462,9 +462,11 @@ def look_ahead(case: Case) -> standing.Outlook | None:
     if question.is_counted and question.starts_on is not None:
         begun = question.starts_on - timedelta(days=1)
         history = [(begun, Decimal(0)), *[pair for pair in history if pair[0] > begun]]
+    # A share that has never passed 100 % cannot; utilisation above design has, and may again.
+    is_share = question.unit == "%" and not question.is_counted and all(number <= 100 for _, number in history)
     found = forecast.forecast(
         history, until=question.due_on, step=_STEPS.get(case.figures[-1].kind, "M"), path=question.path or None,
-        lower=0.0, upper=100.0 if question.unit == "%" and not question.is_counted else None,
+        lower=0.0, upper=100.0 if is_share else None,
         is_cumulative=True if question.is_counted else None,
     )  # fmt: skip
     if found is None:

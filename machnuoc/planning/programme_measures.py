@@ -79,9 +79,9 @@ def read_recognised(programme: Programme) -> Recognised:
                 found.followed[territory_id].add(f"{district} {name}")
         if is_recognised:
             _note(found, chain, tier, decided.pop((unit_id, tier), year), name, passage_id)
-    for (unit_id, tier), year in decided.items():  # recognised without a place in the roadmap
-        if unit_id in chains:
-            _note(found, chains[unit_id], tier, year, names[unit_id], None)
+    for (place_id, tier), year in decided.items():  # recognised without a place in the roadmap
+        if place_id in chains:
+            _note(found, chains[place_id], tier, year, names[place_id], None)
     return found
 
 

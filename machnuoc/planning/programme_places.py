@@ -35,11 +35,11 @@ def list_territories(unit_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         became.setdefault(former, []).append(later)
     found = {}
     for unit_id in wanted:
-        chain, now = [unit_id], parents.get(unit_id)
+        line, now = [unit_id], parents.get(unit_id)
         while now is not None:
-            chain.append(now)
+            line.append(now)
             now = parents.get(now)
-        found[unit_id] = (*chain, *became.get(chain[-1], ()))
+        found[unit_id] = (*line, *became.get(line[-1], ()))
     return found
 
 

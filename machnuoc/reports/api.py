@@ -66,9 +66,7 @@ class ReportFilter(Schema):
 
 
 class ReceiptIn(Schema):
-    receipt: str = Field(
-        min_length=1, max_length=300, description="number in the receiver's book, day, who took it"
-    )
+    receipt: str = Field(min_length=1, max_length=300, description="number in the receiver's book, day, who took it")
     delivery_id: int | None = Field(None, description="which sending; the newest one that was sent if not given")
 
 

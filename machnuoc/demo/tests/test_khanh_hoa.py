@@ -222,7 +222,7 @@ def test_positions_add_up_to_19_criteria_but_where_a_number_or_the_list_does_not
     ]
     assert [(row.name_printed, row.set_key) for row in positions if not row.is_whole] == [
         ("Sơn Bình", "xa-ntm-2021-2025"),
-        ("Cam Hải Đông", "xa-ntm-nang-cao-2021-2025")
+        ("Cam Hải Đông", "xa-ntm-nang-cao-2021-2025"),
     ]
 
 

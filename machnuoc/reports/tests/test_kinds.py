@@ -8,7 +8,6 @@ import pytest
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
-from machnuoc.demo.planning import reports as drafts
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Metric, State
 from machnuoc.places.models import Grant, Organisation
@@ -152,14 +151,6 @@ def test_the_quarter_counts_the_tasks_of_each_unit():
     total = report.figures.get(key="units/total/tasks")
     assert total.raw == report.figures.get(key="tasks_total").raw
     assert report.title.endswith("quý III năm 2026")
-
-
-def test_the_demonstration_prepares_drafts_once_and_sends_none():
-    drafts.load_reports(NOW)
-    drafts.load_reports(NOW)
-
-    assert Report.objects.count() == len(drafts.DRAFTS)
-    assert set(Report.objects.values_list("state", flat=True)) == {Report.State.DRAFT}
 
 
 @pytest.mark.usefixtures("september")
