@@ -72,6 +72,19 @@ _PAGES: tuple[tuple[str, str, str], ...] = (
     ("indicators:submission", "submission", ""),
     ("indicators:queue", "", ""),
     ("indicators:import", "", ""),
+    ("planning:plan_list", "", ""),
+    ("planning:plan_detail", "plan", ""),
+    ("planning:target_list", "", ""),
+    ("planning:growth", "", ""),
+    ("planning:scorecard", "", ""),
+    ("planning:task_list", "", ""),
+    ("planning:task_board", "", ""),
+    ("planning:task_detail", "task", ""),
+    ("planning:programme_matrix", "plan", ""),
+    ("planning:project_list", "", ""),
+    ("planning:project_detail", "project", ""),
+    ("planning:duty_calendar", "", ""),
+    ("reports:list", "", ""),
 )
 # Every reading endpoint of the API below /api/v1/; {} stands for the argument.
 _ENDPOINTS: tuple[tuple[str, str, str], ...] = (
@@ -88,7 +101,24 @@ _ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("api forms", "forms", ""),
     ("api submissions", "submissions", ""),
     ("api submission", "submissions/{}", "submission"),
+    ("api plans", "plans", ""),
+    ("api plan", "plans/{}", "plan"),
+    ("api targets", "targets", ""),
+    ("api target", "targets/{}", "target"),
+    ("api tasks", "tasks", ""),
+    ("api task", "tasks/{}", "task"),
+    ("api projects", "projects", ""),
+    ("api projects oc4ids", "projects/oc4ids", ""),
+    ("api project", "projects/{}", "project"),
+    ("api criteria sets", "criteria-sets", ""),
+    ("api criteria set", "criteria-sets/{}", "criteria_set"),
+    ("api assessments", "programmes/{}/assessments", "plan"),
+    ("api duties", "duties", ""),
+    ("api duty instances", "duty-instances", ""),
+    ("api reports", "reports", ""),
 )
+# A report is prepared of a plan's own figures, which this country has not; `bench plans` times how one is written.
+_NOT_MEASURED = frozenset({"reports/*", "reports/*/snapshot"})
 
 
 @dataclass
@@ -130,14 +160,17 @@ def measure(size: Size) -> dict[str, Any]:
     """Fill the empty database of this process, count queries, then time a real server; return the report."""
     from django.db import connection, connections
 
-    from machnuoc.bench import filling_works, server_urls
+    from machnuoc.bench import filling_plans, filling_works, server_urls
     from machnuoc.indicators.models import Value
     from machnuoc.places.models import Subject
 
     country = filling_works.make_country(size.communes, size.works, NOW)
+    plan = filling_plans.make_plan(country, NOW)
     filling_works.add_works(country, 0, size.few_works, size.years, NOW)
+    filling_plans.add_owed(plan, country, 0, size.few_works)
     few = count_queries(list_pages(), for_everyone=False)
     filling_works.add_works(country, size.few_works, size.works, size.years, NOW)
+    filling_plans.add_owed(plan, country, size.few_works, size.works)
     _analyze()
     pages = count_queries(list_pages())
     for page, before in zip(pages, few, strict=True):
@@ -247,6 +280,7 @@ def _find_arguments() -> dict[str, object]:
     from machnuoc.core.models import Document
     from machnuoc.indicators.models import Submission, Value
     from machnuoc.places.models import AdministrativeUnit, Subject
+    from machnuoc.planning.models import CriteriaSet, Plan, Target, Task
 
     work = Subject.objects.get(key="bench.work.0")
     commune = AdministrativeUnit.objects.filter(subject__contains__descendant=work, level="COMMUNE").first()
@@ -258,7 +292,17 @@ def _find_arguments() -> dict[str, object]:
     work_value = connected.filter(subject=work).first()
     document = Document.objects.first()
     sheet = Submission.objects.filter(organisation__subject__key="bench.operator.0").order_by("pk").last()
+    plan = Plan.objects.first()
+    target = Target.objects.first()
+    task = Task.objects.first()
+    project = Subject.objects.filter(kind="PROJECT").first()
+    criteria_set = CriteriaSet.objects.first()
     return {
+        "plan": plan and plan.key,
+        "target": target and target.pk,
+        "task": task and task.key,
+        "project": project and project.key,
+        "criteria_set": criteria_set and criteria_set.key,
         "document": document and document.key,
         "commune": commune and commune.subject.key,
         "province": commune and commune.parent and commune.parent.subject.key,

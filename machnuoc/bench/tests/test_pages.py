@@ -27,7 +27,7 @@ def test_every_reading_endpoint_of_the_api_is_measured():
     for path, methods in paths.items():
         if "get" in methods:
             parts = ["*" if part.startswith("{") else part for part in path.split("/api/v1/")[1].split("/")]
-            assert "/".join(parts) in known, path
+            assert "/".join(parts) in known | pages._NOT_MEASURED, path
 
 
 @pytest.mark.django_db
