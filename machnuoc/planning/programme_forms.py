@@ -101,11 +101,20 @@ def _quarters(today: date, chosen: date | None) -> list[tuple[str, str]]:
     return [("", "Chưa định"), *((day.isoformat(), f"Quý {(day.month + 2) // 3}/{day.year}") for day in sorted(starts))]
 
 
+class _Part(NumberField):
+    """A part of a ratio: «12,5 %» is a ratio already."""
+
+    def to_python(self, value: Any) -> Any:
+        if "%" in str(value or ""):
+            raise forms.ValidationError("Nhập số đếm được, không nhập tỷ lệ %; hệ thống tự tính tỷ lệ.", code="invalid")
+        return super().to_python(value)
+
+
 class AssessmentForm(forms.Form):
     """Where a place stands on one sub-indicator. A ratio is entered as its two parts, never as a percentage."""
 
-    numerator = NumberField(label="Tử số", required=False, min_value=0, max_digits=16, decimal_places=4)
-    denominator = NumberField(label="Mẫu số", required=False, min_value=0, max_digits=16, decimal_places=4)
+    numerator = _Part(label="Tử số", required=False, min_value=0, max_digits=16, decimal_places=4)
+    denominator = _Part(label="Mẫu số", required=False, min_value=0, max_digits=16, decimal_places=4)
     measured = NumberField(label="Hiện trạng", required=False, max_digits=16, decimal_places=4)
     result = forms.ChoiceField(label="Kết quả", required=False)
     solution = forms.CharField(label="Giải pháp", required=False, max_length=2000, widget=forms.Textarea({"rows": 3}))

@@ -239,3 +239,12 @@ def test_a_part_without_an_amount_that_adds_up_is_reported_and_not_refused():
     finding, text = check_parts_of(Target.objects.get(pk=whole.pk))
     assert finding.difference == -20
     assert text == "2 phần cộng lại 80 hộ, ít hơn chỉ tiêu chung (100 hộ) 20 hộ."
+
+
+def test_a_work_taken_over_this_year_counts_at_once_toward_the_works_of_the_year():
+    _take_over(185, date(2026, 7, 1))
+
+    stood = _stand(Target.objects.get(plan__key="qn.79-2026", key="tiep-nhan"))
+
+    assert stood.reached == 1
+    assert stood.reason.startswith("Còn 2/3 công trình")
