@@ -34,7 +34,11 @@ def load_targets(now: datetime) -> None:
         passages = {row.key: row for row in Passage.objects.filter(document__key=plans.get_document(data).key)}
         subjects = {row.key: row for row in Subject.objects.filter(key__in={target.subject_key for target in rows})}
         put: dict[str, Target] = {}
+        changed = {one.key: one for one in Target.objects.filter(plan=plan, changes__isnull=False).distinct()}
         for row in rows:
+            if row.key in changed:  # by people, after the loading: their amendment stands
+                put[row.key] = changed[row.key]
+                continue
             units = [plan_operations.lead(organisations.get(key)) for key in row.lead_keys]
             units += [plan_operations.cooperate(organisations.get(key)) for key in row.cooperating_keys]
             if row.cooperating_printed:
@@ -50,7 +54,7 @@ def load_targets(now: datetime) -> None:
                 parent=put.get(row.parent_key), parts_check=row.parts_check or "NONE", units=units,
                 accountable_text=row.accountable_printed, note=row.note,
             )  # fmt: skip
-        if data == "quang_ngai":
+        if data == "quang_ngai" and _GROWTH not in changed:
             _carry_down(put[_GROWTH], passages, organisations)
 
 

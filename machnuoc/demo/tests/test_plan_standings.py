@@ -248,3 +248,13 @@ def test_a_work_taken_over_this_year_counts_at_once_toward_the_works_of_the_year
 
     assert stood.reached == 1
     assert stood.reason.startswith("Còn 2/3 công trình")
+
+
+def test_loading_again_leaves_a_target_that_people_amended(growth):
+    growth.amount = Decimal(1400)
+    growth.save(update_fields=["amount"])
+    growth.changes.create(before={}, reason="Theo quyết định điều chỉnh", made_at=NOW)
+
+    demo.load_targets(NOW)
+
+    assert Target.objects.get(pk=growth.pk).amount == 1400
