@@ -178,7 +178,8 @@ def _plans() -> Iterator[Row]:
     yield Row("planning:target_detail", SEES_BINH_CHANH, args=(QN_PLAN, "khach-hang.binh-chanh"), refused=404)
     yield Row("planning:target_edit", MANAGERS, MANAGERS, QN_TARGET)
     yield Row("planning:target_carry_down", MANAGERS, MANAGERS, QN_TARGET)
-    yield Row("planning:target_judge", MANAGERS, MANAGERS, QN_TARGET)
+    judges = MANAGERS | {"qn.sonnmt"}  # whoever approves above the issuer decides too
+    yield Row("planning:target_judge", judges, judges, QN_TARGET)
     yield Row("planning:proposal_add", DEPARTMENTS, DEPARTMENTS, QN_TARGET)
     yield Row("planning:proposal_edit", DEPARTMENTS, DEPARTMENTS, ("@proposal",))
     yield Row("planning:proposal_submit", None, DEPARTMENTS, ("@proposal",))
