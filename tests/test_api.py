@@ -468,7 +468,9 @@ def _known_parameters(program: Program, path: str, writer: Program, last_month: 
         return {"submission_id": opened.json()["id"]}
     if "value_id" in path:
         return {"value_id": program.get("/values", limit=1).json()["items"][0]["id"]}
-    if "key" in path:
-        listed = program.get(path.removeprefix(ROOT).removesuffix("/{key}"), limit=1).json()["items"]
-        return {"key": listed[0]["key"]}
-    return {}
+    name = path.partition("{")[2].partition("}")[0]
+    if not name:
+        return {}
+    listed = program.get(path.removeprefix(ROOT).partition("/{")[0]).json()
+    rows = listed.get("items", []) if isinstance(listed, dict) else listed
+    return {name: rows[0].get(name, rows[0].get("id"))} if rows else {}  # who sees none asks for what is not there

@@ -30,7 +30,7 @@ class ReportOut(Schema):
     content_sha256: str | None = Field(description="of the newest frozen content; null while nothing is frozen")
 
 
-class FigureOut(Schema):
+class ReportFigureOut(Schema):
     key: str
     label: str
     raw: str = Field(description="exact number with a point; empty where there is none")
@@ -46,7 +46,7 @@ class SectionOut(Schema):
 
 
 class ReportDetail(ReportOut):
-    figures: list[FigureOut]
+    figures: list[ReportFigureOut]
     sections: list[SectionOut]
 
 
