@@ -316,6 +316,7 @@ def test_a_receipt_names_a_delivery_that_is_there(report, number):
 def test_a_title_adds_no_header_to_a_letter(report, settings, mailoutbox):
     settings.EMAIL_HOST = "localhost"
     report.title, report.number, report.issued_on = "Kết quả\rBcc: ai@do.vn\nX: y", "05/BC-TTNS", date(2026, 11, 12)
+    report.is_simulated = False
     content = files.store(b"{}", name="a.json", by=None, kinds=frozenset({"json"}))
     taken = Snapshot(report=report, content=content, content_hash="0" * 64)
 
