@@ -220,11 +220,16 @@ def list_slices(metric: Metric, visible_to: Person) -> list[Slice]:
 
 
 def count_figures(metric: Metric, kind: str, scenario: str, visible_to: Person) -> dict[date, int]:
-    """Return how many figures, not simulated ones, the person may read in each period of the kind, by its first day."""
-    values = Value.objects.filter(
-        readable(visible_to), metric=metric, period_kind=kind, scenario=scenario, state__lt=State.SIMULATED
-    ).order_by()
+    """Return how many figures the person may read in each period of the kind, by its first day."""
+    values = Value.objects.filter(readable(visible_to), metric=metric, period_kind=kind, scenario=scenario).order_by()
     return dict(values.values_list("period_start").annotate(count=Count("pk")))
+
+
+def is_simulated(metric: Metric, chosen: Slice) -> bool:
+    """Return whether every figure of the period is simulated."""
+    period = chosen.period
+    values = Value.objects.filter(metric=metric, period_kind=period.kind, period_start=period.start_date)
+    return not values.filter(scenario=chosen.scenario, state__lt=State.SIMULATED).exists()
 
 
 def _walk_periods(metric: Metric) -> list[tuple[str, date, str]]:

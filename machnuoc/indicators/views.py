@@ -175,7 +175,8 @@ def _choose_slice(
         return done[0]
     counts = queries.count_figures(shown, kind, done[0].scenario, person)
     fullest = max(counts.values(), default=0)
-    return next((row for row in done if counts.get(row.period.start_date, 0) * 2 >= fullest), done[0])
+    full = [row for row in done if counts.get(row.period.start_date, 0) * 2 >= fullest] or done
+    return next((row for row in full if not queries.is_simulated(shown, row)), full[0])
 
 
 def _period_links(
