@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "machnuoc.places",
     "machnuoc.indicators",
     "machnuoc.works",
+    "machnuoc.telemetry",
     "machnuoc.planning",
     "machnuoc.reports",
     "machnuoc.demo",

@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class TelemetryConfig(AppConfig):
+    name = "machnuoc.telemetry"
+    label = "telemetry"
+    verbose_name = "Giám sát trực tuyến"
+
+    def ready(self) -> None:
+        post_migrate.connect(_prepare_store, sender=self)
+
+
+def _prepare_store(**_: object) -> None:
+    from machnuoc.telemetry import store
+
+    store.prepare()
