@@ -199,14 +199,15 @@ def _set_units(duty: Duty, units: Iterable[Unit | Organisation]) -> bool:
 
 
 @transaction.atomic
-def add_duty(*, by: Person, today: date, plan: Plan | None, name: str, **said: Any) -> Duty:
+def add_duty(*, by: Person, today: date, plan: Plan | None, name: str, subject: Subject, **said: Any) -> Duty:
     """Enter a duty of one's own, with a key made of plan and name, and open its dates. Raises as put_duty."""
+    Subject.objects.select_for_update(no_key=True).only("pk").get(pk=subject.pk)  # two at once: two keys
     stem = f"duty.{plan.key if plan else 'khac'}.{slugify(folding.fold(name))[:40].strip('-') or 'bao-cao'}"
     taken = set(Duty.objects.filter(key__startswith=stem).values_list("key", flat=True))
     number = 1
     while (key := stem if number == 1 else f"{stem}-{number}") in taken:
         number += 1
-    duty = put_duty(key=key, name=name, plan=plan, by=by, **said)
+    duty = put_duty(key=key, name=name, plan=plan, subject=subject, by=by, version=0, **said)
     open_instances(today, duties=[duty.pk], by=by)
     return duty
 

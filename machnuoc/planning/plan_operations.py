@@ -9,8 +9,9 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Max
 from django.urls import reverse
+from django.utils.text import slugify
 
-from machnuoc.core import audit, notices
+from machnuoc.core import audit, folding, notices
 from machnuoc.core.models import Document, Passage, Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_date
@@ -157,6 +158,31 @@ def put_plan(
         plan_search.put_plan(plan)
         audit.record("planning.plan.saved", actor=by, target=plan, key=key)
     return plan
+
+
+@transaction.atomic
+def add_plan(*, short_name: str, territory: Subject, by: Person, **said: Any) -> Plan:
+    """Enter a plan that the program does not know yet; its key is made of its short name. Raises as put_plan."""
+    Subject.objects.select_for_update(no_key=True).only("pk").get(pk=territory.pk)  # two at once: two keys
+    key = _free_key(short_name, 50, "ke-hoach", Plan.objects.all())
+    return put_plan(key=key, short_name=short_name, territory=territory, by=by, **said | {"version": 0})
+
+
+@transaction.atomic
+def add_target(*, plan: Plan, name: str, by: Person, **said: Any) -> Target:
+    """Enter a target that the plan does not have yet; its key is made of its name. Raises as put_target."""
+    Plan.objects.select_for_update(no_key=True).only("pk").get(pk=plan.pk)
+    key = _free_key(name, 60, "chi-tieu", plan.targets.all())
+    return put_target(plan=plan, key=key, name=name, by=by, **said | {"version": 0})
+
+
+def _free_key(name: str, most_chars: int, otherwise: str, rows: models.QuerySet[Any]) -> str:
+    slug = slugify(folding.fold(name))[:most_chars].strip("-") or otherwise
+    taken = {*rows.filter(key__startswith=slug).values_list("key", flat=True), *_WORDS_OF_ADDRESSES}
+    return next(one for n in range(1, len(taken) + 2) if (one := slug if n == 1 else f"{slug}-{n}") not in taken)
+
+
+_WORDS_OF_ADDRESSES = ("them",)  # /ke-hoach/them/ is a page, not a plan
 
 
 # What a target promises: a change of one of these is kept with what was promised before.

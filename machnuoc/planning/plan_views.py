@@ -12,10 +12,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.text import slugify
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from machnuoc.core import export, folding
+from machnuoc.core import export
 from machnuoc.core.models import Person
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.core.vietnamese import format_date
@@ -111,7 +110,7 @@ def _links(page: queries.PlanPage) -> list[tuple[str, str, int]]:
         ("Chỉ tiêu", reverse("planning:target_list") + f"?plan={plan.key}&level=all", page.row.total),
         ("Nhiệm vụ", reverse("planning:task_list") + by_id, counts["tasks"]),
         ("Dự án", reverse("planning:project_list") + by_id, counts["projects"]),
-        ("Công trình bàn giao", reverse("planning:handover_list"), counts["handovers"]),
+        ("Công trình bàn giao", reverse("planning:handover_list") + by_id, counts["handovers"]),
         ("Nghĩa vụ báo cáo", reverse("planning:duty_index") + by_id, counts["duties"]),
         ("Cuộc họp, kiểm tra", reverse("planning:meeting_list") + by_id, counts["meetings"]),
         ("Tuyên truyền, tập huấn", reverse("planning:campaign_list") + by_id, counts["campaigns"]),
@@ -149,11 +148,8 @@ def plan_add(request: HttpRequest) -> HttpResponse:
     access.require(_person(request), "manage")
 
     def act(form: Any) -> str:
-        slug = slugify(folding.fold(form.cleaned_data["short_name"]))[:50] or "ke-hoach"
-        taken = set(Plan.objects.filter(key__startswith=slug).values_list("key", flat=True))
-        key = next(one for n in range(1, len(taken) + 2) if (one := slug if n == 1 else f"{slug}-{n}") not in taken)
-        operations.put_plan(key=key, by=_person(request), **form.arguments())
-        return reverse("planning:plan_detail", args=[key])
+        made = operations.add_plan(by=_person(request), **form.arguments())
+        return reverse("planning:plan_detail", args=[made.key])
 
     form = forms.PlanForm(request.POST if request.method == "POST" else None, person=_person(request))
     return _work(
@@ -376,11 +372,8 @@ def target_add(request: HttpRequest, key: str) -> HttpResponse:
     parent = plan.targets.select_related("subject", "metric").filter(key=request.GET.get("parent", "")).first()
 
     def act(form: Any) -> str:
-        slug = slugify(folding.fold(form.cleaned_data["name"]))[:60].strip("-") or "chi-tieu"
-        taken = set(plan.targets.filter(key__startswith=slug).values_list("key", flat=True)) | {"them"}
-        name = next(one for n in range(1, len(taken) + 2) if (one := slug if n == 1 else f"{slug}-{n}") not in taken)
-        made = operations.put_target(
-            plan=plan, key=name, parent=parent, period=form.cleaned_data["period"], units=form.units(), by=person,
+        made = operations.add_target(
+            plan=plan, parent=parent, period=form.cleaned_data["period"], units=form.units(), by=person,
             baseline_period=form.cleaned_data["baseline_period"], path=form.path(), **form.promise(),
         )  # fmt: skip
         operations.recompute_standings(timezone.now(), [made.pk])

@@ -69,6 +69,11 @@ def _differing(row: models.Model, said: dict[str, Any]) -> list[str]:
     return [name for name, value in said.items() if getattr(row, name) != value]
 
 
+def _hold(row: models.Model) -> None:
+    """Let nobody else begin something below the row until this transaction commits."""
+    type(row)._default_manager.select_for_update(no_key=True).only("pk").get(pk=row.pk)
+
+
 def _put(
     model: Any, identity: dict[str, Any], said: dict[str, Any], *, programme: Programme | None, by: Person | None,
     recorded_in_bulk: bool,
@@ -219,6 +224,7 @@ def put_criterion(
     passage: Passage | None = None, by: Person | None = None,
 ) -> Criterion:  # fmt: skip
     """Enter a criterion of a set, or correct its name. Idempotent."""
+    _hold(criteria_set)
     row = criteria_set.criteria.filter(number=number).first()
     said = {"name": name, "confidence": confidence, "passage_id": passage.pk if passage else None}
     if row is None:
@@ -270,6 +276,7 @@ def put_sub_indicator(
         "denominator_label": denominator_label, "metric_id": metric.pk if metric else None, "confidence": confidence,
         "passage_id": passage.pk if passage else None,
     }  # fmt: skip
+    _hold(criterion)
     row = criterion.sub_indicators.filter(number=number).first()
     if row is None:
         row = SubIndicator.objects.create(criterion=criterion, number=number, order=_order_of(number), **said)
@@ -324,6 +331,7 @@ def put_threshold(
         "comparator": comparator, "amount": amount, "text": text, "valid_to": valid_to, "source": source,
         "confidence": confidence, "passage_id": passage.pk if passage else None,
     }  # fmt: skip
+    _hold(sub_indicator)
     rows = list(sub_indicator.thresholds.select_for_update().filter(**scope))
     row = next((one for one in rows if one.valid_from == valid_from), None)
     if row is not None and not _differing(row, said):
@@ -397,6 +405,7 @@ def put_profile(
     if commune_group and commune_group not in {one.number for one in criteria_files.list_commune_groups()}:
         raise PlanningError(f"Không có nhóm xã {commune_group}. Chọn nhóm 1, 2 hoặc 3.")
     said = {"region": region, "commune_group": commune_group, "valid_to": valid_to, "confidence": confidence}
+    _hold(subject)
     row = UnitProfile.objects.filter(subject=subject, valid_from=valid_from).first()
     if row is not None and not _differing(row, said):
         return row
@@ -641,6 +650,8 @@ def assess(
     _check_numbers(sub_indicator, numerator, denominator, measured, passage is not None)
     if result and result not in Assessment.Result.values:
         raise PlanningError(f"Không có kết quả «{result}». Chọn đạt, chưa đạt, chưa đánh giá hoặc không áp dụng.")
+    if version is not None:
+        _hold(unit)
     row = (
         Assessment.objects.select_for_update()
         .filter(programme=programme, unit=unit, criterion=criterion, sub_indicator=sub_indicator, year=year)
@@ -972,6 +983,7 @@ def open_dossier(
     """Begin the recognition of a place at a tier in a year. Idempotent. Raises UnitEnded, PlanningError."""
     if not programme.units.filter(pk=unit.pk).exists():
         raise PlanningError(f"«{unit.name}» không thuộc chương trình «{programme}».")
+    _hold(unit)
     found = Dossier.objects.filter(programme=programme, unit=unit, tier=tier, year=year).first()
     if found is not None:
         return found

@@ -158,7 +158,7 @@ def add_project(*, name: str, by: Person, **said: Any) -> Project:
         for candidate in (f"project.{slug}{f'-{count}' if count > 1 else ''}" for count in range(1, len(taken) + 2))
         if candidate not in taken
     )
-    return put_project(key=key, name=name, by=by, **said)
+    return put_project(key=key, name=name, by=by, version=0, **said)
 
 
 def _set_sources(project: Project, sources: Sequence[Source]) -> bool:
@@ -479,7 +479,10 @@ def put_milestone(
         last = Milestone.objects.filter(project=project).aggregate(last=Max("order"))["last"] or 0
         made = Milestone.objects.create(project=project, order=last + 1, **said)
     else:
-        made = Milestone.objects.get(pk=milestone.pk, project=project)
+        held = Milestone.objects.filter(pk=milestone.pk, project=project).first()
+        if held is None:
+            raise ProjectError(f"Mốc «{milestone}» vừa được người khác xóa. Tải lại trang; còn cần thì thêm mốc mới.")
+        made = held
         for field, value in said.items():
             setattr(made, field, value)
         made.save()

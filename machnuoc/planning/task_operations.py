@@ -197,11 +197,13 @@ def put_task(
     return task
 
 
-def add_task(*, content: str, plan: Plan | None = None, by: Person, **said: Any) -> Task:
+@transaction.atomic
+def add_task(*, content: str, subject: Subject, plan: Plan | None = None, by: Person, **said: Any) -> Task:
     """Enter a task that the program does not know yet. Its key is made of the plan's and of the content.
 
     said: what put_task takes. Raises TaskError, PermissionDenied.
     """
+    Subject.objects.select_for_update(no_key=True).only("pk").get(pk=subject.pk)  # two at once: two keys
     slug = slugify(folding.fold(content))[:40].strip("-") or "nhiem-vu"
     stem = f"{plan.key if plan else 'nhiem-vu'}.{slug}"[:70]
     taken = set(Task.objects.filter(key__startswith=stem).values_list("key", flat=True))
@@ -210,7 +212,7 @@ def add_task(*, content: str, plan: Plan | None = None, by: Person, **said: Any)
         for candidate in (f"{stem}{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
         if candidate not in taken
     )
-    return put_task(key=key, content=content, plan=plan, by=by, **said)
+    return put_task(key=key, content=content, subject=subject, plan=plan, by=by, version=0, **said)
 
 
 def _check_task(content: str, timing: str, starts_on: date | None, due_on: date | None) -> None:

@@ -7,7 +7,7 @@ the snapshot speaks, and nothing in the report changes but number, date and what
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from django.core.exceptions import PermissionDenied
@@ -449,17 +449,26 @@ def issue(report: Report, *, number: str, issued_on: date, by: Person, now: date
 
 # --- sending ----------------------------------------------------------------------------------------------------
 
+_GONE = (Delivery.State.SENT, Delivery.State.RECEIVED)
+TWICE_BY_MISTAKE = timedelta(minutes=2)  # pressed twice, or two people at once: the letter goes out once
+
 
 @transaction.atomic
 def send(report: Report, *, channel: str, to: str = "", by: Person, now: datetime) -> Delivery:
     """Queue the sending of an issued report; a FILE (handed over by the document axis) counts as sent at once.
 
-    Raises NotNow, PermissionDenied, ReportsError for a channel or address that cannot be.
+    Raises NotNow (also where the same sending waits or has just gone), PermissionDenied, ReportsError for a channel or
+    address that cannot be.
     """
     _require(by, "enter", report)
     report = _lock(report, None)
     _require_state(report, {Report.State.ISSUED, Report.State.SENT, Report.State.RECEIVED}, "gửi")
     to = delivery.clean_address(channel, to or report.to_as_printed)
+    waits = Q(state=Delivery.State.QUEUED) | Q(state__in=_GONE, made_at__gt=now - TWICE_BY_MISTAKE)
+    if report.deliveries.filter(waits, channel=channel, to=to).exists():
+        raise NotNow(
+            f"«{report.title}» đang gửi hoặc vừa gửi đến «{to}». Xem ở mục Gửi đi; nếu cần gửi lại thì đợi ít phút."
+        )
     row = Delivery.objects.create(report=report, channel=channel, to=to, made_by=by, made_at=now)
     audit.record("reports.report.sent", actor=by, target=report, channel=row.get_channel_display())
     if channel == Delivery.Channel.FILE:
