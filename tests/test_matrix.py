@@ -76,6 +76,7 @@ def _work_acts() -> Iterator[Row]:
 
 
 QN_TASK, CB_TASK = "qn.79-2026.phu-luc-2.1", "cb.cap-nuoc-2026.vii.7.1"
+OF_QN_AGENCY, OF_CB_AGENCY = "qn.79-2026.phu-luc-2.4", "cb.cap-nuoc-2026.vii.1.1"  # name an agency among their units
 SEES_QN_TASK = SEES_QUANG_NGAI | {"qn.binhchanh", "qn.nghiaphu"}  # a centre's plan speaks to its stations
 REPORTS_QN_TASK = DEPARTMENTS | {"qn.binhchanh", "qn.nghiaphu"}
 
@@ -91,6 +92,9 @@ def _task_rows() -> Iterator[Row]:
     for name in ["task_edit", "task_decide", "task_hand_over"]:
         yield Row(f"planning:{name}", MANAGERS, MANAGERS, (QN_TASK,))
     yield Row("planning:task_progress", REPORTS_QN_TASK, REPORTS_QN_TASK, (QN_TASK,))
+    for task, reporters in [(OF_QN_AGENCY, DEPARTMENTS | {"qn.sonnmt"}), (OF_CB_AGENCY, frozenset({"cb.soxaydung"}))]:
+        yield Row("planning:task_progress", reporters, reporters, (task,))
+    yield Row("planning:task_move", None, frozenset({"cb.soxaydung"}), (OF_CB_AGENCY,), data={"state": "DOING"})
     yield Row("planning:task_move", None, REPORTS_QN_TASK, (QN_TASK,), data={"state": "DOING"})
     yield Row("planning:task_comment", None, SEES_QN_TASK - {"doitac"}, (QN_TASK,), data={"text": "Đã xem"})
     yield Row("planning:task_file", SEES_BINH_CHANH, args=(QN_TASK, "@evidence"), refused=404)
@@ -247,6 +251,8 @@ def _project_rows() -> Iterator[Row]:
     for name in ["edit", "back", "stop"]:
         yield Row(f"planning:handover_{name}", MANAGERS, MANAGERS, ("@handover",))
     yield Row("planning:handover_step", MANAGERS, MANAGERS, ("@handover", "kiem-ke"))
+    yield Row("planning:handover_paper", MANAGERS, MANAGERS, ("@handover", "@paper"))
+    yield Row("planning:handover_paper_file", SEES_QUANG_NGAI, args=("@handover", "@paper"), refused=404)
 
 
 ROWS = [
@@ -484,19 +490,22 @@ def _programme_things() -> dict[str, Any]:
 
 def _project_things() -> dict[str, Any]:
     from machnuoc.planning import project_operations as projects
-    from machnuoc.planning.models import Handover, Plan, Project
+    from machnuoc.planning.models import Handover, HandoverPaper, Plan, Project
 
     today = timezone.localdate()
     project = Project.objects.select_related("subject").get(subject__key=CB_PROJECT)
     projects.put_fund(
         plan=Plan.objects.get(key=KH_PROGRAMME), order=99, name="Vốn thử", amount_vnd=1, amount_as_printed="1"
     )
+    offered = Handover.objects.get()
+    deed = files.store(b"%PDF-1.4 ho so dat", name="ho-so-dat.pdf", by=None, kinds=frozenset({"pdf"}))
     return {
+        "@paper": HandoverPaper.objects.create(handover=offered, name="Hồ sơ đất đai", file=deed).pk,
         "@disbursement": projects.disburse(project, on_date=today, amount_vnd=1_000, today=today).pk,
         "@volume": projects.accept_volume(project, on_date=today, amount_vnd=2_000, today=today).pk,
         "@milestone": projects.put_milestone(project, name="Khởi công", today=today).pk,
         "@obstacle": projects.raise_obstacle(project, text="Mặt bằng", raised_on=today, today=today).pk,
-        "@handover": Handover.objects.get().pk,
+        "@handover": offered.pk,
     }  # fmt: skip
 
 
@@ -645,6 +654,8 @@ CALLS = [
     Call("get", "/api/v1/tasks/{key}", SEES_QN_TASK, QN_TASK),
     Call("post", "/api/v1/tasks/{key}/progress", DEPARTMENTS | {"qn.binhchanh"}, QN_TASK,
          {"organisation_key": QN_ORGANISATION[0], "state": "DOING", "text": "Vận hành ổn định"}),
+    Call("post", "/api/v1/tasks/{key}/progress", frozenset({"cb.soxaydung"}), OF_CB_AGENCY,
+         {"organisation_key": "org.cb.so-xay-dung", "state": "DOING", "text": "Đã hướng dẫn"}),
 ]  # fmt: skip
 
 

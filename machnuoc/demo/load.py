@@ -380,6 +380,14 @@ def _load_accounts(organisations: dict[str, Organisation]) -> tuple[Account, ...
         ("kh.nongnghiep", "Sở Nông nghiệp và Môi trường Khánh Hòa", Grant.Role.AGENCY, units["vn.khanh-hoa"], "RURAL"),
         ("doitac", "Đối tác kết nối dữ liệu", Grant.Role.PARTNER, units["vn.quang-ngai"], "ALL"),
     ]  # fmt: skip
+    # An agency reads its territory and answers for itself: Khánh Hòa's for the one whose work it took on in 2025.
+    agencies = {
+        account: Subject.objects.get(key=key)
+        for account, key in (
+            ("qn.sonnmt", "org.qn.so-nnmt"), ("cb.soxaydung", "org.cb.so-xay-dung"),
+            ("kh.nongnghiep", "org.kh.so-nnptnt"),
+        )
+    }  # fmt: skip
     accounts = []
     for username, title, role, scope, field in rows:
         person = Person.objects.filter(username=username).first()
@@ -388,10 +396,7 @@ def _load_accounts(organisations: dict[str, Organisation]) -> tuple[Account, ...
                 username, PASSWORD, full_name=f"{title} (dùng thử)", title=title, is_demo=True
             )
         places.give_grant(person=person, role=role, scope=scope, field=field, valid_from=date(2026, 1, 1), by=None)
-        if role == Grant.Role.COMMUNE:
-            places.give_grant(
-                person=person, role=role, scope=communes[username].subject, field=field,
-                valid_from=date(2026, 1, 1), by=None,
-            )  # fmt: skip
+        if own := agencies.get(username) or (communes[username].subject if username in communes else None):
+            places.give_grant(person=person, role=role, scope=own, field=field, valid_from=date(2026, 1, 1), by=None)
         accounts.append(Account(username, Grant.Role(role).label, title))
     return tuple(accounts)

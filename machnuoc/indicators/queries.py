@@ -54,14 +54,19 @@ TOPICS = {
 def readable(person: Person) -> Q:
     """Return the condition on values that the person may read.
 
-    Figures of subjects in scope; those of provinces and of the country are published and open to all who sign in.
+    Figures of subjects in scope, and of former units that these took in; those of provinces and of the country are
+    published and open to all who sign in.
     """
     if access.sees_everything(person):
         return Q()
     published = Subject.objects.filter(
         Q(kind=Subject.Kind.COUNTRY) | Q(unit__level=AdministrativeUnit.Level.PROVINCE)
     ).values("pk")
-    return Q(subject_id__in=access.visible_subject_ids(person)) | Q(subject_id__in=published)
+    return (
+        Q(subject_id__in=access.visible_subject_ids(person))
+        | Q(subject_id__in=access.former_unit_ids(person))
+        | Q(subject_id__in=published)
+    )
 
 
 def may_read(person: Person, subject: Subject) -> bool:
@@ -69,7 +74,7 @@ def may_read(person: Person, subject: Subject) -> bool:
         return True
     if AdministrativeUnit.objects.filter(pk=subject.pk, level=AdministrativeUnit.Level.PROVINCE).exists():
         return True
-    return access.may(person, "view", subject)
+    return access.may(person, "view", subject) or access.former_unit_ids(person).filter(pk=subject.pk).exists()
 
 
 def period_of(value: Value) -> Period:

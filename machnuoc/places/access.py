@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.places.models import Containment, Grant, Subject
+from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subject, Succession
 
 # What each role may do inside its scope. Reading reaches further for those who oversee a territory: their scope is
 # the territory, while entering and approving follow the grants of the organisations that own the figures.
@@ -77,10 +77,41 @@ def sees_everything(person: Person, action: str = "view") -> bool:
     )
 
 
+def list_own_agencies(person: Person) -> list[int]:
+    """Return the organisations that the person's grants as a «Sở, ngành» name themselves.
+
+    Such a grant lets it answer for this organisation (report on its tasks and duties), not for what lies inside.
+    """
+    return sorted(
+        {
+            grant.scope_id
+            for grant in _live_grants(person)
+            if grant.role == Grant.Role.AGENCY and grant.scope.kind == Subject.Kind.ORGANISATION
+        }
+    )
+
+
 def visible_subject_ids(person: Person, action: str = "view", field: str = "ALL") -> QuerySet[Containment, int]:
     """Return a subquery of the ids of all subjects on which the person holds the action."""
     scopes = list_scopes(person, action, field)
     return Containment.objects.filter(ancestor_id__in=scopes).values_list("descendant_id", flat=True)
+
+
+def former_unit_ids(person: Person, action: str = "view") -> QuerySet[AdministrativeUnit, int]:
+    """Return the ids of ended units that those in the person's scopes took in, with what lay in them.
+
+    Communes, districts and provinces of before the mergers: today's closure does not hold them.
+    """
+    visible = visible_subject_ids(person, action)
+    taken_in = Succession.objects.filter(successor_id__in=visible).values("predecessor_id")
+    return AdministrativeUnit.objects.filter(
+        Q(pk__in=taken_in)
+        | Q(parent__in=taken_in)
+        | Q(parent__parent__in=taken_in)
+        | Q(parent__in=visible)
+        | Q(parent__parent__in=visible),
+        is_in_force=False,
+    ).values_list("pk", flat=True)
 
 
 def list_overseen_ids(person: Person, action: str) -> QuerySet[Grant, int] | None:

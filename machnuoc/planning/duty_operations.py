@@ -402,7 +402,8 @@ def _locked(instance: DutyInstance) -> DutyInstance:
 
 def may_submit(person: Person, instance: DutyInstance) -> bool:
     """Return whether the person acts for the unit that owes the report."""
-    return any(visibility.is_of(person, action, instance.organisation_id) for action in ("enter", "manage"))
+    owner = instance.organisation_id
+    return visibility.answers_for(person, owner) or visibility.is_of(person, "manage", owner)
 
 
 @transaction.atomic
@@ -507,7 +508,11 @@ class _Acting:
     def people(self, organisation_id: int) -> list[Person]:
         """Return who acts for the organisation itself; if nobody does, who acts for the nearest one above."""
         for scope_id in self._above[organisation_id]:
-            found = {grant.person for grant in self._grants[scope_id] if grant.role in _ACTING}
+            found = {
+                grant.person
+                for grant in self._grants[scope_id]
+                if grant.role in _ACTING or (grant.role == Grant.Role.AGENCY and scope_id == organisation_id)
+            }
             if found:
                 return sorted(found, key=lambda person: person.pk)
         return []

@@ -17,6 +17,7 @@ from machnuoc.planning.project_forms import Amount, _Named
 from machnuoc.works.models import Work
 
 _EMPTY_LINES = 6
+PAPERS = frozenset({"pdf", "png", "jpeg", "docx", "xlsx"})
 CONDITIONS = [
     ("", "chưa đánh giá"), ("1", "1 – hỏng"), ("2", "2 – kém"), ("3", "3 – trung bình"), ("4", "4 – khá"),
     ("5", "5 – tốt"),
@@ -34,7 +35,20 @@ class HandoverFilter(forms.Form):
         label="Tìm", required=False, max_length=100,
         widget=forms.TextInput({"type": "search", "placeholder": "Công trình, bên giao, bên nhận…"}),
     )  # fmt: skip
+    plan = forms.ChoiceField(label="Kế hoạch", required=False)
     step = forms.ChoiceField(label="Bước", required=False, choices=[("", "Mọi bước"), *Handover.Step.choices])
+
+    def __init__(self, data: QueryDict, plans: list[tuple[int, str]]) -> None:
+        super().__init__(data)
+        self.fields["plan"].choices = [("", "Mọi kế hoạch"), *((str(pk), name) for pk, name in plans)]  # type: ignore[attr-defined]
+
+
+class PaperFileForm(forms.Form):
+    file = forms.FileField(
+        label="Tệp hồ sơ", allow_empty_file=True,
+        widget=forms.FileInput({"accept": ".pdf,.png,.jpg,.jpeg,.docx,.xlsx"}),
+        help_text="PDF, ảnh (PNG, JPEG), DOCX hoặc XLSX. Tệp mới thay tệp đã nộp.",
+    )  # fmt: skip
 
 
 class RequestForm(forms.Form):

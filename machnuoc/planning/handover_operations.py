@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from machnuoc.core import audit
-from machnuoc.core.models import Passage, Person
+from machnuoc.core.models import Passage, Person, StoredFile
 from machnuoc.core.periods import Period
 from machnuoc.core.vietnamese import format_date
 from machnuoc.indicators import operations as indicator_operations
@@ -37,6 +37,7 @@ audit.describe("planning.handover.changed", "sửa hồ sơ bàn giao {target}")
 audit.describe("planning.handover.inventoried", "kiểm kê tài sản bàn giao {target}: {count} dòng")
 audit.describe("planning.handover.scored", "đánh giá hiện trạng bàn giao {target}")
 audit.describe("planning.handover.papers_checked", "rà soát hồ sơ bàn giao {target}")
+audit.describe("planning.handover.paper_kept", "nộp hồ sơ «{name}» của bàn giao {target}")
 audit.describe("planning.handover.decided", "ghi quyết định bàn giao {target}")
 audit.describe("planning.handover.effective", "tiếp nhận công trình {target}")
 audit.describe("planning.handover.taken_back", "đưa bàn giao {target} về bước {to}")
@@ -230,13 +231,17 @@ def check_papers(
     if not listed:
         raise HandoverError(f"Danh mục hồ sơ của «{handover}» chưa có dòng nào. Ghi ít nhất một hồ sơ.")
     _check_day(handover, on_date, today, after=handover.scored_on)
+    kept = {paper.name: paper.file_id for paper in handover.papers.all()}
+    if lost := sorted(name for name, file in kept.items() if file and name not in {one.name.strip() for one in listed}):
+        raise HandoverError(f"Hồ sơ «{lost[0]}» đã có tệp đính kèm, không bỏ hay đổi tên được. Giữ lại dòng này.")
     handover.papers.all().delete()
     HandoverPaper.objects.bulk_create(
         HandoverPaper(
             handover=handover,
             order=order,
             name=paper.name.strip()[:200],
-            is_there=paper.is_there,
+            is_there=paper.is_there or bool(kept.get(paper.name.strip())),
+            file_id=kept.get(paper.name.strip()),
             note=paper.note[:300],
         )
         for order, paper in enumerate(listed, start=1)
@@ -248,6 +253,25 @@ def check_papers(
         missing=sum(not paper.is_there for paper in listed),
     )  # fmt: skip
     return handover
+
+
+@transaction.atomic
+def keep_paper(paper: HandoverPaper, file: StoredFile, *, by: Person | None = None) -> HandoverPaper:
+    """Keep the paper itself; a later file takes the place of an earlier one. It may come after the taking over.
+
+    Raises HandoverError for a handover that was stopped.
+    """
+    handover = _locked(paper.handover, None)
+    found = handover.papers.filter(pk=paper.pk).first()
+    if found is None:
+        raise HandoverError("Danh mục hồ sơ vừa được rà soát lại. Tải lại trang rồi nộp lại tệp.")
+    if handover.step == Step.STOPPED:
+        raise HandoverError(f"«{handover}» không tiếp nhận nữa nên không nộp thêm hồ sơ. Mở lại hồ sơ bàn giao trước.")
+    found.file, found.is_there = file, True
+    found.save(update_fields=["file", "is_there"])
+    _save(handover)
+    audit.record("planning.handover.paper_kept", actor=by, target=handover, name=found.name, sha256=file.sha256)
+    return found
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from machnuoc.core.models import Person
 from machnuoc.places import access
 from machnuoc.planning import handover as rules
 from machnuoc.planning import visibility
-from machnuoc.planning.models import Handover, HandoverItem, HandoverMove, HandoverPaper
+from machnuoc.planning.models import Handover, HandoverItem, HandoverMove, HandoverPaper, Plan
 
 Step = Handover.Step
 # What is done on the way to each step: name in the address, title of the form.
@@ -112,7 +112,7 @@ class HandoverPage:
 def get_page(handover: Handover) -> HandoverPage:
     """Return the page of a handover. Three queries."""
     items = list(handover.items.all())
-    papers = list(handover.papers.all())
+    papers = list(handover.papers.select_related("file"))
     moves = list(handover.moves.select_related("made_by"))
     correctable = handover.step if handover.step in {Step.INVENTORIED, Step.SCORED, Step.PAPERS, Step.DECIDED} else ""
     return HandoverPage(
@@ -156,6 +156,12 @@ def _names(row: Handover) -> list[str]:
 
 def _folded(text: str) -> str:
     return folding.fold(text).lower().strip()
+
+
+def list_plans(person: Person) -> list[tuple[int, str]]:
+    """Return the plans of the handovers that the person may read: (id, short name)."""
+    owned = list_readable(person).order_by().values("plan_id")
+    return list(Plan.objects.filter(pk__in=owned).order_by("short_name").values_list("pk", "short_name"))
 
 
 def count_taken_over(rows: list[Any], year: int) -> int:

@@ -8,11 +8,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from machnuoc.core import export
+from machnuoc.core import export, files
 from machnuoc.indicators import operations as indicator_operations
 from machnuoc.places import access
 from machnuoc.places import operations as place_operations
@@ -21,7 +21,7 @@ from machnuoc.planning import handover_operations as operations
 from machnuoc.planning import handover_queries as queries
 from machnuoc.planning import project_queries
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
-from machnuoc.planning.models import Handover
+from machnuoc.planning.models import Handover, HandoverPaper
 from machnuoc.works.operations import WorksError
 
 _ROWS_A_PAGE = 30
@@ -34,7 +34,9 @@ def handover_list(request: HttpRequest) -> HttpResponseBase:
     person: Any = request.user
     step = request.GET.get("step", "")
     step = step if step in Step.values else ""
-    rows = queries.select(person, q=request.GET.get("q", "")[:100], step=step)
+    plans = queries.list_plans(person)
+    plan = next((pk for pk, _ in plans if str(pk) == request.GET.get("plan")), 0)
+    rows = queries.select(person, q=request.GET.get("q", "")[:100], step=step, plan=plan)
     today = timezone.localdate()
     if export.format_of(request):
         columns: list[export.Column] = [
@@ -55,11 +57,11 @@ def handover_list(request: HttpRequest) -> HttpResponseBase:
         ]
         return export.export(request, name="Bàn giao công trình", columns=columns, rows=rows)
     context = {
-        "form": forms.HandoverFilter(request.GET),
+        "form": forms.HandoverFilter(request.GET, plans),
         "page": Paginator(rows, _ROWS_A_PAGE).get_page(request.GET.get("page")),
         "count": len(rows), "taken": queries.count_taken_over(rows, today.year), "year": today.year,
         "open": sum(row.step not in {Step.EFFECTIVE, Step.STOPPED} for row in rows),
-        "is_filtered": bool(request.GET.get("q") or step), "may_add": access.may(person, "manage"),
+        "is_filtered": bool(request.GET.get("q") or step or plan), "may_add": access.may(person, "manage"),
     }  # fmt: skip
     return render(request, "planning/handover/list.html", context)
 
@@ -107,6 +109,8 @@ def _answer(
         except (ChangedMeanwhile, place_operations.ChangedMeanwhile) as reason:
             is_stale = True
             form.add_error(None, str(reason))
+        except files.RefusedFile as reason:
+            form.add_error("file", str(reason))
         except (PlanningError, WorksError, place_operations.PlacesError) as reason:
             form.add_error(None, str(reason))
         else:
@@ -252,6 +256,37 @@ def _papers(request: HttpRequest, handover: Handover, context: dict[str, Any]) -
         request, act, valid, form, {**context, "lines": lines, "lead": lead, "is_papers": True},
         done="Đã ghi kết quả rà soát hồ sơ.", template="planning/handover/lines.html",
     )  # fmt: skip
+
+
+def _paper(handover: Handover, paper: int) -> HandoverPaper:
+    if paper >= 2**63:
+        raise Http404("no such paper")
+    return get_object_or_404(handover.papers.select_related("file"), pk=paper)
+
+
+@_get_or_post
+def handover_paper(request: HttpRequest, pk: int, paper: int) -> HttpResponse:
+    """Take in one paper of the handover as a file."""
+    handover = _to_manage(request, pk)
+    found = _paper(handover, paper)
+    person: Any = request.user
+    form = forms.PaperFileForm(_data(request), request.FILES if request.method == "POST" else None)
+
+    def act() -> Handover:
+        upload = form.cleaned_data["file"]
+        stored = files.store(upload, name=upload.name, by=person, kinds=forms.PAPERS)
+        return operations.keep_paper(found, stored, by=person).handover
+
+    context = {"title": "Nộp hồ sơ", "handover": handover, "lead": f"Hồ sơ: {found.name}.", "has_file": True}
+    return _answer(request, act, form.is_valid(), form, context, done=f"Đã nhận hồ sơ «{found.name}».")
+
+
+@require_safe
+def handover_paper_file(request: HttpRequest, pk: int, paper: int) -> HttpResponseBase:
+    found = _paper(_get(request, pk), paper)
+    if found.file is None:
+        raise Http404("no file of this paper")
+    return files.as_download(found.file)
 
 
 def _decision(request: HttpRequest, handover: Handover, context: dict[str, Any]) -> HttpResponse:

@@ -17,17 +17,20 @@ from machnuoc.core.vietnamese import format_date
 from machnuoc.indicators.models import Scenario, State, Value
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, Subject
-from machnuoc.planning import plan_standings, standing
+from machnuoc.planning import (
+    duty_queries,
+    handover_queries,
+    plan_standings,
+    project_queries,
+    standing,
+    task_operations,
+    task_queries,
+)
 from machnuoc.planning.comparison import NotComparable, PartsFinding, check_parts
 from machnuoc.planning.models import (
-    Campaign,
     Discrepancy,
-    Duty,
-    Handover,
-    Meeting,
     Plan,
     PlanAmendment,
-    Project,
     Proposal,
     StandingChange,
     Target,
@@ -38,7 +41,7 @@ from machnuoc.planning.models import (
     UnreadRow,
 )
 from machnuoc.planning.models.plans import Status
-from machnuoc.planning.visibility import holds, is_of, readable
+from machnuoc.planning.visibility import holds, is_of, overseen, readable
 from machnuoc.works import queries as work_queries
 from machnuoc.works.models import Work
 
@@ -178,11 +181,10 @@ def _around(plan: Plan, person: Person) -> tuple[list[Plan], list[Plan]]:
 
 def _count_all(plan: Plan, person: Person) -> dict[str, int]:
     """Return how much of each kind belongs to the plan that the person may read, in one query."""
-    mine = readable(person)
     owned: dict[str, QuerySet[Any]] = {
-        "tasks": Task.objects.filter(mine), "projects": Project.objects.filter(mine),
-        "handovers": Handover.objects.filter(mine), "duties": Duty.objects.filter(mine),
-        "meetings": Meeting.objects.filter(mine), "campaigns": Campaign.objects.filter(mine),
+        "tasks": task_operations.list_readable(person), "projects": project_queries.list_readable(person),
+        "handovers": handover_queries.list_readable(person), "duties": duty_queries.list_readable(person),
+        "meetings": task_queries.list_meetings(person), "campaigns": task_queries.list_campaigns(person),
     }  # fmt: skip
     counted = {
         f"n_{name}": Coalesce(
@@ -357,9 +359,7 @@ def readable_subject_ids(person: Person, ids: Iterable[int]) -> set[int]:
     """Return which of the subjects the person may read figures of (those of provinces are published)."""
     if access.sees_everything(person):
         return set(ids)
-    seen = Subject.objects.filter(
-        _PUBLISHED | Q(pk__in=access.visible_subject_ids(person)), pk__in=list(ids)
-    )  # fmt: skip
+    seen = Subject.objects.filter(_PUBLISHED | overseen(person, "pk"), pk__in=list(ids))
     return set(seen.values_list("pk", flat=True))
 
 
@@ -370,7 +370,7 @@ def shows_figures(person: Person) -> Expression:
         allowed = (
             Q(subject__kind=Subject.Kind.COUNTRY)
             | Q(subject__unit__level=AdministrativeUnit.Level.PROVINCE)
-            | Q(subject_id__in=access.visible_subject_ids(person))
+            | overseen(person)
         )
     return ExpressionWrapper(allowed, BooleanField())
 

@@ -36,6 +36,8 @@ urlpatterns: list[URLPattern] = [
     path("ban-giao/<int:pk>/", handover_views.handover_detail, name="handover_detail"),
     path("ban-giao/<int:pk>/de-nghi/", handover_views.handover_edit, name="handover_edit"),
     path("ban-giao/<int:pk>/quay-lai/", handover_views.handover_back, name="handover_back"),
+    path("ban-giao/<int:pk>/ho-so/<int:paper>/", handover_views.handover_paper, name="handover_paper"),
+    path("ban-giao/<int:pk>/ho-so/<int:paper>/tep/", handover_views.handover_paper_file, name="handover_paper_file"),
     path("ban-giao/<int:pk>/dung/", handover_views.handover_stop, name="handover_stop"),
     path("ban-giao/<int:pk>/buoc/<slug:act>/", handover_views.handover_step, name="handover_step"),
 ]

@@ -96,7 +96,7 @@ def may_manage(person: Person, task: Task) -> bool:
 
 def list_acting(person: Person, task: Task) -> list[TaskUnit]:
     """Return the units of the task for which the person may say how far they are, leads first."""
-    units = task.units.filter(organisation_id__in=access.visible_subject_ids(person, "enter"))
+    units = task.units.filter(organisation_id__in=visibility.answering_ids(person))
     return list(units.select_related("organisation__subject").order_by("-role", "organisation__subject__name"))
 
 
@@ -301,8 +301,8 @@ def add_progress(
 
     share_pct: 0-100. The task moves as task_rules.roll_up says. Raises TaskError, PermissionDenied.
     """
-    if not is_simulated:
-        access.require(by, "enter", organisation.pk)
+    if not is_simulated and not visibility.answers_for(by, organisation.pk):
+        raise PermissionDenied("Tài khoản của bạn không báo tiến độ thay cho đơn vị này được.")
     text = _require_text(text, "kết quả thực hiện")
     if state not in task_rules.UNIT_STATES:
         raise TaskError(
@@ -451,15 +451,18 @@ def hand_over(
 def list_people(organisations: Iterable[Organisation | int]) -> dict[int, list[Person]]:
     """Return for each organisation the active people who enter or manage for it, by grants of today on it or above it.
 
+    People of an agency are told of what is asked of the agency itself alone.
+
     Administrators of the whole system are left out: nothing is theirs to do.
     """
     ids = {one if isinstance(one, int) else one.pk for one in organisations}
     today = timezone.localdate()
     grants = (
         Grant.objects.filter(
-            Q(valid_to__isnull=True) | Q(valid_to__gt=today), valid_from__lte=today, role__in=_ACTING,
+            Q(valid_to__isnull=True) | Q(valid_to__gt=today), valid_from__lte=today,
             scope__kind=Subject.Kind.ORGANISATION, person__is_active=True, scope__contains__descendant_id__in=ids,
         )
+        .filter(Q(role__in=_ACTING) | Q(role=Grant.Role.AGENCY, scope_id=F("scope__contains__descendant_id")))
         .select_related("person")
         .annotate(unit_id=F("scope__contains__descendant_id"))
     )  # fmt: skip

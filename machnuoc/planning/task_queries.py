@@ -115,11 +115,12 @@ class Counts:
 
 def own_unit_ids(person: Person) -> QuerySet[Any, int] | None:
     """Return the ids of what the person acts for: where it enters, else where it manages; None for all or nothing."""
-    for action in ("enter", "manage"):
-        if access.list_scopes(person, action):
-            if access.sees_everything(person, action):
-                return None
-            return access.visible_subject_ids(person, action)
+    if access.sees_everything(person, "enter"):
+        return None
+    if access.list_scopes(person, "enter") or access.list_own_agencies(person):
+        return visibility.answering_ids(person)
+    if access.list_scopes(person, "manage") and not access.sees_everything(person, "manage"):
+        return access.visible_subject_ids(person, "manage")
     return None
 
 
@@ -223,11 +224,10 @@ def _lines(units: Iterable[tuple[Any, ...]], role: str) -> list[UnitLine]:
 
 
 def _add_rights(rows: dict[int, Row], person: Person) -> None:
-    if access.list_scopes(person, "enter"):
+    if access.list_scopes(person, "enter") or access.list_own_agencies(person):
         acting = TaskUnit.objects.filter(
-            task__in=list(rows), role=TaskUnit.Role.LEAD,
-            organisation_id__in=access.visible_subject_ids(person, "enter"),
-        )  # fmt: skip
+            task__in=list(rows), role=TaskUnit.Role.LEAD, organisation_id__in=visibility.answering_ids(person)
+        )
         for task_id, organisation_id, state in acting.values_list("task_id", "organisation_id", "state"):
             rows[task_id].acting.append(organisation_id)
             rows[task_id].acting_state = state

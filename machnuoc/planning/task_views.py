@@ -239,7 +239,7 @@ def task_progress(request: HttpRequest, key: str) -> HttpResponse:
     person = _person(request)
     acting = _acting(person, shown)
     if not acting:
-        raise PermissionDenied("Chỉ người nhập liệu của đơn vị thực hiện báo được tiến độ nhiệm vụ này.")
+        raise PermissionDenied("Chỉ người của đơn vị thực hiện báo được tiến độ nhiệm vụ này.")
     data = request.POST if request.method == "POST" else None
     form = task_forms.ProgressForm(data, request.FILES if data is not None else None, units=acting)
     if data is not None and form.is_valid():

@@ -4,11 +4,19 @@ What a plan of before the mergers asks of a commune, district or province that i
 territory it lay: today's closure does not hold it.
 """
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from machnuoc.core.models import Person
 from machnuoc.places import access
-from machnuoc.places.models import AdministrativeUnit, Containment, Subject, Succession
+from machnuoc.places.models import Containment, Subject
+
+
+def overseen(person: Person, path: str = "subject_id") -> Q:
+    """Return the filter for rows whose subject the person sees, or that lay in what it sees before the mergers."""
+    if access.sees_everything(person):
+        return Q()
+    visible = access.visible_subject_ids(person)
+    return Q(**{f"{path}__in": visible}) | Q(**{f"{path}__in": access.former_unit_ids(person)})
 
 
 def readable(person: Person, path: str = "subject_id") -> Q:
@@ -18,22 +26,8 @@ def readable(person: Person, path: str = "subject_id") -> Q:
     """
     if access.sees_everything(person):
         return Q()
-    visible = access.visible_subject_ids(person)
     above = Containment.objects.filter(descendant__in=access.list_scopes(person, "view")).values("ancestor_id")
-    return Q(**{f"{path}__in": visible}) | Q(**{f"{path}__in": above}) | Q(**{f"{path}__in": _former(visible)})
-
-
-def _former(visible: QuerySet[Containment, int]) -> QuerySet[AdministrativeUnit, int]:
-    """Return the ended units that visible ones took in, with what lay in those (commune, district, province)."""
-    taken_in = Succession.objects.filter(successor_id__in=visible).values("predecessor_id")
-    return AdministrativeUnit.objects.filter(
-        Q(pk__in=taken_in)
-        | Q(parent__in=taken_in)
-        | Q(parent__parent__in=taken_in)
-        | Q(parent__in=visible)
-        | Q(parent__parent__in=visible),
-        is_in_force=False,
-    ).values_list("pk", flat=True)
+    return overseen(person, path) | Q(**{f"{path}__in": above})
 
 
 def may_read(person: Person, subject: Subject | int) -> bool:
@@ -45,6 +39,24 @@ def may_read(person: Person, subject: Subject | int) -> bool:
 def is_of(person: Person, action: str, organisation_id: int | None) -> bool:
     """Return whether the person holds the action on the organisation: it acts for it (enters, approves, manages)."""
     return organisation_id is not None and access.may(person, action, organisation_id)
+
+
+def answering_ids(person: Person) -> QuerySet[Containment, int]:
+    """Return the ids of what the person answers for in tasks and duties.
+
+    All inside where it enters; of an agency that oversees a territory its own organisation alone.
+    """
+    reach = Q(ancestor_id__in=access.list_scopes(person, "enter"))
+    if own := access.list_own_agencies(person):
+        reach |= Q(ancestor_id__in=own, descendant_id=F("ancestor_id"))
+    return Containment.objects.filter(reach).values_list("descendant_id", flat=True)
+
+
+def answers_for(person: Person, organisation_id: int) -> bool:
+    """Return whether the person may say how far the organisation is with its tasks and duties."""
+    if organisation_id in access.list_own_agencies(person):
+        return True
+    return access.may(person, "enter", organisation_id)
 
 
 def holds(person: Person, action: str, path: str) -> "Exists | ExpressionWrapper[Q]":

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import jsonschema_rs
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -476,6 +477,63 @@ def test_a_work_that_is_taken_over_is_entered_with_its_households_and_counts_tow
     assert work.subject.contained_in.filter(ancestor__key="vn.quang-ngai.long-phung-xa").exists()
     with pytest.raises(ProjectError, match="đã tiếp nhận nên không quay lại"):
         handover_operations.go_back(one, to="PAPERS", reason="Thử", version=None)
+
+
+def test_a_paper_is_handed_in_as_a_file_and_stays_when_the_papers_are_checked_again():
+    one = walk(handover(), "PAPERS", Person.objects.get(username="qn.lanhdao"))
+    paper = one.papers.get(name="Hồ sơ hoàn công")
+    address = reverse("planning:handover_paper", args=[one.pk, paper.pk])
+    browser = sign_in("qn.lanhdao")
+
+    answer = browser.post(address, {"file": SimpleUploadedFile("hoan-cong.pdf", b"%PDF-1.4 hoan cong")})
+
+    assert answer.status_code == 302
+    paper.refresh_from_db()
+    assert paper.is_there and paper.file is not None and paper.file.name == "hoan-cong.pdf"
+    sent = browser.get(reverse("planning:handover_paper_file", args=[one.pk, paper.pk]))
+    assert b"".join(sent.streaming_content) == b"%PDF-1.4 hoan cong"
+    again = [handover_operations.Paper("Hồ sơ hoàn công"), handover_operations.Paper("Sổ tài sản", True)]
+    day = {"on_date": date(2026, 3, 4), "version": None, "today": TODAY}
+    handover_operations.check_papers(one, again, **day)
+    assert one.papers.get(name="Hồ sơ hoàn công").file == paper.file
+    with pytest.raises(ProjectError, match="đã có tệp đính kèm"):
+        handover_operations.check_papers(one, again[1:], **day)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("hoan-cong.exe", b"MZ", "hoan-cong.exe"),
+        ("hoan-cong.pdf", b"<html>", "hoan-cong.pdf"),
+        ("hoan-cong.pdf", b"", "rỗng"),
+        ("hoan-cong.pdf", b"%PDF-" + b"0" * 3_000, "quá lớn"),
+    ],
+)
+def test_a_paper_that_is_no_document_is_refused_with_the_reason(settings, name, content, reason):
+    settings.UPLOAD_MAX_BYTES = 2_000
+    one = walk(handover(), "PAPERS", Person.objects.get(username="qn.lanhdao"))
+    paper = one.papers.get(name="Hồ sơ hoàn công")
+
+    answer = sign_in("qn.lanhdao").post(
+        reverse("planning:handover_paper", args=[one.pk, paper.pk]), {"file": SimpleUploadedFile(name, content)}
+    )
+
+    assert answer.status_code == 422
+    assert reason in answer.content.decode()
+    paper.refresh_from_db()
+    assert paper.file is None and not paper.is_there
+
+
+def test_the_page_of_a_plan_counts_the_handovers_that_its_list_shows():
+    browser = sign_in("qn.lanhdao")
+    plan = Plan.objects.get(key="qn.79-2026")
+
+    page = browser.get(reverse("planning:plan_detail", args=[plan.key])).content.decode()
+    shown = browser.get(reverse("planning:handover_list"), {"plan": plan.pk}).content.decode()
+    none = browser.get(reverse("planning:handover_list"), {"plan": plan.pk, "step": "STOPPED"}).content.decode()
+
+    assert f'{reverse("planning:handover_list")}?plan={plan.pk}">Công trình bàn giao</a> 1' in page
+    assert handover().name in shown and handover().name not in none
 
 
 def test_a_step_cannot_be_jumped_over():

@@ -3,11 +3,13 @@
 from datetime import date
 
 import pytest
+from django.urls import reverse
 
 from machnuoc.core.models import Person
+from machnuoc.indicators.models import Value
 from machnuoc.places import operations as places
 from machnuoc.places.models import Subject
-from machnuoc.planning import visibility
+from machnuoc.planning import plan_queries, visibility
 from machnuoc.planning.models import Target
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
@@ -61,3 +63,18 @@ def test_the_targets_of_a_plan_of_before_the_mergers_are_read_in_the_province_al
 
     assert read_here.count() == ours.count() > 0
     assert not read_elsewhere.exists()
+
+
+def test_a_province_reads_the_figures_of_its_former_districts(reader, client):
+    ours, others = reader("khanh.hoa", "vn.khanh-hoa"), reader("cao.bang", "vn.cao-bang")
+    target = Target.objects.get(plan__key="kh.1355-2024", key="xa-ntm.khanh-son")
+    value = Value.objects.filter(subject=target.subject, metric=target.metric).first()
+    assert value is not None
+    address = reverse("indicators:value", args=[value.pk])
+
+    assert plan_queries.readable_subject_ids(ours, [target.subject_id]) == {target.subject_id}
+    assert plan_queries.readable_subject_ids(others, [target.subject_id]) == set()
+    client.force_login(ours)
+    assert client.get(address).status_code == 200
+    client.force_login(others)
+    assert client.get(address).status_code == 404
