@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-pytest_plugins = ["machnuoc.core.tests.append_only", "machnuoc.demo.tests.database"]
+pytest_plugins = [
+    "machnuoc.core.tests.append_only",
+    "machnuoc.demo.tests.database",
+    "machnuoc.telemetry.tests.clean_store",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("machnuoc.places.urls")),
     path("", include("machnuoc.indicators.urls")),
     path("", include("machnuoc.works.urls")),
+    path("", include("machnuoc.telemetry.urls")),
     path("", include("machnuoc.planning.urls")),
     path("", include("machnuoc.reports.urls")),
     path("api/v1/", include("machnuoc.config.api_urls")),
