@@ -35,6 +35,8 @@ class Device(models.Model):
     kind = models.CharField("loại", max_length=10, choices=Kind)
     protocol = models.CharField("đường truyền", max_length=10, choices=Protocol)
     sender_id = models.CharField("mã trên mạng gửi", max_length=64, blank=True)  # DevEUI of LoRaWAN, serial of a logger
+    # Of a clock that does not say its own: loggers write «2026-11-22 07:00» in UTC (0) or in local time (420).
+    clock_offset_min = models.SmallIntegerField("đồng hồ lệch so với UTC (phút)", default=0)
     work = models.ForeignKey(Work, models.PROTECT, related_name="devices", verbose_name="công trình")
     place_note = models.CharField("vị trí lắp đặt", max_length=200, blank=True)
     latitude = models.DecimalField("vĩ độ", max_digits=9, decimal_places=6, null=True, blank=True)
