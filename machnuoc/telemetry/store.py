@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def connect() -> Any:
         found = sqlite3.connect(path(), timeout=30, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32768"):
             found.execute(f"PRAGMA {pragma}")
-    _local.connection, _local.known = found, known
+    _local.connection, _local.known, _local.months = found, known, set()
     return found
 
 
@@ -155,6 +156,7 @@ def transaction() -> Iterator[Any]:
     except BaseException:
         if not getattr(connection, "closed", False):
             cursor.execute("ROLLBACK")
+        _local.months = set()  # what this transaction made is gone again
         raise
     finally:
         cursor.close()
@@ -190,6 +192,55 @@ def prepare() -> None:
         return
     words = {"big": "integer", "real": "real", "blob": "blob", "auto": "integer PRIMARY KEY AUTOINCREMENT"}
     connect().executescript(_TABLES.format(**words) + _SQLITE_READING)
+
+
+def local_months(at_min: int, at_max: int) -> list[tuple[str, int, int]]:
+    """Return the local months that two instants and all between them lie in: (key, start, end), in ms.
+
+    >>> local_months(1_767_200_400_000, 1_767_200_400_000)  # 2026-01-01 00:00 in Việt Nam
+    [('2026-01', 1767200400000, 1769878800000)]
+    """
+    first = datetime.fromtimestamp((at_min + LOCAL_OFFSET_MS) / 1000, UTC)
+    year, month = first.year, first.month
+    found = []
+    while True:
+        start = _month_start(year, month)
+        if start > at_max:
+            return found
+        key = f"{year:04d}-{month:02d}"
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+        found.append((key, start, _month_start(year, month)))
+
+
+def _month_start(year: int, month: int) -> int:
+    return int(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000) - LOCAL_OFFSET_MS
+
+
+def ensure_months(cursor: Any, at_min: int, at_max: int) -> None:
+    """Make room for readings of these instants (PostgreSQL: the partitions of their local months).
+
+    Call it in the transaction that writes them, before the first row; a month that is there costs nothing.
+    """
+    if not is_postgresql():
+        return
+    known: set[str] = _local.__dict__.setdefault("months", set())
+    wanted = [month for month in local_months(at_min, at_max) if month[0] not in known]
+    if not wanted:
+        return
+    there = (
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "WHERE i.inhparent = 'telemetry_reading'::regclass"
+    )
+    names = {key: f"telemetry_reading_{key.replace('-', '_')}" for key, _, _ in wanted}
+    if not set(names.values()) <= {name for (name,) in cursor.execute(there).fetchall()}:
+        cursor.execute("SELECT pg_advisory_xact_lock(79001)")  # one maker of partitions at a time
+        found = {name for (name,) in cursor.execute(there).fetchall()}
+        for key, start, end in wanted:
+            if names[key] not in found:
+                cursor.execute(
+                    f"CREATE TABLE {names[key]} PARTITION OF telemetry_reading FOR VALUES FROM ({start}) TO ({end})"
+                )
+    known.update(names)
 
 
 def latest(channels: Sequence[int]) -> dict[int, tuple[int, float, int]]:

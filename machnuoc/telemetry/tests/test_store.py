@@ -1,4 +1,5 @@
 from machnuoc.telemetry import store
+from machnuoc.telemetry.tests import readings
 
 
 def test_the_latest_reading_is_the_latest_measured(clean_store):
@@ -26,3 +27,29 @@ def test_what_fails_in_a_transaction_leaves_nothing(clean_store):
         pass
 
     assert store.query("SELECT count(*) FROM telemetry_ledger") == [(0,)]
+
+
+def test_readings_of_any_month_find_their_place(clean_store):
+    hour = store.HOUR_MS
+    for at in (
+        1_700_000_000_000,
+        1_767_200_400_000 - 1,
+        1_767_200_400_000,
+    ):  # 2023-11, the last of 2025, the first of 2026
+        readings.put([(7, at, 1.0), (7, at + 800 * hour, 2.0)])
+
+    assert store.query("SELECT count(*) FROM telemetry_reading") == [(6,)]
+
+
+def test_a_month_made_in_a_transaction_that_fails_is_made_again(clean_store):
+    at = 2_000_000_000_000
+    try:
+        with store.transaction() as cursor:
+            store.ensure_months(cursor, at, at)
+            raise RuntimeError("power cut")
+    except RuntimeError:
+        pass
+
+    readings.put([(7, at, 1.0)])
+
+    assert len(store.read_hot(7, at, at + 1)) == 1
