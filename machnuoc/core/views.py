@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Count
@@ -224,8 +225,15 @@ def document(request: SignedIn, key: str) -> HttpResponse:
 # --- errors
 
 
+_TOO_BIG = (
+    "Nội dung gửi lên quá lớn nên chưa có gì được lưu. Quay lại trang trước để lấy lại phần đã viết, rút gọn rồi gửi "
+    "lại; nội dung dài thì gửi kèm bằng tệp."
+)
+
+
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return _render_error(request, 400)
+    too_big = isinstance(exception, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent)
+    return _render_error(request, 400, reason=_TOO_BIG if too_big else "")
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

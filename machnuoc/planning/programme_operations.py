@@ -322,6 +322,11 @@ def put_threshold(
         raise PlanningError(f"Mức của chỉ tiêu {sub_indicator.number} phải có con số hoặc lời văn. Nhập một trong hai.")
     if comparator not in {"GE", "GT", "LE", "LT", "EQ"}:
         raise PlanningError(f"Chỉ tiêu {sub_indicator.number}: không có cách so sánh «{comparator}».")
+    if amount is not None and (amount < 0 or (_factor(sub_indicator) == 100 and amount > 100)):
+        raise PlanningError(
+            f"Mức của chỉ tiêu {sub_indicator.number} không thể là {format_number(amount)}: mức không âm, "
+            "tỷ lệ không quá 100 %. Sửa lại mức."
+        )
     if valid_from and valid_to and valid_from >= valid_to:
         raise PlanningError("Ngày bắt đầu áp dụng phải trước ngày kết thúc. Sửa lại hai ngày.")
     scope = {

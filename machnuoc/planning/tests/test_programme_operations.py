@@ -233,6 +233,14 @@ def test_a_later_threshold_ends_the_one_before_and_judges_again_what_people_ente
     assert programme_operations.required_of(part, mountain_commune, 2023).amount == 20
 
 
+@pytest.mark.parametrize("amount", [-1, 101, 2147483648])
+def test_a_share_that_cannot_be_is_no_threshold(base, clerk, amount):
+    part = _sub("17.1")
+
+    with pytest.raises(PlanningError, match="không thể là"):
+        programme_operations.put_threshold(part, amount=Decimal(amount), valid_from=date(2024, 1, 1), by=clerk)
+
+
 def test_bound_cells_are_filled_from_the_figures_and_leave_what_people_entered(
     programme, mountain_commune, commune, clerk
 ):
