@@ -264,6 +264,7 @@ class AlarmRule(models.Model):
     advice = models.CharField("việc cần làm", max_length=400, blank=True)
     is_enabled = models.BooleanField("đang dùng", default=True)
     out_of_service_reason = models.CharField("lý do ngừng dùng", max_length=200, blank=True)
+    applies_from = models.DateTimeField("xét từ lúc", null=True, blank=True)  # empty: all readings there are
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -279,6 +280,7 @@ class RuleProgress(models.Model):
     rule = models.OneToOneField(AlarmRule, models.CASCADE, primary_key=True, related_name="progress")
     judged_to = models.DateTimeField()
     rule_version = models.PositiveIntegerField()
+    note = models.CharField(max_length=200, blank=True)  # why it cannot judge: «chưa đủ số liệu để so»
 
     def __str__(self) -> str:
         return f"{self.rule_id} ≤ {self.judged_to}"
@@ -308,13 +310,17 @@ class Alarm(models.Model):
     is_flapping = models.BooleanField("chập chờn", default=False)
     acked_at = models.DateTimeField("nhận lúc", null=True, blank=True)
     acked_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    level = models.PositiveSmallIntegerField("đã gọi đến cấp", default=0)  # of the duty roster; 0: nobody was called
+    called_at = models.DateTimeField("gọi lúc", null=True, blank=True)
     changed_at = models.DateTimeField(db_index=True)
 
     class Meta:
         ordering = ["priority", "-raised_at"]
         indexes = [models.Index(fields=["state", "priority", "-raised_at"]), models.Index(fields=["work", "-began_at"])]
         constraints = [
-            models.UniqueConstraint(fields=["rule", "began_at"], name="one_alarm_a_beginning"),
+            models.UniqueConstraint(
+                fields=["rule", "began_at"], condition=Q(is_withdrawn=False), name="one_alarm_a_beginning"
+            ),
             models.UniqueConstraint(
                 fields=["rule"], condition=Q(ended_at__isnull=True, is_withdrawn=False), name="one_open_alarm_a_rule"
             ),
