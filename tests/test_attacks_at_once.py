@@ -22,8 +22,8 @@ from machnuoc.planning import (
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import (
     Assessment,
-    Criterion,
     CriteriaSet,
+    Criterion,
     Disbursement,
     Dossier,
     Duty,
@@ -211,6 +211,26 @@ def test_the_same_new_task_or_plan_twice_at_once_is_no_error_of_the_program(plan
     )
     assert errors == []
     assert Task.objects.count() == len(set(Task.objects.values_list("key", flat=True))) == 4
+
+
+def test_a_new_plan_target_or_project_sent_twice_at_once_is_one_and_the_second_is_told(plan, place, person):
+    said = {"name": "Kế hoạch mới", "short_name": "Kế hoạch mới", "territory": place, "by": person}
+    target = {"plan": plan, "name": "Số hộ", "subject": place, "comparator": "GE", "amount": 1, "by": person}
+
+    twice = [
+        (together(lambda: plan_operations.add_plan(**said), times=2), Plan.objects.filter(short_name="Kế hoạch mới")),
+        (together(lambda: plan_operations.add_target(**target), times=2), plan.targets.filter(name="Số hộ")),
+        (
+            together(lambda: project_operations.add_project(name="Tuyến ống", plan=plan, by=person), times=2),
+            Project.objects.filter(subject__name="Tuyến ống"),
+        ),
+    ]
+
+    for errors, rows in twice:
+        assert rows.count() == 1
+        (error,) = errors
+        assert isinstance(error, PlanningError | places.ChangedMeanwhile)
+        assert "vừa được" in str(error)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ _DEFINITIONS = (
 _UNITS = {
     "1": ("", ""),
     "count": ("", ""),
+    "task": ("nhiệm vụ", ""),  # a count with a name
     "ratio": ("lần", ""),
     "pct": ("%", "percent"),
     "household": ("hộ", "household"),

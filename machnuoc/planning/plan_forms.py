@@ -18,7 +18,7 @@ from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.indicators.models import Metric
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
-from machnuoc.planning import plan_operations, plan_queries, visibility
+from machnuoc.planning import plan_operations, plan_queries, plan_standings, visibility
 from machnuoc.planning.models import Plan, PlanAmendment, Proposal, Target, TargetUnit
 from machnuoc.planning.models.plans import Status
 
@@ -222,6 +222,8 @@ def _unit_choices() -> list[tuple[str, str]]:
         "connection",
         "person",
         "work",
+        "commune",
+        "task",
         "count",
         "sample",
         "h/d",
@@ -235,9 +237,13 @@ def _unit_choices() -> list[tuple[str, str]]:
 
 def list_subjects(person: Person, plan: Plan) -> list[tuple[str, Any]]:
     """Return what a target of the plan may be about: its territory, organisations and works in the person's scope."""
-    managed = Subject.objects.filter(
-        pk__in=access.visible_subject_ids(person), kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.WORK]
-    ).order_by("kind", "name")[:_MOST_SUBJECTS]
+    managed = (
+        Subject.objects.filter(
+            pk__in=access.visible_subject_ids(person), kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.WORK]
+        )
+        .exclude(pk=plan.territory_id)
+        .order_by("kind", "name")[:_MOST_SUBJECTS]
+    )
     choices: list[tuple[str, Any]] = [(str(plan.territory_id), plan.territory.name)]
     for kind, rows in groupby(managed, key=lambda row: row.kind):
         choices.append((str(Subject.Kind(kind).label), [(str(row.pk), row.name) for row in rows]))
@@ -395,7 +401,9 @@ class TargetForm(forms.Form):
         self.path_rows = _read_path(data) if data is not None else _path_of(target)
         subjects = list_subjects(person, plan)
         if source is not None:
-            subjects = [(str(source.subject_id), source.subject.name), *subjects]
+            said = str(source.subject_id)
+            if not any(said in (value, *dict(more if isinstance(more, list) else ())) for value, more in subjects):
+                subjects = [(said, source.subject.name), *subjects]
         self.fields["subject"].choices = subjects  # type: ignore[attr-defined]
         organisations = Organisation.objects.filter(pk__in=access.visible_subject_ids(person))
         if target is not None:
@@ -412,7 +420,7 @@ class TargetForm(forms.Form):
         said: dict[str, Any] = super().clean() or {}
         metric = said.get("metric")
         is_share = said.get("unit") == "pct" and said.get("measured_as") == Target.MeasuredAs.GROWTH
-        if metric is not None and said.get("unit") != metric.unit and not is_share:
+        if metric is not None and not is_share and not plan_standings.is_same_unit(said.get("unit", ""), metric.unit):
             self.add_error(
                 "unit", f"Số liệu đã chọn tính theo «{units.label(metric.unit) or metric.unit}». Chọn cùng đơn vị tính."
             )

@@ -11,10 +11,10 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils.text import slugify
 
-from machnuoc.core import audit, folding, notices
+from machnuoc.core import audit, folding, notices, units
 from machnuoc.core.models import Document, Passage, Person
 from machnuoc.core.periods import Period, local_date
-from machnuoc.core.vietnamese import format_date
+from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.indicators.models import Metric
 from machnuoc.places.models import Grant, Organisation, Subject
 from machnuoc.planning import plan_search, plan_standings
@@ -163,7 +163,12 @@ def put_plan(
 @transaction.atomic
 def add_plan(*, short_name: str, territory: Subject, by: Person, **said: Any) -> Plan:
     """Enter a plan that the program does not know yet; its key is made of its short name. Raises as put_plan."""
-    Subject.objects.select_for_update(no_key=True).only("pk").get(pk=territory.pk)  # two at once: two keys
+    Subject.objects.select_for_update(no_key=True).only("pk").get(pk=territory.pk)  # one after the other
+    if Plan.objects.filter(short_name__iexact=short_name.strip(), territory=territory).exists():
+        raise PlanningError(
+            f"«{territory}» đã có kế hoạch tên ngắn «{short_name.strip()}», có thể vừa được lưu. "
+            "Mở kế hoạch đó, hoặc đặt tên ngắn khác, ví dụ thêm năm."
+        )
     key = _free_key(short_name, 50, "ke-hoach", Plan.objects.all())
     return put_plan(key=key, short_name=short_name, territory=territory, by=by, **said | {"version": 0})
 
@@ -172,8 +177,21 @@ def add_plan(*, short_name: str, territory: Subject, by: Person, **said: Any) ->
 def add_target(*, plan: Plan, name: str, by: Person, **said: Any) -> Target:
     """Enter a target that the plan does not have yet; its key is made of its name. Raises as put_target."""
     Plan.objects.select_for_update(no_key=True).only("pk").get(pk=plan.pk)
+    period = said.get("period")
+    same = plan.targets.filter(name__iexact=name.strip(), subject=said.get("subject"), is_active=True)
+    if same.filter(period_start=period.start_date if period else None, due_on=_due(said)).exists():
+        raise PlanningError(
+            f"Kế hoạch «{plan}» đã có chỉ tiêu «{name.strip()}» của cùng nơi, cùng kỳ, có thể vừa được lưu. "
+            "Mở chỉ tiêu đó để sửa, hoặc đặt tên khác."
+        )
     key = _free_key(name, 60, "chi-tieu", plan.targets.all())
     return put_target(plan=plan, key=key, name=name, by=by, **said | {"version": 0})
+
+
+def _due(said: dict[str, Any]) -> date | None:
+    """Return the last day that counts: as said, else the last of the period."""
+    period = said.get("period")
+    return said.get("due_on") or (date.fromordinal(period.end_date.toordinal() - 1) if period else None)
 
 
 def _free_key(name: str, most_chars: int, otherwise: str, rows: models.QuerySet[Any]) -> str:
@@ -205,6 +223,21 @@ def _check_target(said: dict[str, Any]) -> None:
         raise PlanningError(
             f"Chỉ tiêu «{said['name']}» đặt trong khoảng nhưng thiếu đầu trên, hoặc đầu trên nhỏ hơn đầu dưới. "
             "Nhập lại hai đầu."
+        )
+    _require_whole(said["name"], said["unit"], amount, upper)
+
+
+_WHOLE = frozenset({"household", "customer", "connection", "person", "work", "commune", "sample", "task", "count"})
+
+
+def _require_whole(name: str, unit: str, *amounts: Decimal | int | None) -> None:
+    """Refuse a part of what is counted whole, as half a household. Raises PlanningError."""
+    broken = next((one for one in amounts if one is not None and one % 1), None) if unit in _WHOLE else None
+    if broken is not None:
+        said = format_number(Decimal(broken).normalize())
+        raise PlanningError(
+            f"Chỉ tiêu «{name}» đếm theo {units.label(unit) or 'đơn vị'} nên mức phải là số nguyên, không phải {said}. "
+            "Sửa lại mức."
         )
 
 
@@ -426,7 +459,7 @@ def change_target(
     before = before_image(live)
     for name, value in changes.items():
         setattr(live, name, _quantised(value) if name in {"amount", "upper", "baseline"} else value)
-    _check_target({name: getattr(live, name) for name in ("name", "comparator", "amount", "upper")})
+    _check_target({name: getattr(live, name) for name in ("name", "comparator", "amount", "upper", "unit")})
     if path is not None:
         _set_path(live, path)
     if units is not None:

@@ -261,6 +261,11 @@ def unit_label(target: Target) -> str:
         return target.unit
 
 
+def is_same_unit(one: str, other: str) -> bool:
+    """Return whether figures of the two units may be compared as they are: «nhiệm vụ» is a bare count with a name."""
+    return one == other or {one, other} == {"count", "task"}
+
+
 def starts_on(target: Target) -> date | None:
     """Return the first day that counts: of the plan, of the target's own period, or after its baseline."""
     if target.baseline_period_start is not None and target.measured_as != Target.MeasuredAs.LEVEL:
@@ -287,7 +292,7 @@ def _case(
         if not said["is_judged"]:
             said["obstacle"] = _nothing_measures(target, today)
         return Case(target, standing.Question(**said), verdicts=verdicts)
-    if target.unit and target.unit != metric.unit and not is_share_of_growth(target, metric):
+    if target.unit and not is_same_unit(target.unit, metric.unit) and not is_share_of_growth(target, metric):
         said["obstacle"] = (
             f"Chỉ tiêu đổi đơn vị: kế hoạch đặt theo {unit_label(target) or target.unit}, "
             f"số liệu «{metric.short_name}» "

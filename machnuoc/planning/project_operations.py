@@ -151,6 +151,14 @@ def put_project(
 @transaction.atomic
 def add_project(*, name: str, by: Person, **said: Any) -> Project:
     """Enter a project that the program does not know yet; its key is made of the name. Raises as put_project."""
+    same = Project.objects.filter(
+        subject__name__iexact=" ".join(name.split()), plan=said.get("plan"), owner=said.get("owner")
+    )
+    if same.exists():
+        raise ProjectError(
+            f"Đã có dự án «{name.strip()}» của cùng chủ đầu tư và kế hoạch, có thể vừa được lưu. "
+            "Mở dự án đó để sửa, hoặc ghi tên khác."
+        )
     slug = slugify(folding.fold(name))[:60].strip("-") or "du-an"
     taken = set(Subject.objects.filter(key__startswith=f"project.{slug}").values_list("key", flat=True))
     key = next(

@@ -82,7 +82,11 @@ def words(promise: Promise, unit: str = "", printed: str = "") -> str:
     ('khoảng 15 %', '20–24 giờ/ngày')
     >>> words(Promise("GE", Decimal(3)), "công trình", "ít nhất")
     'ít nhất 3 công trình'
+    >>> words(Promise("GE", Decimal(0)), "hộ", "phát triển thêm")
+    'không giao phát triển thêm'
     """
+    if promise.amount == 0 and printed.endswith("thêm"):
+        return f"không giao {printed}"
     if promise.comparator == "JUDGED":
         return printed or "đánh giá định tính"
     if promise.comparator == "NONE_LEFT":

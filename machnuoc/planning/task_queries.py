@@ -30,6 +30,7 @@ DUE = {
     "undated": "Không ghi hạn",
 }  # fmt: skip
 _CARDS_A_COLUMN = 30
+_CARDS_AT_FIRST = 8  # the others unfold
 _HEADS = {str(Task.State.NOT_STARTED): "Chưa thực hiện, chưa báo cáo"}  # silence does not say that nothing was done
 _MOVES: dict[str, list[tuple[str, str, str]]] = {
     Task.State.NOT_STARTED: [(Task.State.DOING, "Bắt đầu", "player-play")],
@@ -268,6 +269,14 @@ class Column:
     label: str
     rows: list[Row]
     total: int
+
+    @property
+    def first(self) -> list[Row]:
+        return self.rows[:_CARDS_AT_FIRST]
+
+    @property
+    def rest(self) -> list[Row]:
+        return self.rows[_CARDS_AT_FIRST:]
 
 
 def board(tasks: QuerySet[Task], totals: dict[str, int], person: Person, *, today: date) -> list[Column]:

@@ -5,10 +5,10 @@ from datetime import datetime
 from django.utils import timezone
 
 from machnuoc.core.models import Passage
-from machnuoc.demo.planning import read_duties
+from machnuoc.demo.planning import people, read_duties
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning import duty_operations
-from machnuoc.planning.models import Plan
+from machnuoc.planning.models import Duty, Plan
 
 
 def load_duties(now: datetime) -> None:
@@ -23,7 +23,11 @@ def load_duties(now: datetime) -> None:
             document__plans__in=plans.values(), key__in={row.passage_key for row in rows}
         )
     }
+    edited = people.list_edited(Duty.objects.all(), "planning.duty.saved")
+    kept = set(Duty.objects.filter(pk__in=edited).values_list("key", flat=True))
     for row in rows:
+        if row.key in kept:
+            continue
         plan = plans[row.plan_key]
         if plan.document_id is None:  # its document is not taken in: nothing to quote
             continue

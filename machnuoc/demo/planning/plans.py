@@ -5,6 +5,7 @@ from typing import Any
 
 from machnuoc.core.models import Document, Passage
 from machnuoc.demo import plans
+from machnuoc.demo.planning import people
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning import plan_operations
 from machnuoc.planning.models import Plan
@@ -88,7 +89,11 @@ def load_plans(now: datetime) -> None:
         )
     }
     territories = {row.key: row for row in Subject.objects.filter(key__in=[plan["territory"] for plan in _PLANS])}
+    edited = people.list_edited(Plan.objects.all(), "planning.plan.saved", "planning.plan.amended")
+    kept = set(Plan.objects.filter(pk__in=edited).values_list("key", flat=True))
     for said in _PLANS:
+        if said["key"] in kept:
+            continue
         document = documents.get(said["document"])
         plan_operations.put_plan(
             key=said["key"], name=said["name"], short_name=said["short_name"], document=document,

@@ -55,7 +55,7 @@ def load_projects(now: datetime) -> None:
                 note=row.note, passage=passages[row.passage_key],
             )  # fmt: skip
         for handover in read_projects.list_handovers(folder):
-            if Handover.objects.filter(plan=plan, name=handover.name).exists():
+            if Handover.objects.filter(passage=passages[handover.passage_key]).exists():  # its name may be corrected
                 continue
             handover_operations.request_handover(
                 name=handover.name, place=Subject.objects.get(key=handover.place_key),
@@ -77,7 +77,9 @@ def _simulate(folder: str) -> None:
     rows: dict[str, list[read_projects.Simulated]] = defaultdict(list)
     for row in read_projects.list_simulated(folder):
         rows[row.project_key].append(row)
-    projects = Project.objects.select_related("subject").filter(subject__key__in=rows, yearly_plans__isnull=True)
+    projects = Project.objects.select_related("subject").filter(
+        subject__key__in=rows, yearly_plans__isnull=True, disbursements__isnull=True
+    )
     for project in projects:
         lines = rows[project.subject.key]
         last = max(line.on_date for line in lines)

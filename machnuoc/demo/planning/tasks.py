@@ -57,12 +57,14 @@ def _load_plan(
         passage = by_key.get(row.passage_key) if row.passage_key else _find_passage(row.content, passages)
         target = next((targets[key] for key in _TARGETS.get(row.key, ()) if key in targets), None)
         if (task := there.get(row.key)) is not None:
+            if task.version > 1:  # edited or handed over by people
+                continue
             if passage is not None and task.passage_id is None:
                 Task.objects.filter(pk=task.pk).update(passage=passage)
             if target is not None and task.target_id is None:
                 Task.objects.filter(pk=task.pk).update(target=target)
-            if task.version == 1:  # organisations that were loaded meanwhile take their places
-                task_operations.set_units(task, _names(_all_units(row, organisations)))
+            # organisations that were loaded meanwhile take their places
+            task_operations.set_units(task, _names(_all_units(row, organisations)))
             continue
         task = task_operations.put_task(
             key=row.key, content=row.content, subject=subject, plan=plan, number=row.number, order=order,

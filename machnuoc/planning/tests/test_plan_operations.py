@@ -9,6 +9,7 @@ from machnuoc.core.models import AuditEntry
 from machnuoc.core.periods import Period
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.planning import plan_operations as operations
+from machnuoc.planning import plan_queries
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import Plan, Target
 
@@ -79,3 +80,18 @@ def test_a_target_cannot_be_a_part_of_itself():
 
     with pytest.raises(PlanningError, match="phần của chính nó"):
         _put(parent=part)
+
+
+@pytest.mark.parametrize(("unit", "amount"), [("household", "1288.5"), ("customer", "0.5"), ("work", "2.5")])
+def test_what_is_counted_whole_is_not_promised_in_parts(unit, amount):
+    with pytest.raises(PlanningError, match="phải là số nguyên, không phải"):
+        _put(amount=Decimal(amount), unit=unit)
+
+
+def test_a_station_that_shall_not_grow_is_said_so():
+    still = Target.objects.filter(plan__key="qn.79-2026", parent__key="khach-hang", amount=0).first()
+    digital = Target.objects.get(plan__key="qn.79-2026", key="chuyen-doi-so")
+
+    assert still is not None
+    assert plan_queries.promised(still) == "không giao phát triển thêm"
+    assert plan_queries.promised(digital) == "hoàn thành 2 nhiệm vụ"

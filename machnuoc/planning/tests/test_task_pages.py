@@ -1,5 +1,6 @@
 """Pages of tasks: list and filters, board without and with htmx, debts, timeline, forms, uploads, API."""
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,8 @@ from machnuoc.core import tokens
 from machnuoc.core.models import Person
 from machnuoc.places.models import Organisation
 from machnuoc.planning import task_operations, task_panels, task_queries
-from machnuoc.planning.models import Campaign, Meeting, Task, TaskProgress
+from machnuoc.planning.models import Campaign, Meeting, Plan, Task, TaskProgress
+from machnuoc.planning.plan_forms import TargetForm
 from machnuoc.planning.task_queries import Filters
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
@@ -359,3 +361,24 @@ def test_a_program_finds_tasks_by_plan_unit_and_words():
     assert ALL_STATIONS in [task["key"] for task in found.json()["items"]]
     leads = [unit for unit in found.json()["items"][0]["units"] if unit["role"] == "LEAD"]
     assert len(leads) == 30
+
+
+def test_a_long_column_of_the_board_unfolds(client):
+    client.force_login(Person.objects.get(username="qn.lanhdao"))
+
+    page = client.get(reverse("planning:task_board")).content.decode()
+
+    first, _, rest = page.partition('<details class="board-rest">')
+    assert first.count('<li class="task-card') == 8
+    assert rest.count('<li class="task-card') == Task.objects.filter(plan__key="qn.79-2026").count() - 8
+    assert "Xem thêm" in rest
+
+
+def test_the_form_of_a_target_offers_each_place_once():
+    leader = Person.objects.get(username="qn.lanhdao")
+    plan = Plan.objects.select_related("territory").get(key="qn.79-2026")
+    part = plan.targets.select_related("subject").filter(parent__isnull=False).first()
+
+    for form in (TargetForm(None, person=leader, plan=plan), TargetForm(None, person=leader, plan=plan, target=part)):
+        offered = re.findall(r'value="(\d+)"', str(form["subject"]))
+        assert len(offered) == len(set(offered)) > 1
