@@ -1,10 +1,17 @@
 """What every test of the project shares: which database it runs on, and files of its own."""
 
+import contextlib
+import hashlib
+import os
 import shutil
+import sqlite3
 from pathlib import Path
+from typing import Any
 
+import django
 import pytest
 from django.conf import settings
+from django.db import connections
 
 pytest_plugins = [
     "machnuoc.core.tests.append_only",
@@ -42,3 +49,45 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _files_of_its_own(settings, tmp_path):
     """Give each test an empty file store."""
     settings.FILES_DIR = tmp_path / "files"
+
+
+def _migrated_template(cache: pytest.Cache) -> Path:
+    """Return where a migrated, empty SQLite database of this state of the migrations is kept between runs."""
+    digest = hashlib.sha256(django.__version__.encode())
+    for migration in sorted(Path(__file__).parent.glob("machnuoc/*/migrations/*.py")):
+        digest.update(migration.read_bytes())
+    return cache.mkdir("machnuoc") / f"migrated-{digest.hexdigest()[:16]}.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest, django_db_modify_db_settings: None) -> bool:
+    """Start from the tables that an earlier run made: migrating takes longer than most tests. SQLite alone."""
+    database = settings.DATABASES["default"]
+    if not database["ENGINE"].endswith("sqlite3"):
+        return False
+    template = _migrated_template(request.config.cache)
+    if not template.exists():
+        return False
+    shutil.copyfile(template, connections["default"].creation._get_test_db_name())
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> None:
+    """Keep the migrated tables for the next run."""
+    connection = connections["default"]
+    if connection.vendor != "sqlite":
+        return
+    template = _migrated_template(request.config.cache)
+    if template.exists():
+        return
+    part = template.with_suffix(f".{os.getpid()}")
+    with (
+        contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"])) as source,
+        contextlib.closing(sqlite3.connect(part)) as target,
+    ):
+        source.backup(target)
+    part.replace(template)
+    for older in template.parent.glob("migrated-*.sqlite3"):
+        if older != template:
+            older.unlink(missing_ok=True)
