@@ -51,8 +51,8 @@ class Sender:
 class Snapshot:
     """Everything at one moment. Arrays by place of channel, shape (channels,), or by piece of calibration.
 
-    channel: id. device: id of its device. low, high: believable span, stored unit. removed_ms: when the device was taken
-    away, far in the future if it was not. is_active: whether readings are taken.
+    channel: id. device: id of its device. low, high: believable span, stored unit. removed_ms: when the device was
+    taken away, far in the future if it was not. is_active: whether readings are taken.
     piece_key: place of channel << 43 | ms from which the piece holds, sorted, each channel has one from 0 on.
     piece_factor, piece_offset: stored = sent × factor + offset, conversion of the unit included.
     """
@@ -125,7 +125,8 @@ def _name_of_database() -> str:
 
 
 def _read_version() -> Version:
-    connections["default"].close_if_unusable_or_obsolete()  # a long-lived process outlives a restart of the database
+    if not connections["default"].in_atomic_block:
+        connections["default"].close_if_unusable_or_obsolete()  # a long-lived process outlives a restart of the server
     devices = Device.objects.aggregate(Count("id"), Max("id"), Sum("version"))
     channels = Channel.objects.aggregate(Count("id"), Max("id"))
     calibrations = Calibration.objects.aggregate(Count("id"), Max("id"))

@@ -65,7 +65,7 @@ class Decoded(msgspec.Struct, gc=False):
     """What a decoder found in one message: readings as columns of one length, and what it refused.
 
     keys: name of the channel as sent. at: ms UTC, 0 to MAX_AT_MS. value: in the sent unit, finite or not.
-    sender: who the payload itself says it is from; empty where the topic alone says. rssi dBm, snr dB, battery_pct 0-100.
+    sender: who the payload itself says it is from; empty where the topic alone says. rssi dBm, snr dB, battery_pct %.
     """
 
     keys: list[str]

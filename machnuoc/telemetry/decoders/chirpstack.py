@@ -1,4 +1,4 @@
-"""Uplinks of LoRaWAN sensors, as the network server ChirpStack v4 publishes them (JSON marshaler of its MQTT integration).
+"""Uplinks of LoRaWAN sensors, as the network server ChirpStack v4 publishes them over MQTT, JSON.
 
 Topic application/{application}/device/{DevEUI}/event/up. The numbers are in `object`, what the codec of the device
 profile made of the radio payload; nested objects give keys joined by dots ("probe1.temp"), true and false are 1 and 0

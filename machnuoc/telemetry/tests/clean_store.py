@@ -2,7 +2,7 @@
 
 import pytest
 
-from machnuoc.telemetry import store
+from machnuoc.telemetry import directory, store
 
 
 def empty_store() -> None:
@@ -18,5 +18,7 @@ def empty_store() -> None:
 def clean_store(db, settings, tmp_path):
     """Give an empty store, and close this thread's connection to it afterwards."""
     empty_store()
+    directory.forget()
     yield store
+    directory.forget()
     store.close()

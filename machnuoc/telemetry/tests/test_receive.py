@@ -1,0 +1,179 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from machnuoc.telemetry import directory, receive, store
+from machnuoc.telemetry.models import Calibration
+from machnuoc.telemetry.payloads import Message
+from machnuoc.telemetry.receive import Counts
+from machnuoc.telemetry.tests.making import make_channel, make_device
+
+pytestmark = pytest.mark.usefixtures("clean_store")
+
+NOW = 1_795_305_600_000  # 2026-11-22 00:00 UTC
+MINUTE = 60_000
+
+
+def up(device: str, *samples: tuple[int, dict[str, object]], at: int = NOW) -> Message:
+    body = [{"t": when, "v": values} for when, values in samples]
+    return Message(f"machnuoc/v1/{device}/up", json.dumps(body).encode(), at)
+
+
+def readings() -> list[tuple[int, int, float, int]]:
+    return store.query("SELECT channel, at, value, quality FROM telemetry_reading ORDER BY channel, at")
+
+
+def ledger() -> Counts:
+    rows = store.query("SELECT received, stored, corrected, duplicate, rejected, quarantined FROM telemetry_ledger")
+    total = Counts()
+    for row in rows:
+        total = total.plus(Counts(*row))
+    return total
+
+
+@pytest.fixture
+def logger(db):
+    """A logger with pressure in bar and flow in L/s."""
+    device = make_device("binh-chanh-1")
+    pressure = make_channel(device, "p", sent_unit="bar")
+    flow = make_channel(device, "q", "flow", sent_unit="L/s")
+    return device, pressure, flow
+
+
+def test_a_reading_is_stored_in_the_stored_unit_with_all_that_follows(logger):
+    device, pressure, flow = logger
+
+    receipt = receive.take([up("binh-chanh-1", (NOW - 1000, {"p": 3, "q": 10}))], NOW)
+
+    assert receipt.total == Counts(received=2, stored=2)
+    assert readings() == [
+        (pressure.pk, NOW - 1000, pytest.approx(30.59148639), 0),
+        (flow.pk, NOW - 1000, pytest.approx(36.0), 0),
+    ]
+    hour = (NOW - 1000) // store.HOUR_MS * store.HOUR_MS
+    marks = store.query("SELECT channel, hour FROM telemetry_dirty_hour ORDER BY channel")
+    assert marks == [(pressure.pk, hour), (flow.pk, hour)]
+    assert store.query("SELECT channel, from_at FROM telemetry_dirty_alarm ORDER BY channel") == [
+        (pressure.pk, NOW - 1000), (flow.pk, NOW - 1000)
+    ]  # fmt: skip
+    assert store.query("SELECT device, received_at, measured_at, drift_ms, messages FROM telemetry_device_state") == [
+        (device.pk, NOW, NOW - 1000, 1000, 1)
+    ]
+    assert ledger() == receipt.total
+
+
+def test_a_repeat_is_a_duplicate_and_a_different_value_a_correction_that_keeps_its_history(logger):
+    make_channel(logger[0], "m")
+    receive.take([up("binh-chanh-1", (NOW, {"m": 10.0}))], NOW)
+
+    repeated = receive.take([up("binh-chanh-1", (NOW, {"m": 10.0000000001}))], NOW)
+    corrected = receive.take([up("binh-chanh-1", (NOW, {"m": 10.5}))], NOW + 1)
+
+    assert repeated.total == Counts(received=1, duplicate=1)
+    assert corrected.total == Counts(received=1, corrected=1)
+    assert readings()[0][2] == 10.5
+    assert store.query("SELECT at, value, replaced_at FROM telemetry_reading_history") == [(NOW, 10.0, NOW + 1)]
+
+
+def test_repeats_within_one_batch_are_told_apart_as_if_they_came_one_by_one(logger):
+    batch = [up("binh-chanh-1", (NOW, {"p": value})) for value in (1, 1, 2, 2, 1)]
+
+    receipt = receive.take(batch, NOW)
+
+    assert receipt.total == Counts(received=5, stored=1, duplicate=2, corrected=2)
+    assert readings()[0][2] == pytest.approx(10.19716213)
+
+
+def test_what_is_out_of_range_is_stored_and_marked(logger):
+    receive.take([up("binh-chanh-1", (NOW, {"p": 300}))], NOW)
+
+    assert readings()[0][3] == store.OUT_OF_RANGE
+
+
+def test_a_calibration_holds_from_its_instant_until_the_next(logger):
+    _, pressure, _ = logger
+    pressure.sent_unit = "mH2O"
+    pressure.save()
+    for hour, factor, offset in ((1, 2.0, 0.0), (2, 1.0, 5.0)):
+        at = datetime.fromtimestamp(NOW / 1000 + hour * 3600, UTC)
+        Calibration.objects.create(channel=pressure, valid_from=at, factor=factor, offset=offset)
+    later = NOW + 3 * store.HOUR_MS
+
+    samples = [(NOW + minutes * MINUTE, {"p": 10}) for minutes in (0, 59, 60, 119, 120, 150)]
+    receive.take([up("binh-chanh-1", *samples, at=later)], later)
+
+    assert [row[2] for row in readings()] == [10, 10, 20, 20, 15, 15]
+
+
+def test_each_impossible_reading_is_refused_alone_with_its_reason(logger):
+    device, _, _ = logger
+    make_channel(device, "cu", is_active=False)
+    sent = [
+        up("binh-chanh-1", (NOW, {"p": 1, "la": 1, "cu": 1, "q": "12,5"})),
+        up("binh-chanh-1", (NOW + 6 * MINUTE, {"p": 1}), (NOW + 4 * MINUTE, {"p": 2})),
+        up("binh-chanh-1", (915_148_800_000, {"p": 1}), (NOW // 1000, {"p": 1})),
+        up("binh-chanh-1", (NOW + 1, {"q": 1e301})),
+        up("nguoi-la", (NOW, {"a": 1, "b": 2})),
+        Message("machnuoc/v1/binh-chanh-1/up", b'{"t":"2026-11-22T00:00:00","v":{"p":1}}', NOW),
+    ]
+
+    receipt = receive.take(sent, NOW)
+
+    assert receipt.reasons == {
+        "unknown_channel": 1, "channel_inactive": 1, "not_a_number": 1, "future_clock": 1, "before_2000": 1,
+        "epoch_seconds": 1, "number_too_large": 1, "unknown_device": 2, "time_without_offset": 1,
+    }  # fmt: skip
+    assert receipt.total == Counts(received=12, stored=2, rejected=10)
+    assert receipt.by_device[receive.UNKNOWN] == Counts(received=2, rejected=2)
+    assert ledger() == receipt.total
+    assert ledger().is_closed
+    samples = dict(store.query("SELECT reason, sample FROM telemetry_rejection"))
+    assert samples["future_clock"] == "p=1 @ 2026-11-22T00:06:00Z"
+    assert samples["unknown_channel"] == "la=1 @ 2026-11-22T00:00:00Z"
+    assert samples["not_a_number"] == f"q=12,5 @ {NOW}"
+
+
+def test_a_device_speaks_for_itself_alone(logger):
+    make_device("nghia-phu-1")
+    stolen = up("nghia-phu-1", (NOW, {"p": 1}))._replace(device_claimed="binh-chanh-1")
+
+    receipt = receive.take([stolen], NOW)
+
+    assert receipt.reasons == {"foreign_topic": 1}
+    assert readings() == []
+
+
+def test_an_unreadable_message_counts_one_and_waits_in_quarantine(logger):
+    device, _, _ = logger
+    garbage = [Message("machnuoc/v1/binh-chanh-1/up", b"\x00\xff", NOW), Message("a/b", b"{}", NOW)]
+
+    receipt = receive.take(garbage, NOW)
+
+    assert receipt.total == Counts(received=2, quarantined=2)
+    kept = store.query("SELECT device, topic, payload, state FROM telemetry_quarantine ORDER BY id")
+    assert [(row[0], row[1], bytes(row[2]), row[3]) for row in kept] == [
+        (device.pk, "machnuoc/v1/binh-chanh-1/up", b"\x00\xff", "NEW"), (0, "a/b", b"{}", "NEW"),
+    ]  # fmt: skip
+
+
+def test_a_device_made_a_moment_ago_is_heard_at_once(logger):
+    receive.take([up("binh-chanh-1", (NOW, {"p": 1}))], NOW)
+    make_channel(make_device("moi-lap"), "p")
+
+    receipt = receive.take([up("moi-lap", (NOW, {"p": 1}))], NOW + 5)
+
+    assert receipt.total == Counts(received=1, stored=1)
+
+
+def test_a_change_of_a_channel_is_seen_when_the_device_says_that_it_changed(logger):
+    device, pressure, _ = logger
+    directory.current(NOW)
+    pressure.is_active = False
+    pressure.save()
+    device.version += 1
+    device.save()
+
+    receipt = receive.take([up("binh-chanh-1", (NOW, {"p": 1}))], NOW + directory.CHECK_EVERY_MS)
+
+    assert receipt.reasons == {"channel_inactive": 1}
