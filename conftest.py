@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -52,42 +53,55 @@ def _files_of_its_own(settings, tmp_path):
 
 
 def _migrated_template(cache: pytest.Cache) -> Path:
-    """Return where a migrated, empty SQLite database of this state of the migrations is kept between runs."""
+    """Return where a migrated, empty database of this state of the migrations is kept between runs."""
     digest = hashlib.sha256(django.__version__.encode())
     for migration in sorted(Path(__file__).parent.glob("machnuoc/*/migrations/*.py")):
         digest.update(migration.read_bytes())
-    return cache.mkdir("machnuoc") / f"migrated-{digest.hexdigest()[:16]}.sqlite3"
+    return cache.mkdir("machnuoc") / f"migrated-{digest.hexdigest()[:16]}.{connections['default'].vendor}"
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb(request: pytest.FixtureRequest, django_db_modify_db_settings: None) -> bool:
-    """Start from the tables that an earlier run made: migrating takes longer than most tests. SQLite alone."""
-    database = settings.DATABASES["default"]
-    if not database["ENGINE"].endswith("sqlite3"):
-        return False
+    """Start from the tables that an earlier run made: migrating takes longer than most tests."""
     template = _migrated_template(request.config.cache)
+    name = connections["default"].creation._get_test_db_name()
     if not template.exists():
         return False
-    shutil.copyfile(template, connections["default"].creation._get_test_db_name())
+    if connections["default"].vendor == "sqlite":
+        shutil.copyfile(template, name)
+    else:
+        _postgresql("psql", "postgres", "-c", f'DROP DATABASE IF EXISTS "{name}"', "-c", f'CREATE DATABASE "{name}"')
+        _postgresql("psql", name, "-f", str(template))
     return True
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> None:
     """Keep the migrated tables for the next run."""
-    connection = connections["default"]
-    if connection.vendor != "sqlite":
-        return
     template = _migrated_template(request.config.cache)
     if template.exists():
         return
+    name = connections["default"].settings_dict["NAME"]
     part = template.with_suffix(f".{os.getpid()}")
-    with (
-        contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"])) as source,
-        contextlib.closing(sqlite3.connect(part)) as target,
-    ):
-        source.backup(target)
+    if connections["default"].vendor == "sqlite":
+        with contextlib.closing(sqlite3.connect(name)) as source, contextlib.closing(sqlite3.connect(part)) as target:
+            source.backup(target)
+    elif shutil.which("pg_dump") is None:
+        return
+    else:
+        _postgresql("pg_dump", name, "--no-owner", "--file", str(part))
     part.replace(template)
-    for older in template.parent.glob("migrated-*.sqlite3"):
+    for older in template.parent.glob(f"migrated-*{template.suffix}"):
         if older != template:
             older.unlink(missing_ok=True)
+
+
+def _postgresql(program: str, database: str, *arguments: str) -> None:
+    server = connections["default"].settings_dict
+    found = {"PGHOST": server["HOST"], "PGPORT": str(server["PORT"] or ""), "PGUSER": server["USER"]}
+    found |= {"PGPASSWORD": server["PASSWORD"], "PGDATABASE": database, "PGOPTIONS": "-c client_min_messages=warning"}
+    quiet = ["-q", "-v", "ON_ERROR_STOP=1"] if program == "psql" else []
+    subprocess.run(  # noqa: S603 - programs of the database, arguments of ours
+        [program, *quiet, *arguments], check=True, stdout=subprocess.DEVNULL,
+        env=os.environ | {key: value for key, value in found.items() if value},
+    )  # fmt: skip
