@@ -695,7 +695,8 @@ def _silence(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: in
     track = tracks[rule.channel]
     grace = grace_ms(rule, track.interval_s)
     at = track.at[track.at >= rule.since_ms]
-    if rule.since_ms > NEVER and (len(at) == 0 or at[0] > rule.since_ms):
+    is_new = rule.since_ms > NEVER and (len(at) == 0 or bool(at[0] > rule.since_ms))
+    if is_new:
         at = np.concatenate([np.array([rule.since_ms], np.int64), at])  # silent from its first day, if need be
     if len(at) == 0:
         return _silent()
@@ -712,7 +713,7 @@ def _silence(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: in
     missed_s = np.concatenate([np.zeros(len(at)), np.full(len(quiet_from), grace / SECOND_MS)])
 
     def say(worst: float, when: int) -> str:
-        if when - grace == rule.since_ms:
+        if is_new and when - grace == rule.since_ms:
             return f"{track.label}: chưa nhận được số liệu từ {moment_text(when - grace)}"
         spell = duration_text(grace / SECOND_MS)
         return f"{track.label}: không có số liệu từ {moment_text(when - grace)} (cho phép {spell})"

@@ -308,7 +308,7 @@ def histories(draw, *, states: bool):
 
 
 @pytest.mark.parametrize("name", RULES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_batches_in_any_order_give_what_one_look_at_all_readings_gives(name, data):
     rule = RULES[name]
