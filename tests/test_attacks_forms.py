@@ -46,6 +46,12 @@ def acts(things: dict[str, Any]) -> Iterator[tuple[str, str, test_matrix.Row]]:
             yield row.name, reverse(row.name, args=[things.get(part, part) for part in row.args]), row
 
 
+def watched() -> CaptureQueriesContext:
+    """Return what records the queries; the log forgets the oldest, so it begins empty."""
+    connection.queries_log.clear()
+    return CaptureQueriesContext(connection)
+
+
 def tables_written(queries: CaptureQueriesContext) -> set[str]:
     found = {match[1] for query in queries.captured_queries if (match := _WRITES.match(query["sql"]))}
     return found - {"django_session"}
@@ -54,7 +60,7 @@ def tables_written(queries: CaptureQueriesContext) -> set[str]:
 def post(client: Client, address: str, data: dict[str, Any]) -> tuple[Any, set[str]]:
     """Send a form, take back what it did, and return the answer and the tables that were written to."""
     with transaction.atomic():
-        with CaptureQueriesContext(connection) as queries:
+        with watched() as queries:
             answer = client.post(address, data)
         transaction.set_rollback(True)
     return answer, tables_written(queries)
@@ -197,7 +203,7 @@ def test_whatever_is_typed_is_refused_in_words_or_kept_with_its_audit_entry_and_
             if answer.status_code != 302 and written and act not in _SHOWS_A_SECRET_ONCE:
                 wrong.append(f"{act} {text[:9]!r}: refused, but {sorted(written)}")
     for client, act, action, fields in forms:  # these stay
-        with CaptureQueriesContext(connection) as queries:
+        with watched() as queries:
             answer = client.post(action, fill(fields, MARKUP, SHORT_MARKUP))
         written = tables_written(queries) - {"core_notice"}
         if answer.status_code >= 500 or (written and "core_auditentry" not in written):
