@@ -7,9 +7,10 @@ then every process sees the change within CHECK_EVERY_MS.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from django.db import connections
@@ -71,6 +72,7 @@ class Snapshot:
     piece_key: Ints
     piece_factor: Floats
     piece_offset: Floats
+    routes: dict[tuple[str, str, str], Any] = field(default_factory=dict)  # what judging.py found out so far
 
     def find(self, name: str) -> Sender | None:
         """Return the device of this code or network id."""

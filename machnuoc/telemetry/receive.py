@@ -8,56 +8,42 @@ The rules are told in docs/algorithms/telemetry-receiving.md.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
-from machnuoc.telemetry import directory, payloads, store, store_writing
-from machnuoc.telemetry.directory import Sender, Snapshot
-from machnuoc.telemetry.payloads import Decoded, DecodeError, Decoder, Message
+from machnuoc.core.models import Person
+from machnuoc.telemetry import directory, judging, store, store_writing
+from machnuoc.telemetry.judging import REASONS, UNKNOWN, Batch, Quarantined, Rejections
+from machnuoc.telemetry.payloads import Message
 from machnuoc.telemetry.store import HOUR_MS, OUT_OF_RANGE, Floats, Ints, Readings
 
-FUTURE_MS = 5 * 60_000  # how far ahead of ours a device's clock may be
-YEAR_2000_MS = 946_684_800_000
-LARGEST = 1e300  # beyond, sums overflow; no instrument of ours comes near
+__all__ = [
+    "REASONS",
+    "UNKNOWN",
+    "CannotDecide",
+    "Counts",
+    "Receipt",
+    "dismiss",
+    "put_readings",
+    "refuse",
+    "replay",
+    "take",
+]
+
 QUARANTINE_MAX = 1_000  # undecided messages of one device; its next ones are rejected until a person has looked
 QUARANTINE_MAX_BYTES = 64 * 1024 * 1024
 BATCH_KEPT_MS = 7 * store.DAY_MS  # how long a repeated HTTP batch is recognised
-UNKNOWN = 0  # the device of the ledger for what comes from nobody we know
-_SAMPLE_BYTES = 60
 _ATTEMPTS = 4
+_BY_HTTP = "http:"  # in the place of a topic, with protocol and device behind it
 
-REASONS: Mapping[str, str] = MappingProxyType({
-    payloads.FUTURE_CLOCK: "Thời điểm đo ở tương lai (đồng hồ thiết bị chạy nhanh hơn 5 phút)",
-    payloads.BEFORE_2000: "Thời điểm đo trước năm 2000 (đồng hồ thiết bị chưa được đặt)",
-    payloads.EPOCH_SECONDS: "Thời điểm là số giây; phải gửi số mili giây kể từ 1970",
-    payloads.TIME_WITHOUT_OFFSET: "Thời điểm không có múi giờ",
-    payloads.BAD_TIME: "Không hiểu thời điểm đo",
-    payloads.NOT_A_NUMBER: "Giá trị không phải là số",
-    "number_too_large": "Giá trị lớn quá mức biểu diễn được",
-    "unknown_device": "Không có thiết bị nào mang mã này",
-    "unknown_channel": "Thiết bị không có kênh mang khóa này",
-    "channel_inactive": "Kênh đã ngừng dùng",
-    "foreign_topic": "Gửi vào chủ đề của thiết bị khác",
-    "device_removed": "Thiết bị đã tháo trước thời điểm đo",
-    "expired": "Mã truy cập của thiết bị đã hết hạn hoặc bị thu hồi",
-    "too_large": "Bản tin quá lớn",
-    "overruled": "Số đọc đã được người có trách nhiệm sửa",
-    "quarantine_full": "Ngăn cách ly của thiết bị đã đầy",
-})  # fmt: skip
-_CHECKS = ("", payloads.FUTURE_CLOCK, payloads.BEFORE_2000, "number_too_large", "device_removed", "channel_inactive")
-_UNKNOWN_CHANNEL, _OVERRULED = "unknown_channel", "overruled"
-
-Fault = tuple[int, int, str]  # device, hour of receipt, reason
+Ledger = dict[tuple[int, int], list[int]]  # (device, hour of receipt): counts in the order of the fields of Counts
 T = TypeVar("T")
 
 
-class CannotReplay(Exception):
+class CannotDecide(Exception):
     """A message in quarantine cannot be replayed or dismissed; the text says why."""
 
 
@@ -89,51 +75,14 @@ class Receipt:
     reasons: Mapping[str, int]
 
 
-@dataclass(slots=True)
-class _Rejections:
-    """Refused readings by (device, hour of receipt, reason): how many, when last, how the last of them read."""
-
-    rows: dict[Fault, list[Any]] = field(default_factory=dict)
-
-    def add(self, device: int, received_ms: int, reason: str, readings: int, sample: str) -> None:
-        key = (device, received_ms - received_ms % HOUR_MS, reason)
-        row = self.rows.setdefault(key, [0, received_ms, sample])
-        row[0] += readings
-        row[1], row[2] = max(row[1], received_ms), sample
-
-
-@dataclass(slots=True)
-class _Quarantined:
-    device: int
-    message: Message
-    reason: str
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Messages taken apart. The arrays: shape (n,) by reading that passed; or by message, shape (m,).
-
-    rows: what to write, in order of arrival. message: which message a reading is of.
-    device, received: by message. newest: newest instant that its readings claim, -1 if there is none.
-    """
-
-    rows: Readings
-    message: Ints
-    device: Ints
-    received: Ints
-    newest: Ints
-    signals: dict[int, tuple[float | None, float | None, float | None]]
-    rejections: _Rejections
-    quarantined: list[_Quarantined]
-
-
 def take(messages: Sequence[Message], now_ms: int) -> Receipt:
     """Store what messages say, in one transaction, and return what became of their readings.
 
     Whatever the messages are, this raises only what the database raises; then nothing of them is stored, and the same
     messages can be given again.
     """
-    return _again_if_in_vain(_take_apart(messages, now_ms), now_ms)
+    batch = judging.take_apart(messages, now_ms)
+    return _in_transaction(batch.rows.at, lambda cursor, is_quick: _write(cursor, batch, now_ms, is_quick))
 
 
 def take_once(message: Message, key: str, digest: str, now_ms: int) -> tuple[dict[str, Any], bool]:
@@ -144,24 +93,21 @@ def take_once(message: Message, key: str, digest: str, now_ms: int) -> tuple[dic
     """
     sender = directory.current(now_ms).find(message.device_claimed)
     device = sender.id if sender else UNKNOWN
-    apart = _take_apart([message], now_ms)
+    batch = judging.take_apart([message], now_ms)
 
-    def answered_before(cursor: Any) -> dict[str, Any] | None:
+    def act(cursor: Any, is_quick: bool) -> tuple[dict[str, Any], bool]:
         sql = "SELECT answer FROM telemetry_batch WHERE device = ? AND idempotency_key = ?"
         row = cursor.execute(store.adapt(sql), (device, key)).fetchone()
-        if row is None:
-            return None
-        kept: dict[str, Any] = json.loads(row[0])
-        return {**kept["answer"], "repeated": True} if kept["digest"] == digest else {"conflict": True}
-
-    def keep_answer(cursor: Any, receipt: Receipt) -> None:
-        kept = json.dumps({"digest": digest, "answer": as_answer(receipt)})
+        if row is not None:
+            kept = json.loads(row[0])
+            return (kept["answer"] if kept["digest"] == digest else {"conflict": True}), True
+        answer = as_answer(_write(cursor, batch, now_ms, is_quick))
         _forget_old_batches(cursor, device, now_ms)
         sql = "INSERT INTO telemetry_batch (device, idempotency_key, answer, received_at) VALUES (?, ?, ?, ?)"
-        cursor.execute(store.adapt(sql), (device, key, kept, now_ms))
+        cursor.execute(store.adapt(sql), (device, key, json.dumps({"digest": digest, "answer": answer}), now_ms))
+        return answer, False
 
-    found = _again_if_in_vain(apart, now_ms, before=answered_before, after=keep_answer)
-    return (as_answer(found), False) if isinstance(found, Receipt) else (found, True)
+    return _in_transaction(batch.rows.at, act)
 
 
 def as_answer(receipt: Receipt) -> dict[str, Any]:
@@ -186,187 +132,111 @@ def _forget_old_batches(cursor: Any, device: int, now_ms: int) -> None:
 
 def refuse(device: int, reason: str, sample: str, now_ms: int) -> None:
     """Count one message that was turned away at the door unread, under a reason of REASONS."""
-    rejections = _Rejections()
+    rejections = Rejections()
     rejections.add(device, now_ms, reason, 1, sample)
     with store.transaction() as cursor:
         _write_ledger(cursor, {(device, now_ms - now_ms % HOUR_MS): [1, 0, 0, 0, 1, 0]})
         _write_rejections(cursor, rejections)
 
 
-# --- taking apart ---------------------------------------------------------------------------------------------------
-
-_Route = tuple[Decoder, Sender | None, str]
-_routes: dict[tuple[str, str, str], _Route | None] = {}
-_routes_of: Snapshot | None = None
-_ROUTES_MAX = 50_000
+# --- acts of a person, whose caller writes the audit row ------------------------------------------------------------
 
 
-def _find_route(message: Message, snapshot: Snapshot) -> _Route | None:
-    global _routes_of
-    if _routes_of is not snapshot or len(_routes) > _ROUTES_MAX:
-        _routes.clear()
-        _routes_of = snapshot
-    name = (message.topic, message.device_claimed, message.protocol)
-    if name in _routes:
-        return _routes[name]
-    route: _Route | None = None
-    if message.topic:
-        by_topic = payloads.find_decoder(message.topic)
-        route = None if by_topic is None else (by_topic[0], snapshot.find(by_topic[1]), by_topic[1])
-    elif message.protocol in payloads.decoders():
-        claimed = message.device_claimed
-        route = (payloads.decoders()[message.protocol], snapshot.find(claimed), claimed)
-    if route is None or route[1] is not None:  # of strangers there may be any number
-        _routes[name] = route
-    return route
+def replay(quarantine_id: int, by: Person, now_ms: int) -> Receipt:
+    """Read a message in quarantine again, after its decoder or its device was mended, and store what it says.
+
+    Its readings count in the hour in which it arrived, in the place of the one that it counted as unread.
+    Raises CannotDecide.
+    """
+    device, topic, payload, received_ms = _get_quarantined(quarantine_id)
+    message = Message(topic, bytes(payload), received_ms)
+    if topic.startswith(_BY_HTTP):
+        _, protocol, code = topic.split(":", 2)
+        message = Message("", bytes(payload), received_ms, code, protocol)
+    batch = judging.take_apart([message], now_ms)
+    if batch.quarantined:
+        raise CannotDecide(
+            f"Bản tin cách ly số {quarantine_id} vẫn chưa đọc được: {batch.quarantined[0].reason}. "
+            "Sửa bộ giải mã rồi nạp lại, hoặc bỏ bản tin."
+        )
+
+    def act(cursor: Any, is_quick: bool) -> Receipt:
+        receipt = _write(cursor, batch, now_ms, is_quick)
+        total = receipt.total
+        told = f"{total.received} số đọc: {total.stored} lưu, {total.corrected} sửa, {total.duplicate} trùng, "
+        _decide(cursor, quarantine_id, "REPLAYED", by, now_ms, told + f"{total.rejected} bị từ chối")
+        _write_ledger(cursor, {(device, received_ms - received_ms % HOUR_MS): [-1, 0, 0, 0, 0, -1]})
+        return receipt
+
+    return _in_transaction(batch.rows.at, act)
 
 
-def _take_apart(messages: Sequence[Message], now_ms: int) -> _Batch:
+def dismiss(quarantine_id: int, by: Person, reason: str, now_ms: int) -> None:
+    """Leave a message unread for good, for a reason; it stays counted as quarantined. Raises CannotDecide."""
+    if not reason.strip():
+        raise CannotDecide(f"Chưa bỏ được bản tin cách ly số {quarantine_id}: thiếu lý do. Ghi lý do rồi bỏ lại.")
+    _get_quarantined(quarantine_id)
+    with store.transaction() as cursor:
+        _decide(cursor, quarantine_id, "DISMISSED", by, now_ms, reason.strip())
+
+
+def _get_quarantined(quarantine_id: int) -> tuple[int, str, bytes, int]:
+    sql = "SELECT device, topic, payload, received_at FROM telemetry_quarantine WHERE id = ?"
+    rows = store.query(sql, [quarantine_id])
+    if not rows:
+        raise CannotDecide(f"Không có bản tin cách ly số {quarantine_id}.")
+    device, topic, payload, received_ms = rows[0]
+    return device, topic, payload, received_ms
+
+
+def _decide(cursor: Any, quarantine_id: int, state: str, by: Person, now_ms: int, outcome: str) -> None:
+    sql = "UPDATE telemetry_quarantine SET state = ?, decided_at = ?, decided_by = ?, outcome = ? "
+    sql += "WHERE id = ? AND state = 'NEW'"
+    cursor.execute(store.adapt(sql), (state, now_ms, by.pk, outcome, quarantine_id))
+    if cursor.rowcount != 1:
+        raise CannotDecide(f"Bản tin cách ly số {quarantine_id} đã có người xử lý. Tải lại trang để xem kết quả.")
+
+
+def put_readings(
+    channel_id: int,
+    at: Sequence[int] | Ints,
+    value: Sequence[float] | Floats,
+    quality: int | Ints,
+    *,
+    reason: str,
+    now_ms: int,
+    is_receipt: bool = False,
+) -> Counts:
+    """Write readings of one channel by hand: a file filled in later, a recalibration, a value that a person overrules.
+
+    at: ms UTC, shape (n,). value: stored unit, shape (n,). quality: bits of the store, one for all or shape (n,); the
+    mark of range is set here. reason: kept with what is replaced. Instants in the future or before 2000 and numbers
+    that are none are rejected.
+    is_receipt: the readings are new to us (a file): they count in the ledger, and what a person overruled stands. Else
+    they replace what is stored, whoever wrote it, and no ledger counts them.
+    Raises LookupError if there is no such channel.
+    """
     snapshot = directory.current(now_ms)
-    place: list[int] = []
-    at: list[int] = []
-    value: list[float] = []
-    counts: list[int] = []
-    device: list[int] = []
-    received: list[int] = []
-    keys: list[list[str]] = []
-    signals: dict[int, tuple[float | None, float | None, float | None]] = {}
-    rejections = _Rejections()
-    quarantined: list[_Quarantined] = []
-    for message in messages:
-        route = _find_route(message, snapshot)
-        if route is None:
-            quarantined.append(_Quarantined(UNKNOWN, message, "không có bộ giải mã cho chủ đề này"))
-            continue
-        decoder, sender, name = route
-        if sender is None:
-            renewed = directory.look_again(now_ms)
-            if renewed is not None and renewed.find(name) is not None:
-                return _take_apart(messages, now_ms)  # known by now: the whole batch with the fresh snapshot
-        if len(message.payload) > payloads.MAX_PAYLOAD_BYTES:
-            sample = f"{len(message.payload)} byte: {message.payload[:_SAMPLE_BYTES]!r}"
-            rejections.add(sender.id if sender else UNKNOWN, message.received_ms, "too_large", 1, sample)
-            continue
-        try:
-            decoded = payloads.read_decoded(decoder, message.payload, sender.clock_offset_min if sender else 0)
-        except DecodeError as reason:
-            quarantined.append(_Quarantined(sender.id if sender else UNKNOWN, message, str(reason)))
-            continue
-        fault = _fault_of_sender(message, sender, decoded, snapshot)
-        if fault:
-            readings = len(decoded.keys) + sum(refused.readings for refused in decoded.refused)
-            sample = f"{message.topic or message.device_claimed}"
-            rejections.add(sender.id if sender else UNKNOWN, message.received_ms, fault, readings, sample)
-            continue
-        if sender is None:  # said above; told again for the type checker
-            continue
-        for refused in decoded.refused:
-            rejections.add(sender.id, message.received_ms, refused.reason, refused.readings, refused.sample)
-        place.extend(map(sender.keys.__getitem__, decoded.keys))
-        at.extend(decoded.at)
-        value.extend(decoded.value)
-        counts.append(len(decoded.keys))
-        device.append(sender.id)
-        received.append(message.received_ms)
-        keys.append(decoded.keys)
-        if decoded.rssi is not None or decoded.battery_pct is not None:
-            signals[sender.id] = (decoded.rssi, decoded.snr, decoded.battery_pct)
-    parts = _Parts(
-        np.array(place, np.int64), np.array(at, np.int64), np.array(value, np.float64), np.array(counts, np.int64),
-        np.array(device, np.int64), np.array(received, np.int64), keys,
+    if channel_id not in snapshot.place:
+        snapshot = directory.look_again(now_ms) or snapshot
+    place = snapshot.place[channel_id]
+    parts = judging.Parts(
+        np.full(len(at), place), np.asarray(at, np.int64), np.asarray(value, np.float64), np.array([len(at)]),
+        snapshot.device[place : place + 1], np.array([now_ms]), [[str(channel_id)] * len(at)],
     )  # fmt: skip
-    return _judge(parts, snapshot, signals, rejections, quarantined)
+    batch = judging.judge(parts, snapshot, {}, Rejections(), [], is_sent=False)
+    # What is good keeps its own bits of quality: judge gives the mark of range alone.
+    given = np.broadcast_to(np.asarray(quality, np.int64), (len(at),))[batch.which] & ~OUT_OF_RANGE
+    rows = Readings(batch.rows.channel, batch.rows.at, batch.rows.value, batch.rows.quality | given)
 
+    def act(cursor: Any, is_quick: bool) -> Counts:
+        fate = _write_rows(cursor, rows, now_ms, reason, is_quick=is_quick and is_receipt, by_person=not is_receipt)
+        if is_receipt:
+            return _close_the_ledger(cursor, batch, fate).total
+        by_fate = np.bincount(fate, minlength=store_writing.KEPT + 1).tolist()
+        return Counts(len(at), *by_fate[: store_writing.KEPT], rejected=len(at) - sum(by_fate[: store_writing.KEPT]))
 
-def _fault_of_sender(message: Message, sender: Sender | None, decoded: Decoded, snapshot: Snapshot) -> str:
-    if sender is None:
-        return "unknown_device"
-    if message.device_claimed and sender.code != message.device_claimed:
-        return "foreign_topic"
-    if decoded.sender and snapshot.find(decoded.sender) is not sender:
-        return "foreign_topic"
-    return ""
-
-
-@dataclass(slots=True)
-class _Parts:
-    """Readings in order of arrival, shape (n,), -1 the place of an unknown channel; messages, shape (m,)."""
-
-    place: Ints
-    at: Ints
-    value: Floats
-    counts: Ints
-    device: Ints
-    received: Ints
-    keys: list[list[str]]
-
-
-def _judge(
-    parts: _Parts, snapshot: Snapshot, signals: dict[int, Any], rejections: _Rejections, quarantined: list[_Quarantined]
-) -> _Batch:
-    """Hold every reading against what cannot be, and give the rest as rows to write."""
-    place, at, value = parts.place, parts.at, parts.value
-    message = np.repeat(np.arange(len(parts.counts)), parts.counts)
-    newest = _newest_by_message(at, parts.counts)
-    is_known = place >= 0
-    if not is_known.all():
-        _reject(parts, ~is_known, message, _UNKNOWN_CHANNEL, rejections)
-    check = np.zeros(len(place), np.int8)
-    place_or_any = np.where(is_known, place, 0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if len(snapshot.channel):
-            check[~snapshot.is_active[place_or_any]] = 5
-            check[at >= snapshot.removed_ms[place_or_any]] = 4
-            stored = snapshot.to_stored(place_or_any, at, value)
-        else:
-            stored = value
-        check[~(np.abs(value) <= LARGEST) | ~(np.abs(stored) <= LARGEST)] = 3
-    check[at < YEAR_2000_MS] = 2
-    check[at > parts.received[message] + FUTURE_MS] = 1
-    is_good = is_known & (check == 0)
-    if not is_good.all():
-        for number in range(1, len(_CHECKS)):
-            _reject(parts, is_known & (check == number), message, _CHECKS[number], rejections)
-        place, at, stored, message = place[is_good], at[is_good], stored[is_good], message[is_good]
-    if not len(place):  # also where there are no channels at all
-        empty = np.empty(0, np.int64)
-        rows = Readings(empty, empty, np.empty(0), empty)
-    else:
-        outside = (stored < snapshot.low[place]) | (stored > snapshot.high[place])
-        rows = Readings(snapshot.channel[place], at, stored, outside * OUT_OF_RANGE)
-    return _Batch(rows, message, parts.device, parts.received, newest, signals, rejections, quarantined)
-
-
-def _newest_by_message(at: Ints, counts: Ints) -> Ints:
-    newest = np.full(len(counts), -1, np.int64)
-    has_some = counts > 0
-    if has_some.any():
-        starts = (np.cumsum(counts) - counts)[has_some]
-        newest[has_some] = np.maximum.reduceat(at, starts)
-    return newest
-
-
-def _reject(parts: _Parts, which: NDArray[np.bool_], message: Ints, reason: str, rejections: _Rejections) -> None:
-    """Count readings under a reason, by device and hour of receipt, with the last of each as a sample."""
-    rows = np.flatnonzero(which)
-    if not len(rows):
-        return
-    hour = parts.received - parts.received % HOUR_MS
-    owners, last, counts = np.unique(
-        np.stack([parts.device[message[rows]], hour[message[rows]]])[:, ::-1], axis=1, return_index=True,
-        return_counts=True,
-    )  # fmt: skip
-    starts = np.cumsum(parts.counts) - parts.counts
-    for (device, _), index, count in zip(owners.T.tolist(), last.tolist(), counts.tolist(), strict=True):
-        row = int(rows[len(rows) - 1 - index])
-        of = int(message[row])
-        key = parts.keys[of][row - int(starts[of])]
-        sample = payloads.shown(key, f"{parts.value[row]:g}", _written(int(parts.at[row])))
-        rejections.add(device, int(parts.received[of]), reason, count, sample)
-
-
-def _written(at_ms: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).isoformat().replace("+00:00", "Z")
+    return _in_transaction(rows.at, act)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -374,60 +244,58 @@ def _written(at_ms: int) -> str:
 _is_quick = True  # whether the last batch was all new: the next one will most likely be, too
 
 
-def _again_if_in_vain(
-    batch: _Batch,
-    now_ms: int,
-    before: Callable[[Any], T | None] = lambda cursor: None,
-    after: Callable[[Any, Receipt], None] = lambda cursor, receipt: None,
-) -> Receipt | T:
-    """Write the batch in one transaction; once more where a second try goes another way or meets another moment.
+def _in_transaction(at: Ints, act: Callable[[Any, bool], T]) -> T:
+    """Return what the act returns inside one transaction; tried again where another moment or way may do.
 
-    before: asked inside the transaction; what it returns, if not None, is the result and nothing is written.
+    at: instants for which there must be room. act: given a cursor and whether to go the quick way.
     """
     global _is_quick
-    is_quick = _is_quick
-    store_writing.ensure_partitions(batch.rows.at)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
+            store_writing.ensure_partitions(at)
             with store.transaction() as cursor:
-                found = before(cursor)
-                if found is not None:
-                    return found
-                receipt = _write(cursor, batch, now_ms, is_quick)
-                after(cursor, receipt)
+                return act(cursor, _is_quick)
         except store_writing.NotAllNew:
-            _is_quick = is_quick = False
-            continue
+            _is_quick = False
         except psycopg.errors.CheckViolation as error:
+            # A month was archived in this moment; the store has forgotten which months it knows.
             if attempt == _ATTEMPTS or not store_writing.is_partition_missing(error):
                 raise
-            store_writing.ensure_partitions(batch.rows.at, again=True)
-            continue
         except (psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation):
             # Another process wrote the same in this moment; what it committed is seen at the next attempt.
             if attempt == _ATTEMPTS:
                 raise
             time.sleep(0.01 * attempt)
-            continue
-        if not receipt.total.duplicate and not receipt.total.corrected:
-            _is_quick = True
-        return receipt
-    raise RuntimeError("no attempt came to an end")  # the last one returns or raises
+    raise RuntimeError("no attempt came to an end")  # only if other threads went the quick way each time between
 
 
-def _write(cursor: Any, batch: _Batch, now_ms: int, is_quick: bool) -> Receipt:
-    rows = batch.rows
+def _write(cursor: Any, batch: Batch, now_ms: int, is_quick: bool) -> Receipt:
+    global _is_quick
+    fate = _write_rows(cursor, batch.rows, now_ms, "thiết bị gửi lại số khác", is_quick=is_quick)
+    _write_device_state(cursor, batch)
+    receipt = _close_the_ledger(cursor, batch, fate)
+    if not receipt.total.duplicate and not receipt.total.corrected:
+        _is_quick = True
+    return receipt
+
+
+def _write_rows(
+    cursor: Any, rows: Readings, now_ms: int, reason: str, *, is_quick: bool = False, by_person: bool = False
+) -> store_writing.Fates:
+    """Write readings and mark what they change; return their fates."""
     fate = store_writing.write(
-        cursor, rows, now_ms=now_ms, reason="thiết bị gửi lại số khác", archived=_archive_of(cursor, rows.at, now_ms),
-        is_quick=is_quick,
+        cursor, rows, now_ms=now_ms, reason=reason, archived=_archive_of(cursor, rows.at, now_ms), is_quick=is_quick,
+        by_person=by_person,
     )  # fmt: skip
     is_changed = fate <= store_writing.CORRECTED
-    if is_changed.all():
-        store_writing.mark_dirty(cursor, rows.channel, rows.at, now_ms)
-    elif is_changed.any():
+    if is_changed.any():
         store_writing.mark_dirty(cursor, rows.channel[is_changed], rows.at[is_changed], now_ms)
+    return fate
+
+
+def _close_the_ledger(cursor: Any, batch: Batch, fate: store_writing.Fates) -> Receipt:
+    """Count every reading of the batch under one heading, and keep what was refused and what nobody can read."""
     rejections = _with_kept(batch, fate)
-    _write_device_state(cursor, batch)
     ledger = _count(batch, fate, rejections)
     _write_quarantine(cursor, batch.quarantined, ledger, rejections)
     _write_ledger(cursor, ledger)
@@ -435,7 +303,7 @@ def _write(cursor: Any, batch: _Batch, now_ms: int, is_quick: bool) -> Receipt:
     return _receipt(ledger, rejections)
 
 
-def _receipt(ledger: dict[tuple[int, int], list[int]], rejections: _Rejections) -> Receipt:
+def _receipt(ledger: Ledger, rejections: Rejections) -> Receipt:
     by_device: dict[int, list[int]] = {}
     for (device, _), counts in ledger.items():
         so_far = by_device.setdefault(device, [0] * 6)
@@ -450,7 +318,8 @@ def _receipt(ledger: dict[tuple[int, int], list[int]], rejections: _Rejections) 
 
 def _archive_of(cursor: Any, at: Ints, now_ms: int) -> Callable[[Ints, Ints], Floats] | None:
     """Return how to ask the archive what it has, or None where all instants are of months that are not archived."""
-    recent = store_writing.month_of(store_writing.month_of(now_ms)[0] - 1)[0]
+    this_month = store.local_months(now_ms, now_ms)[0][1]
+    recent = store.local_months(this_month - 1, this_month - 1)[0][1]
     if not len(at) or int(at.min()) >= recent:
         return None
     months = {row[0] for row in cursor.execute("SELECT month FROM telemetry_archive").fetchall()}
@@ -461,19 +330,19 @@ def _archive_of(cursor: Any, at: Ints, now_ms: int) -> Callable[[Ints, Ints], Fl
     return archive.read_points
 
 
-def _with_kept(batch: _Batch, fate: store_writing.Fates) -> _Rejections:
+def _with_kept(batch: Batch, fate: store_writing.Fates) -> Rejections:
     """Return the rejections with those readings that a person's own value keeps out. The batch stays as it is."""
-    kept = _Rejections({key: list(row) for key, row in batch.rejections.rows.items()})
+    kept = Rejections({key: list(row) for key, row in batch.rejections.rows.items()})
     for row in np.flatnonzero(fate == store_writing.KEPT).tolist():
         of = int(batch.message[row])
-        sample = f"{batch.rows.value[row]:g} @ {_written(int(batch.rows.at[row]))}"
-        kept.add(int(batch.device[of]), int(batch.received[of]), _OVERRULED, 1, sample)
+        sample = f"{batch.rows.value[row]:g} @ {judging.written(int(batch.rows.at[row]))}"
+        kept.add(int(batch.device[of]), int(batch.received[of]), "overruled", 1, sample)
     return kept
 
 
-def _count(batch: _Batch, fate: store_writing.Fates, rejections: _Rejections) -> dict[tuple[int, int], list[int]]:
+def _count(batch: Batch, fate: store_writing.Fates, rejections: Rejections) -> Ledger:
     """Return the rows of the ledger: {(device, hour): counts in the order of the fields of Counts}."""
-    ledger: dict[tuple[int, int], list[int]] = {}
+    ledger: Ledger = {}
     if len(batch.device):
         hour = batch.received // HOUR_MS
         owner, group = np.unique((batch.device << 24) | hour, return_inverse=True)  # hours since 1970 fit 24 bits
@@ -511,7 +380,7 @@ _DRIFTED = """,
         THEN excluded.drift_ms ELSE telemetry_device_state.drift_ms END"""
 
 
-def _write_device_state(cursor: Any, batch: _Batch) -> None:
+def _write_device_state(cursor: Any, batch: Batch) -> None:
     if not len(batch.device):
         return
     accepted = np.zeros(len(batch.device), np.int64)
@@ -537,9 +406,7 @@ def _write_device_state(cursor: Any, batch: _Batch) -> None:
             store_writing.upsert(cursor, _STATE, _STATE_TYPES, [*numbers, *signs], tail)
 
 
-def _write_quarantine(
-    cursor: Any, quarantined: list[_Quarantined], ledger: dict[tuple[int, int], list[int]], rejections: _Rejections
-) -> None:
+def _write_quarantine(cursor: Any, quarantined: list[Quarantined], ledger: Ledger, rejections: Rejections) -> None:
     """Keep messages for a person to look at, as long as there is room for their device."""
     room: dict[int, list[int]] = {}
     for each in quarantined:
@@ -559,7 +426,7 @@ def _write_quarantine(
         used[0] += 1
         used[1] += size
         sql = "INSERT INTO telemetry_quarantine (device, topic, payload, received_at, reason) VALUES (?, ?, ?, ?, ?)"
-        topic = message.topic or f"{message.protocol}:{message.device_claimed}"
+        topic = message.topic or f"{_BY_HTTP}{message.protocol}:{message.device_claimed}"
         cursor.execute(
             store.adapt(sql),
             (
@@ -572,7 +439,7 @@ def _write_quarantine(
         )
 
 
-def _write_ledger(cursor: Any, ledger: dict[tuple[int, int], list[int]]) -> None:
+def _write_ledger(cursor: Any, ledger: Ledger) -> None:
     keys = sorted(ledger)
     store_writing.upsert(
         cursor,
@@ -588,7 +455,7 @@ def _write_ledger(cursor: Any, ledger: dict[tuple[int, int], list[int]]) -> None
     )
 
 
-def _write_rejections(cursor: Any, rejections: _Rejections) -> None:
+def _write_rejections(cursor: Any, rejections: Rejections) -> None:
     keys = sorted(rejections.rows)
     rows = [rejections.rows[key] for key in keys]
     store_writing.upsert(

@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS telemetry_device_state (
     messages {big} NOT NULL, rssi {real}, snr {real}, battery {real});
 CREATE TABLE IF NOT EXISTS telemetry_dirty_hour (
     channel integer NOT NULL, hour {big} NOT NULL, version {big} NOT NULL DEFAULT 1, PRIMARY KEY (channel, hour));
+CREATE INDEX IF NOT EXISTS telemetry_dirty_newest ON telemetry_dirty_hour (hour, channel);
 CREATE TABLE IF NOT EXISTS telemetry_dirty_alarm (
     channel integer PRIMARY KEY, from_at {big} NOT NULL, version {big} NOT NULL DEFAULT 1);
 CREATE TABLE IF NOT EXISTS telemetry_rollup_hour (
@@ -107,6 +108,11 @@ class Readings:
 
 def is_postgresql() -> bool:
     return connections["default"].vendor == "postgresql"
+
+
+def connection_name() -> str:
+    """Return which store this is, for what a process remembers of it."""
+    return str(connections["default"].settings_dict["NAME"]) if is_postgresql() else path()
 
 
 def path() -> str:
@@ -204,16 +210,23 @@ def local_months(at_min: int, at_max: int) -> list[tuple[str, int, int]]:
     year, month = first.year, first.month
     found = []
     while True:
-        start = _month_start(year, month)
+        start = month_start(year, month)
         if start > at_max:
             return found
         key = f"{year:04d}-{month:02d}"
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-        found.append((key, start, _month_start(year, month)))
+        found.append((key, start, month_start(year, month)))
 
 
-def _month_start(year: int, month: int) -> int:
+def month_start(year: int, month: int) -> int:
+    """Return the start of a local month, ms UTC."""
     return int(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000) - LOCAL_OFFSET_MS
+
+
+def has_months(months: Sequence[tuple[str, int, int]]) -> bool:
+    """Return whether this thread knows that there is room for readings of these months (of local_months)."""
+    known = _local.__dict__.get("months", ())
+    return all(month[0] in known for month in months)
 
 
 def ensure_months(cursor: Any, at_min: int, at_max: int) -> None:

@@ -5,7 +5,6 @@ ingest processes on PostgreSQL wait for each other and never in a circle.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -181,60 +180,25 @@ def is_partition_missing(error: Exception) -> bool:
     return isinstance(error, psycopg.errors.CheckViolation) and "no partition" in str(error)
 
 
-_partitions: set[tuple[str, int]] = set()  # database and start of the local month
-_LOCK_OF_PARTITIONS = 4_202_607
+def ensure_partitions(at: Ints) -> None:
+    """Make the monthly partitions that these instants need, in a short transaction of its own.
 
-
-def ensure_partitions(at: Ints, *, again: bool = False) -> None:
-    """Make the monthly partitions that these instants need, in a transaction of its own. Nothing to do on SQLite."""
+    Making one locks the whole table: in the transaction that writes, two processes would wait for each other in a
+    circle. Only months that hold a reading are made, whatever lies between them. Nothing to do on SQLite.
+    """
     if not store.is_postgresql() or not len(at):
         return
-    connection = store.connect()
-    database = connection.info.dsn
-    if again:
-        _partitions.clear()
-    lowest, highest = int(at.min()), int(at.max())
-    if (
-        (database, month_of(lowest)[0]) in _partitions
-        and (database, month_of(highest)[0]) in _partitions
-        and (month_of(lowest)[1] >= month_of(highest)[0])
-    ):
-        return  # one month, or two neighbours
-    days = np.unique((at + store.LOCAL_OFFSET_MS) // store.DAY_MS) * store.DAY_MS - store.LOCAL_OFFSET_MS
-    missing = sorted(
-        {month_of(day) for day in days.tolist()} - {month_of(start) for of, start in _partitions if of == database}
-    )
-    if not missing:
+    months = store.local_months(int(at.min()), int(at.max()))
+    if store.has_months(months):
         return
+    if len(months) > 2:
+        days = np.unique((at + store.LOCAL_OFFSET_MS) // store.DAY_MS) * store.DAY_MS - store.LOCAL_OFFSET_MS
+        months = sorted({store.local_months(day, day)[0] for day in days.tolist()})
+        if store.has_months(months):
+            return
     with store.transaction() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_OF_PARTITIONS,))
-        for start, end in missing:
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {partition_name(start)} PARTITION OF telemetry_reading "
-                f"FOR VALUES FROM ({start}) TO ({end})"
-            )
-    _partitions.update((database, start) for start, _ in missing)
-
-
-def month_of(at_ms: int) -> tuple[int, int]:
-    """Return start and end, ms UTC, of the local month that holds the instant.
-
-    >>> month_of(1_767_200_400_000)  # 2026-01-01 00:00 in Việt Nam
-    (1767200400000, 1769878800000)
-    """
-    local = datetime.fromtimestamp((at_ms + store.LOCAL_OFFSET_MS) / 1000, UTC)
-    start = datetime(local.year, local.month, 1, tzinfo=UTC)
-    end = (start + timedelta(days=32)).replace(day=1)
-    return tuple(int(edge.timestamp()) * 1000 - store.LOCAL_OFFSET_MS for edge in (start, end))  # type: ignore[return-value]
-
-
-def partition_name(start_ms: int) -> str:
-    """Return the name of the partition of the local month that begins then.
-
-    >>> partition_name(1_767_200_400_000)
-    'telemetry_reading_2026_01'
-    """
-    return f"telemetry_reading_{datetime.fromtimestamp((start_ms + store.LOCAL_OFFSET_MS) / 1000, UTC):%Y_%m}"
+        for _, start, _ in months:
+            store.ensure_months(cursor, start, start)
 
 
 # --- repeats and corrections ------------------------------------------------------------------------------------------

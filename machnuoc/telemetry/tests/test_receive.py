@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from machnuoc.core.models import Person
 from machnuoc.telemetry import directory, receive, store
 from machnuoc.telemetry.models import Calibration
 from machnuoc.telemetry.payloads import Message
@@ -177,3 +178,108 @@ def test_a_change_of_a_channel_is_seen_when_the_device_says_that_it_changed(logg
     receipt = receive.take([up("binh-chanh-1", (NOW, {"p": 1}))], NOW + directory.CHECK_EVERY_MS)
 
     assert receipt.reasons == {"channel_inactive": 1}
+
+
+# --- by hand --------------------------------------------------------------------------------------------------------
+
+
+def quarantine_id() -> int:
+    return store.query("SELECT id FROM telemetry_quarantine")[0][0]
+
+
+@pytest.fixture
+def operator(db):
+    return Person.objects.create(username="khkt", full_name="Nguyễn Thị Hoa")
+
+
+def test_a_replayed_message_counts_its_readings_in_the_hour_in_which_it_arrived(db, operator):
+    receive.take([Message("machnuoc/v1/sap-lap/csv", b"2026-11-22 00:00:00;p;3", NOW), Message("x", b"", NOW)], NOW)
+    receive.take([Message("machnuoc/v1/sap-lap/csv", b"\xff", NOW)], NOW)
+    device = make_device("sap-lap")
+    make_channel(device, "p")
+    unread = store.query("SELECT id FROM telemetry_quarantine WHERE topic = 'machnuoc/v1/sap-lap/csv'")[0][0]
+    with store.transaction() as cursor:  # as if the decoder had been mended
+        cursor.execute("UPDATE telemetry_quarantine SET payload = CAST('2026-11-22 00:00;p;3' AS blob)"
+                       if not store.is_postgresql() else
+                       "UPDATE telemetry_quarantine SET payload = '2026-11-22 00:00;p;3'::bytea")  # fmt: skip
+
+    receipt = receive.replay(unread, operator, NOW + store.HOUR_MS)
+
+    assert receipt.total == Counts(received=1, stored=1)
+    assert len(readings()) == 1
+    rows = store.query(
+        "SELECT device, hour, received, stored, rejected, quarantined FROM telemetry_ledger ORDER BY device"
+    )
+    hour = NOW - NOW % store.HOUR_MS
+    assert rows == [(0, hour, 2, 0, 1, 1), (device.pk, hour, 1, 1, 0, 0)]
+    assert store.query("SELECT state, decided_by FROM telemetry_quarantine WHERE id = ?", [unread]) == [
+        ("REPLAYED", operator.pk)
+    ]
+    with pytest.raises(receive.CannotDecide, match="đã có người xử lý"):
+        receive.replay(unread, operator, NOW + store.HOUR_MS)
+    assert len(readings()) == 1
+    assert ledger().is_closed
+
+
+def test_what_is_still_unreadable_stays_in_quarantine_until_someone_dismisses_it(logger, operator):
+    receive.take([Message("machnuoc/v1/binh-chanh-1/up", b"{", NOW)], NOW)
+
+    with pytest.raises(receive.CannotDecide, match="vẫn chưa đọc được"):
+        receive.replay(quarantine_id(), operator, NOW)
+    with pytest.raises(receive.CannotDecide, match="thiếu lý do"):
+        receive.dismiss(quarantine_id(), operator, " ", NOW)
+    receive.dismiss(quarantine_id(), operator, "thợ thử máy", NOW)
+
+    assert store.query("SELECT state, outcome FROM telemetry_quarantine") == [("DISMISSED", "thợ thử máy")]
+    assert ledger() == Counts(received=1, quarantined=1)
+    with pytest.raises(receive.CannotDecide, match="Không có bản tin"):
+        receive.dismiss(-1, operator, "x", NOW)
+
+
+def test_quarantine_holds_only_so_much_of_one_device(logger, monkeypatch):
+    monkeypatch.setattr(receive, "QUARANTINE_MAX", 2)
+
+    receipt = receive.take([Message("machnuoc/v1/binh-chanh-1/up", b"{", NOW)] * 3, NOW)
+
+    assert receipt.total == Counts(received=3, quarantined=2, rejected=1)
+    assert receipt.reasons == {"quarantine_full": 1}
+
+
+def test_a_file_fills_gaps_and_counts_in_the_ledger(logger):
+    _, pressure, _ = logger
+    receive.take([up("binh-chanh-1", (NOW, {"p": 1}))], NOW)
+
+    counts = receive.put_readings(
+        pressure.pk, [NOW - 2, NOW - 1, NOW, NOW + store.DAY_MS], [1.0, 999.0, 1.0, 1.0], store.FROM_FILE,
+        reason="bổ sung từ sổ", now_ms=NOW, is_receipt=True,
+    )  # fmt: skip
+
+    assert counts == Counts(received=4, stored=2, corrected=1, rejected=1)
+    assert [(row[2], row[3]) for row in readings()] == [
+        (1.0, store.FROM_FILE), (999.0, store.FROM_FILE | store.OUT_OF_RANGE), (1.0, store.FROM_FILE)
+    ]  # fmt: skip
+    assert ledger() == Counts(received=5, stored=3, corrected=1, rejected=1)
+
+
+def test_what_a_person_overruled_stands_against_device_and_file(logger):
+    _, pressure, _ = logger
+    receive.take([up("binh-chanh-1", (NOW, {"p": 1}))], NOW)
+    receive.put_readings(pressure.pk, [NOW], [25.0], store.OVERRULED, reason="đồng hồ kẹt", now_ms=NOW + 1)
+
+    again = receive.take([up("binh-chanh-1", (NOW, {"p": 1}))], NOW + 2)
+    file = receive.put_readings(
+        pressure.pk, [NOW], [3.0], store.FROM_FILE, reason="sổ", now_ms=NOW + 3, is_receipt=True
+    )
+
+    assert again.reasons == {"overruled": 1}
+    assert file.rejected == 1
+    assert readings() == [(pressure.pk, NOW, 25.0, store.OVERRULED)]
+    assert ledger() == Counts(received=3, stored=1, rejected=2)
+    assert store.query("SELECT value, reason FROM telemetry_reading_history") == [
+        (pytest.approx(10.19716213), "đồng hồ kẹt")
+    ]
+
+
+def test_writing_to_a_channel_that_is_not_there_is_refused(logger):
+    with pytest.raises(LookupError):
+        receive.put_readings(999_999, [NOW], [1.0], 0, reason="x", now_ms=NOW)
