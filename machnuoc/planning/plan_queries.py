@@ -1,10 +1,11 @@
 """What pages, panels and programs read of plans and targets. Everything is filtered by what the person may read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from django.db.models import BooleanField, Count, Exists, Expression, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
@@ -14,7 +15,7 @@ from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_date
-from machnuoc.indicators.models import Scenario, State, Value
+from machnuoc.indicators.models import PeriodKind, Scenario, State, Value
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, Subject
 from machnuoc.planning import (
@@ -46,6 +47,7 @@ from machnuoc.works import queries as work_queries
 from machnuoc.works.models import Work
 
 STATUSES: tuple[str, ...] = tuple(Status.values)
+_LABELS = {str(code): str(label) for code, label in Status.choices}
 TONES = {
     "MET": "good", "ON_TRACK": "info", "AT_RISK": "warning", "MISSED": "danger", "EXPIRED": "neutral",
     "NO_DATA": "neutral",
@@ -56,6 +58,7 @@ ICONS = {
 }  # fmt: skip
 LATE = (Status.AT_RISK, Status.MISSED)
 _MOST_CANDIDATES = 300
+_AT_A_TIME = 500
 PART_KINDS = {"WORK": "Công trình", "ORGANISATION": "Đơn vị"}
 _SENT = (Proposal.State.SUBMITTED, Proposal.State.APPROVED)
 _SEVERITY = {code: rank for rank, code in enumerate(["MISSED", "AT_RISK", "NO_DATA", "ON_TRACK", "MET", "EXPIRED"])}
@@ -82,11 +85,12 @@ class PlanRow:
     @property
     def parts(self) -> list[tuple[str, str, str, int]]:
         """(label with count, tone, code, count) of each status that occurs."""
-        return [
-            (f"{Status(code).label}: {self.counts[code]}", TONES[code], code, self.counts[code])
-            for code in STATUSES
-            if self.counts.get(code)
-        ]
+        return [(f"{label}: {count}", tone, code, count) for label, tone, code, count in self.tell(self.counts)]
+
+    @staticmethod
+    def tell(counts: Mapping[str, int]) -> list[tuple[str, str, str, int]]:
+        """Return (label, tone, code, count) of each status that occurs."""
+        return [(_LABELS[code], TONES[code], code, counts[code]) for code in STATUSES if counts.get(code)]
 
 
 def visible_plans(person: Person) -> QuerySet[Plan]:
@@ -106,7 +110,7 @@ def list_plans(person: Person) -> list[PlanRow]:
 
 def _count_statuses(targets: QuerySet[Target]) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    for plan_id, status, count in targets.values_list("plan_id", "standing__status").annotate(Count("pk")):
+    for plan_id, status, count in targets.order_by().values_list("plan_id", "standing__status").annotate(Count("pk")):
         code = status or Status.NO_DATA
         found[plan_id][code] = found[plan_id].get(code, 0) + count
     return found
@@ -132,6 +136,7 @@ class PlanPage:
     own: PlanRow
     """The targets of the plan itself, without the parts handed down."""
     targets: list[Target]
+    """The first of them."""
     bases: list[Any]
     amendments: list[PlanAmendment]
     carries_out: list[Plan]
@@ -144,16 +149,22 @@ class PlanPage:
     def parts_total(self) -> int:
         return self.row.total - self.own.total
 
+    @property
+    def more(self) -> int:
+        """How many targets of the plan itself the page does not show."""
+        return self.own.total - len(self.targets)
 
-def get_plan_page(plan: Plan, person: Person) -> PlanPage:
-    rows = dress(person, order_targets(visible_targets(person).filter(plan=plan)))
-    counter = Counter(target.status for target in rows)
-    wholes = [target for target in rows if target.parent_id is None]
+
+def get_plan_page(plan: Plan, person: Person, *, shown: int) -> PlanPage:
+    """Return the page of the plan with so many of its targets at most."""
+    targets = visible_targets(person).filter(plan=plan)
+    wholes = targets.filter(parent__isnull=True)
+    all_counts, own_counts = _count_statuses_twice(targets)
     above, below = _around(plan, person)
     return PlanPage(
-        row=PlanRow(plan, dict(counter)),
-        own=PlanRow(plan, dict(Counter(target.status for target in wholes))),
-        targets=wholes,
+        row=PlanRow(plan, all_counts),
+        own=PlanRow(plan, own_counts),
+        targets=dress(person, order_targets(wholes)[:shown]),
         bases=list(plan.bases.select_related("passage__document", "document")),
         amendments=list(plan.amendments.select_related("made_by", "document")),
         carries_out=above,
@@ -164,6 +175,21 @@ def get_plan_page(plan: Plan, person: Person) -> PlanPage:
         ),
         unread=list(UnreadRow.objects.filter(plan=plan)),
     )
+
+
+def _count_statuses_twice(targets: QuerySet[Target]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many targets stand how: all, and those that are no part of another. One query."""
+    everything: dict[str, int] = {}
+    wholes: dict[str, int] = {}
+    counted = targets.values_list("standing__status").annotate(
+        Count("pk"), wholes=Count("pk", filter=Q(parent__isnull=True))
+    )
+    for status, count, count_wholes in counted.order_by():
+        code = status or Status.NO_DATA
+        everything[code] = everything.get(code, 0) + count
+        if count_wholes:
+            wholes[code] = wholes.get(code, 0) + count_wholes
+    return everything, wholes
 
 
 def _around(plan: Plan, person: Person) -> tuple[list[Plan], list[Plan]]:
@@ -220,9 +246,17 @@ def order_targets(targets: QuerySet[Target]) -> QuerySet[Target]:
     return targets.order_by("plan_id", "order", "pk")
 
 
-def select(person: Person, filters: Filters, sort: str, today: date) -> list[Target]:
-    """Return the targets that the person may read and asked for, in order, undressed."""
-    targets = visible_targets(person).select_related("standing", "plan")
+@dataclass(frozen=True)
+class Selection:
+    """The targets asked for: their ids in order, and how many of them stand how (label, tone, code, count)."""
+
+    ids: list[int]
+    counts: list[tuple[str, str, str, int]]
+
+
+def select(person: Person, filters: Filters, sort: str, today: date) -> Selection:
+    """Return the targets that the person may read and asked for, in order. One query, of what order and search need."""
+    targets = visible_targets(person)
     if filters.plan:
         targets = targets.filter(plan__key=filters.plan)
     if filters.status == Status.NO_DATA:
@@ -230,7 +264,7 @@ def select(person: Person, filters: Filters, sort: str, today: date) -> list[Tar
     elif filters.status:
         targets = targets.filter(standing__status=filters.status)
     if filters.unit:
-        targets = targets.filter(units__organisation_id=filters.unit).distinct()
+        targets = targets.filter(pk__in=TargetUnit.objects.filter(organisation_id=filters.unit).values("target_id"))
     if filters.due == "passed":
         targets = targets.filter(due_on__lt=today)
     elif filters.due == "open":
@@ -241,30 +275,31 @@ def select(person: Person, filters: Filters, sort: str, today: date) -> list[Tar
         targets = targets.filter(parent__isnull=False)
     elif not filters.level:
         targets = targets.filter(parent__isnull=True)
-    found = list(order_targets(targets))
     words = folding.fold(filters.q).split()
-    if words:
-        found = [one for one in found if all(word in folding.fold(f"{one.name} {one.text}") for word in words)]
-    return _in_order(found, sort)
-
-
-def _in_order(targets: list[Target], sort: str) -> list[Target]:
     name = sort.removeprefix("-")
-    keys: dict[str, Any] = {
-        "name": lambda one: folding.sort_key(one.name),
-        "plan": lambda one: folding.sort_key(one.plan.short_name),
-        "due": lambda one: one.due_on or date.max,
-        "status": lambda one: _SEVERITY[status_of(one)],
-        "reached": lambda one: -_share(one),
-    }
-    return sorted(targets, key=keys[name], reverse=sort.startswith("-")) if name in keys else targets
+    searched = ("name", "text") if words else ()
+    found = list(order_targets(targets).values_list("pk", "standing__status", *searched, *_SORTED_BY.get(name, ())))
+    if words:
+        found = [row for row in found if all(word in folding.fold(f"{row[2]} {row[3]}") for word in words)]
+    if name in _SORTED_BY:
+        key = _SORT_KEYS[name]
+        found.sort(key=lambda row: key(row[1], *row[2 + len(searched) :]), reverse=sort.startswith("-"))
+    counts = Counter(row[1] or Status.NO_DATA for row in found)
+    return Selection([row[0] for row in found], PlanRow.tell(counts))
 
 
-def _share(target: Target) -> float:
-    stood = getattr(target, "standing", None)
-    if stood is None or stood.reached is None or not target.amount:
-        return -1.0
-    return float(stood.reached / target.amount)
+# What each order is by, and the key made of it and of the status, which comes first.
+_SORTED_BY: dict[str, tuple[str, ...]] = {
+    "name": ("name",), "plan": ("plan__short_name",), "due": ("due_on",), "status": (),
+    "reached": ("standing__reached", "amount"),
+}  # fmt: skip
+_SORT_KEYS: dict[str, Callable[..., Any]] = {
+    "name": lambda _, name: folding.sort_key(name),
+    "plan": lambda _, plan: folding.sort_key(plan),
+    "due": lambda _, due_on: due_on or date.max,
+    "status": lambda status: _SEVERITY[status or Status.NO_DATA],
+    "reached": lambda _, reached, amount: 1.0 if reached is None or not amount else -float(reached / amount),
+}
 
 
 def status_of(target: Target) -> str:
@@ -272,16 +307,23 @@ def status_of(target: Target) -> str:
     return stood.status if stood is not None else Status.NO_DATA
 
 
-def dress(person: Person, targets: Iterable[Target] | QuerySet[Target]) -> list[Any]:
-    """Return the targets as pages show them: with standing, words, leads. Two queries, however many they are."""
-    if not isinstance(targets, QuerySet):
-        ids = [target.pk for target in targets]
-        place = {pk: number for number, pk in enumerate(ids)}
-        targets = Target.objects.filter(pk__in=ids)
-        rows = sorted(_annotated(person, targets), key=lambda row: place[row.pk])
-    else:
+def dress(person: Person, targets: Sequence[int] | QuerySet[Target]) -> list[Any]:
+    """Return the targets (or those with these ids, in their order) as pages show them: with standing, words, leads.
+
+    Two queries, however many they are.
+    """
+    if isinstance(targets, QuerySet):
         rows = list(_annotated(person, targets))
+    else:
+        place = {pk: number for number, pk in enumerate(targets)}
+        rows = sorted(_annotated(person, Target.objects.filter(pk__in=place)), key=lambda row: place[row.pk])
     return _dressed(rows, list_leads(row.pk for row in rows))
+
+
+def dress_all(person: Person, ids: Sequence[int]) -> Iterator[Any]:
+    """Yield any number of targets as `dress` gives them. Two queries for each 500."""
+    for first in range(0, len(ids), _AT_A_TIME):
+        yield from dress(person, ids[first : first + _AT_A_TIME])
 
 
 def _annotated(person: Person, targets: QuerySet[Target]) -> QuerySet[Any]:
@@ -381,11 +423,6 @@ def list_unit_choices(person: Person) -> list[tuple[int, str]]:
         pk__in=TargetUnit.objects.filter(target__in=visible_targets(person)).values("organisation_id")
     ).values_list("pk", "subject__name")
     return sorted(rows, key=lambda row: folding.sort_key(row[1]))
-
-
-def count_statuses(targets: Iterable[Target]) -> list[tuple[str, str, str, int]]:
-    counts = Counter(status_of(target) for target in targets)
-    return [(str(Status(code).label), TONES[code], code, counts[code]) for code in STATUSES if counts[code]]
 
 
 # --- one target ---------------------------------------------------------------------------------------------------
@@ -677,9 +714,9 @@ class Growth:
     connected: int | None
     planned: int | None
     now: int | None = None
-    as_of: Period | None = None
+    as_of: date | None = None  # the first day of the month that `now` is of
     is_simulated: bool = False
-    value: Value | None = None
+    value_id: int | None = None  # where `now` leads
     rank: int | None = None
 
     @property
@@ -736,26 +773,16 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
     selection = work_queries.select(person, work_queries.Filters(q=q[:100]), today=today)
     year = selection.plan_year
     works = [row for row in selection.rows if row.planned is not None or row.design is not None]
-    newest: dict[int, Value] = {}
-    for value in (
-        Value.objects.filter(
-            metric__key="works.households_connected", subject_id__in=[row.pk for row in works], period_kind="M",
-            scenario=Scenario.ACTUAL, period_start__year=year, number__isnull=False,
-        )
-        .select_related("metric")
-        .order_by("period_start")
-    ):  # fmt: skip
-        newest[value.subject_id] = value
+    newest = _read_newest_connected([row.pk for row in works], year)
     rows = []
     for work in works:
-        value = newest.get(work.pk)  # type: ignore[assignment]
         row = Growth(
             work.key, work.name, work.team or work.operator, work.depth, work.design, work.connected, work.planned
         )
-        if value is not None:
-            row.now, row.value = value.number, value
-            row.as_of = Period("M", value.period_start)
-            row.is_simulated = value.state == State.SIMULATED
+        found = newest.get(work.pk)
+        if found is not None:
+            row.as_of, row.now, row.value_id = found[:3]
+            row.is_simulated = found[3] == State.SIMULATED
         rows.append(row)
     roomy = sorted((row for row in rows if row.spare is not None and row.spare > 0), key=lambda row: -(row.spare or 0))
     for number, row in enumerate(roomy, start=1):
@@ -763,20 +790,32 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
     name = sort.removeprefix("-")
     shown = rows
     if name in GROWTH_SORTS:
-        known = [row for row in rows if name == "name" or getattr(row, name) is not None]
-        unknown = [row for row in rows if row not in known]
         key: Any = (lambda row: folding.sort_key(row.name)) if name == "name" else (lambda row: getattr(row, name))
-        shown = [*sorted(known, key=key, reverse=sort.startswith("-")), *unknown]
+        keyed = [(key(row), row) for row in rows]
+        known = sorted((pair for pair in keyed if pair[0] is not None), key=itemgetter(0), reverse=sort.startswith("-"))
+        shown = [*(row for _, row in known), *(row for one, row in keyed if one is None)]
     roots = [row for row in rows if row.depth == 0]
     fields = ("design", "connected", "planned", "asked", "now", "added", "left", "above")
     totals = {
         one: _sum(getattr(row, one) for row in roots) for one in fields
     }  # fmt: skip
     totals["spare"] = _sum(max(0, row.spare) if row.spare is not None else None for row in roots)
+    as_of = max((row.as_of for row in rows if row.as_of), default=None)
     return GrowthTable(
-        rows, totals, year, max((row.as_of for row in rows if row.as_of), default=None),
-        any(row.is_simulated for row in rows), shown,
+        rows, totals, year, Period("M", as_of) if as_of else None, any(row.is_simulated for row in rows), shown
+    )
+
+
+def _read_newest_connected(work_ids: Sequence[int], year: int) -> dict[int, tuple[date, int, int, int]]:
+    """Return of each work its newest month of the year with a number: (first day, households, id, state). One query."""
+    monthly = Value.objects.filter(
+        metric__key=work_queries.CONNECTED, period_kind=PeriodKind.MONTH, scenario=Scenario.ACTUAL,
+        period_start__gte=date(year, 1, 1), period_start__lt=date(year + 1, 1, 1), number__isnull=False,
     )  # fmt: skip
+    newest = monthly.filter(subject_id=OuterRef("pk")).order_by("-period_start").values("pk")[:1]
+    works = Subject.objects.filter(pk__in=work_ids).order_by().annotate(newest_id=Subquery(newest))
+    found = Value.objects.filter(pk__in=works.values("newest_id"))
+    return {row[0]: row[1:] for row in found.values_list("subject_id", "period_start", "number", "pk", "state")}
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

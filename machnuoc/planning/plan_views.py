@@ -29,6 +29,7 @@ from machnuoc.planning.models.plans import Status
 from machnuoc.planning.visibility import is_of
 
 _ROWS_A_PAGE = 30
+_TARGETS_OF_A_PLAN = 12  # on the page of the plan itself; the list has them all
 _BARS = 40
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -92,7 +93,7 @@ def plan_list(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 def plan_detail(request: HttpRequest, key: str) -> HttpResponse:
     plan = _get_plan(request, key)
-    page = queries.get_plan_page(plan, _person(request))
+    page = queries.get_plan_page(plan, _person(request), shown=_TARGETS_OF_A_PLAN)
     return render(
         request, "planning/plan/plan.html",
         {
@@ -237,15 +238,15 @@ def target_list(request: HttpRequest) -> HttpResponseBase:
     filters = forms.read_filters(request.GET)
     found = queries.select(person, filters, request.GET.get("sort", ""), timezone.localdate())
     if export.format_of(request):
-        return _export_targets(request, queries.dress(person, found))
-    page: Any = Paginator(found, _ROWS_A_PAGE).get_page(request.GET.get("page"))
+        return _export_targets(request, list(queries.dress_all(person, found.ids)))
+    page = Paginator(found.ids, _ROWS_A_PAGE).get_page(request.GET.get("page"))
     plans = list(queries.visible_plans(person))
     return render(
         request, "planning/plan/targets.html",
         {
-            "page": page, "rows": queries.dress(person, page.object_list), "total": len(found),
+            "page": page, "rows": queries.dress(person, page.object_list), "total": len(found.ids),
             "form": forms.TargetFilter(request.GET, plans, queries.list_unit_choices(person)),
-            "counts": queries.count_statuses(found), "has_any": bool(plans), "filters": filters,
+            "counts": found.counts, "has_any": bool(plans), "filters": filters,
         },
     )  # fmt: skip
 
@@ -571,7 +572,10 @@ def growth(request: HttpRequest) -> HttpResponseBase:
     }  # fmt: skip
     return render(
         request, "planning/plan/growth.html",
-        {"table": table, "form": forms.GrowthFilter(request.GET), "chart_data": data if drawn else None},
+        {
+            "table": table, "page": Paginator(table.shown, _ROWS_A_PAGE).get_page(request.GET.get("page")),
+            "form": forms.GrowthFilter(request.GET), "chart_data": data if drawn else None,
+        },
     )  # fmt: skip
 
 
@@ -591,7 +595,7 @@ def _export_growth(request: HttpRequest, table: queries.GrowthTable) -> HttpResp
         ("Công suất còn dư (hộ)", of("spare"), "number"),
         ("Kế hoạch vượt thiết kế (hộ)", of("above"), "number"),
         ("Thứ tự theo công suất còn dư", lambda row: None if row is table else row.rank, "number"),
-        ("Số liệu đến", lambda row: None if row is table or not row.as_of else row.as_of.label_vi, "text"),
+        ("Số liệu đến", lambda row: None if row is table or not row.as_of else Period("M", row.as_of).label_vi, "text"),
     ]
     return export.export(
         request, name="Phát triển khách hàng theo trạm", columns=columns, rows=[*table.shown, table],

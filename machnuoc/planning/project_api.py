@@ -2,6 +2,7 @@
 
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
@@ -89,13 +90,30 @@ def list_projects(request: HttpRequest, wanted: Query[ProjectFilter]):  # type: 
     return answer_json(200, {"items": _describe([row[0] for row in found], wanted.year), "next_cursor": cursor})
 
 
-@router.get("/projects/oc4ids", response=dict[str, Any], summary="Projects in the token's reach, as OC4IDS 0.9")
-def export_oc4ids(request: HttpRequest):  # type: ignore[no-untyped-def]
-    ids = list(project_queries.list_readable(person_of(request)).values_list("pk", flat=True))
-    package = project_export.make_package(
-        ids, uri=request.build_absolute_uri(request.path), now=timezone.now(), today=timezone.localdate()
+class PackageFilter(Schema):
+    cursor: str = Field("", max_length=200)
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+
+
+@router.get(
+    "/projects/oc4ids",
+    response=dict[str, Any],
+    summary="Projects in the token's reach, as packages of OC4IDS 0.9",
+    description="A package has no room for the address of the next one: it stands in the header `Link` (rel=next) "
+    "until there is no more. All projects in one file: «OC4IDS (JSON)» on the page of projects.",
+)
+def export_oc4ids(request: HttpRequest, wanted: Query[PackageFilter]):  # type: ignore[no-untyped-def]
+    found, cursor = take_page(
+        project_queries.list_readable(person_of(request)).values_list("pk"), cursor=wanted.cursor, limit=wanted.limit
     )
-    return answer_json(200, package)
+    address = request.build_absolute_uri(request.path)
+    package = project_export.make_package(
+        [row[0] for row in found], uri=request.build_absolute_uri(), now=timezone.now(), today=timezone.localdate()
+    )
+    answer = answer_json(200, package)
+    if cursor:
+        answer["Link"] = f'<{address}?{urlencode({"cursor": cursor, "limit": wanted.limit})}>; rel="next"'
+    return answer
 
 
 def _get(request: HttpRequest, key: str) -> Project:

@@ -1,11 +1,12 @@
 """What reads projects: lists with sums, the page of one, debts, funds of programmes, what people may do."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any
 
 from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum
@@ -44,7 +45,7 @@ WARNINGS: dict[str, str] = {
 }
 SORTS = ("number", "name", "owner", "total", "planned", "paid", "rate", "debt", "due")
 _ENDED = (Project.Status.FINISHED, Project.Status.SETTLED, Project.Status.STOPPED)
-_SLOW = (OVERDUE, BEHIND, LOST, OBSTACLE)
+_SLOW = frozenset({OVERDUE, BEHIND, LOST, OBSTACLE})
 
 
 # --- who may what ---------------------------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ class Filters:
     year: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """One project in a list: the document's figures beside what its books say. Money in whole đồng."""
 
@@ -121,8 +122,9 @@ class Row:
     late_obstacles: int = 0
     is_simulated: bool = False
     has_entries: bool = False
-    years: set[int] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
+    # Most of a thousand projects have no books and no warnings: no empty ones of their own for them.
+    years: Collection[int] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def planned_vnd(self) -> int | None:
@@ -206,7 +208,7 @@ def select(person: Person, filters: Filters, sort: str = "", *, today: date) -> 
         found = [row for row in found if filters.warning in row.warnings]
     plans = {row.plan_id: row.plan for row in everything if row.plan_id}
     owners = {row.owner_id: row.owner for row in everything if row.owner_id}
-    years = {today.year, year}.union(*(row.years for row in everything))
+    years = {today.year, year}.union(*(row.years for row in everything if row.years))
     return Selection(
         filters=filters,
         year=year,
@@ -219,59 +221,59 @@ def select(person: Person, filters: Filters, sort: str = "", *, today: date) -> 
     )
 
 
+_COLUMNS = (
+    "pk", "subject__key", "subject__name", "number", "plan_id", "plan__short_name", "owner__subject__name",
+    "owner_as_printed", "owner_id", "status", "total_vnd", "total_as_printed", "completion_as_printed", "due_on",
+    "people_expected", "people_reached",
+)  # fmt: skip
+_STATUSES = {str(code): str(label) for code, label in Project.Status.choices}
+_MANY = 200  # above it reading the books of all projects is less work than asking for each
+
+
 def read_rows(projects: QuerySet[Project], *, year: int, today: date) -> list[Row]:
     """Return rows of the projects with the sums of their books. Five queries."""
-    rows = [
-        Row(
-            pk=project.pk,
-            key=project.subject.key,
-            name=project.subject.name,
-            number=project.number,
-            plan_id=project.plan_id,
-            plan=project.plan.short_name if project.plan else "",
-            owner=project.owner.subject.name if project.owner else project.owner_as_printed,
-            owner_id=project.owner_id,
-            status=project.status,
-            status_label=project.get_status_display(),
-            total_vnd=project.total_vnd,
-            total_as_printed=project.total_as_printed,
-            completion_as_printed=project.completion_as_printed,
-            due_on=project.due_on,
-            people_expected=project.people_expected,
-            people_reached=project.people_reached,
+    rows = []
+    for found in projects.order_by(F("plan_id").asc(nulls_last=True), "pk").values_list(*_COLUMNS):
+        pk, key, name, number, plan_id, plan, owner, printed, owner_id, status, *document = found
+        row = Row(
+            pk, key, name, number, plan_id, plan or "", owner or printed, owner_id, status, _STATUSES[status], *document
         )
-        for project in projects.select_related("subject", "plan", "owner__subject").order_by(
-            F("plan_id").asc(nulls_last=True), "pk"
-        )
-    ]
-    ids = [row.pk for row in rows]
-    paid = _sums(Disbursement, ids, year=year, until=today)
-    accepted = _sums(AcceptedVolume, ids, year=year, until=today)
-    capital, years = _read_capital(ids, year)
+        rows.append(row)
+    of_these = Q(project_id__in=[row.pk for row in rows]) if len(rows) < _MANY else Q()
+    paid = _sums(Disbursement, of_these, year=year, until=today)
+    accepted = _sums(AcceptedVolume, of_these, year=year, until=today)
+    capital, years = _read_capital(of_these, year)
     obstacles = {
         project_id: (count, late)
-        for project_id, count, late in Obstacle.objects.filter(project_id__in=ids, resolved_on__isnull=True)
+        for project_id, count, late in Obstacle.objects.filter(of_these, resolved_on__isnull=True)
         .order_by()
         .values_list("project_id")
         .annotate(count=Count("pk"), late=Count("pk", filter=Q(due_on__lt=today)))
     }
     for row in rows:
-        row.years = years.get(row.pk, set())
-        row.capital, planned_simulated = capital.get(row.pk, (None, False))
-        row.paid_ever_vnd, row.paid_year_vnd, paid_simulated = paid.get(row.pk, (0, 0, 0))
-        row.accepted_vnd, _, accepted_simulated = accepted.get(row.pk, (0, 0, 0))
-        row.has_entries = row.pk in paid
+        pk = row.pk
+        if pk in years:
+            row.years = years[pk]
+        planned_simulated, paid_simulated, accepted_simulated = False, 0, 0
+        if pk in capital:
+            row.capital, planned_simulated = capital[pk]
+        if pk in paid:
+            row.paid_ever_vnd, row.paid_year_vnd, paid_simulated = paid[pk]
+            row.has_entries = True
+        if pk in accepted:
+            row.accepted_vnd, _, accepted_simulated = accepted[pk]
+        if pk in obstacles:
+            row.open_obstacles, row.late_obstacles = obstacles[pk]
         row.is_simulated = bool(planned_simulated or paid_simulated or accepted_simulated)
-        row.open_obstacles, row.late_obstacles = obstacles.get(row.pk, (0, 0))
         row.warnings = _warnings(row, today)
     return rows
 
 
 def _sums(
-    model: type[Disbursement] | type[AcceptedVolume], ids: Sequence[int], *, year: int, until: date
+    model: type[Disbursement] | type[AcceptedVolume], of_these: Q, *, year: int, until: date
 ) -> dict[int, tuple[int, int, int]]:
     """Return for each project (sum to the end of the year, sum in the year, how many entries are simulated)."""
-    entries = model._default_manager.filter(project_id__in=ids, on_date__lte=min(until, date(year, 12, 31)))
+    entries = model._default_manager.filter(of_these, on_date__lte=min(until, date(year, 12, 31)))
     found = (
         entries.order_by()
         .values_list("project_id")
@@ -286,14 +288,12 @@ def _sums(
     return {project_id: (total, of_year, simulated) for project_id, total, of_year, simulated in found}
 
 
-def _read_capital(
-    ids: Sequence[int], year: int
-) -> tuple[dict[int, tuple[disbursement.Capital, bool]], dict[int, set[int]]]:
+def _read_capital(of_these: Q, year: int) -> tuple[dict[int, tuple[disbursement.Capital, bool]], dict[int, set[int]]]:
     """Return each project's capital of the year and whether it is simulated; and all the years it has capital for."""
     months: dict[int, dict[int, int]] = defaultdict(dict)
     heads: dict[int, tuple[Any, ...]] = {}
     years: dict[int, set[int]] = defaultdict(set)
-    rows = YearlyPlan.objects.filter(project_id__in=ids).values_list(
+    rows = YearlyPlan.objects.filter(of_these).values_list(
         "project_id", "year", "amount_vnd", "carried_over_vnd", "carry_over_until", "is_simulated", "months__month",
         "months__amount_vnd",
     )  # fmt: skip
@@ -310,8 +310,8 @@ def _read_capital(
     return capital, years
 
 
-def _warnings(row: Row, today: date) -> list[str]:
-    found = []
+def _warnings(row: Row, today: date) -> Sequence[str]:
+    found: list[str] = []
     if row.due_on and row.due_on < today and row.status not in _ENDED:
         found.append(OVERDUE)
     if row.capital is not None:
@@ -330,7 +330,7 @@ def _warnings(row: Row, today: date) -> list[str]:
         found.append(DEBT)
     if row.late_obstacles:
         found.append(OBSTACLE)
-    return found
+    return found or ()
 
 
 def _sorted(rows: list[Row], sort: str) -> list[Row]:
@@ -342,31 +342,33 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
     }  # fmt: skip
     if name not in keys:
         return list(reversed(rows)) if is_down and name == "number" else rows
-    known = sorted((row for row in rows if keys[name](row) is not None), key=keys[name], reverse=is_down)
-    return known + [row for row in rows if keys[name](row) is None]
+    keyed = [(keys[name](row), row) for row in rows]
+    known = sorted((pair for pair in keyed if pair[0] is not None), key=itemgetter(0), reverse=is_down)
+    return [*(row for _, row in known), *(row for key, row in keyed if key is None)]
 
 
 def add_up(rows: Iterable[Row]) -> Totals:
     """Add up rows; a sum of nothing is missing, and the rate is sum over sum of the projects with capital."""
     listed = list(rows)
     totals = [row.total_vnd for row in listed if row.total_vnd is not None]
-    with_capital = [row for row in listed if row.capital is not None]
-    planned = sum(row.planned_vnd or 0 for row in with_capital)
-    paid = [row.paid_vnd for row in listed if row.paid_vnd is not None]
     people = [row.people_expected for row in listed if row.people_expected is not None]
+    with_books = [row for row in listed if row.capital is not None or row.has_entries]
+    with_capital = [row for row in with_books if row.capital is not None]
+    planned = sum(row.planned_vnd or 0 for row in with_capital)
     rate = disbursement.rate_pct(sum(row.paid_year_vnd for row in with_capital), planned)
+    debts = [row.debt_vnd for row in listed if row.accepted_vnd]
     return Totals(
         projects=len(listed),
         with_total=len(totals),
         total_vnd=sum(totals) if totals else None,
         with_capital=len(with_capital),
         planned_vnd=planned if with_capital else None,
-        paid_vnd=sum(paid) if paid else None,
+        paid_vnd=sum(row.paid_year_vnd for row in with_books) if with_books else None,
         rate_pct=shown_pct(rate),
         accepted_vnd=sum(row.accepted_vnd for row in listed),
-        debt_vnd=sum(row.debt_vnd for row in listed),
-        in_debt=sum(bool(row.debt_vnd) for row in listed),
-        slow=sum(bool(set(row.warnings) & set(_SLOW)) for row in listed),
+        debt_vnd=sum(debts),
+        in_debt=sum(map(bool, debts)),
+        slow=sum(not _SLOW.isdisjoint(row.warnings) for row in listed if row.warnings),
         people_expected=sum(people) if people else None,
         is_simulated=any(row.is_simulated for row in listed),
     )
@@ -377,7 +379,7 @@ def list_slow(person: Person, *, today: date, limit: int) -> tuple[list[Row], in
     slow = [
         row
         for row in read_rows(list_readable(person).exclude(status__in=_ENDED), year=today.year, today=today)
-        if set(row.warnings) & set(_SLOW)
+        if not _SLOW.isdisjoint(row.warnings)
     ]
     return slow[:limit], len(slow)
 

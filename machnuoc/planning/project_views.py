@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -194,14 +194,14 @@ def project_fund(request: HttpRequest, key: str) -> HttpResponseBase:
 
 
 @require_safe
-def project_oc4ids(request: HttpRequest) -> HttpResponse:
-    """The projects that the filters leave, as an OC4IDS package."""
+def project_oc4ids(request: HttpRequest) -> StreamingHttpResponse:
+    """The projects that the filters leave, all of them, as an OC4IDS package written while it is read."""
     selection = _select(request)
-    package = project_export.make_package(
-        [row.pk for row in selection.rows],
+    text = project_export.write_package(
+        [row.pk for row in sorted(selection.rows, key=lambda row: row.key)],
         uri=request.build_absolute_uri(request.path), now=timezone.now(), today=timezone.localdate(),
     )  # fmt: skip
-    answer = JsonResponse(package, json_dumps_params={"ensure_ascii": False, "indent": 1})
+    answer = StreamingHttpResponse(text, content_type="application/json; charset=utf-8")
     answer["Content-Disposition"] = 'attachment; filename="du-an-oc4ids.json"'
     answer["Cache-Control"] = "private, no-store"
     return answer

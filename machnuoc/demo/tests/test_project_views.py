@@ -380,7 +380,7 @@ def test_the_export_is_a_package_of_the_standard_without_simulated_money(simulat
     project_operations.disburse(one, on_date=TODAY, amount_vnd=MILLION, today=TODAY)
     project_operations.put_milestone(one, name="Khởi công", planned_on=TODAY, today=TODAY)
 
-    package = json.loads(sign_in("quantri").get("/du-an/oc4ids.json").content)
+    package = json.loads(sign_in("quantri").get("/du-an/oc4ids.json").getvalue())
 
     jsonschema_rs.validator_for(PACKAGE).validate(package)
     found = {row["id"]: row for row in package["projects"]}
@@ -388,6 +388,21 @@ def test_the_export_is_a_package_of_the_standard_without_simulated_money(simulat
     assert found[TAN_GIANG]["budget"]["amount"] == {"amount": 200_000_000, "currency": "VND"}
     assert [row["value"]["amount"] for row in found[TAN_GIANG]["transactions"]] == [MILLION]
     assert "transactions" not in found[HOA_AN] and "budget" not in found[QN_PROJECT]
+
+
+def test_a_program_reads_all_projects_package_by_package():
+    client, address, packages = sign_in("quantri"), "/api/v1/projects/oc4ids?limit=7", []
+
+    while address:
+        answer = client.get(address)
+        packages.append(answer.json())
+        address = answer.get("Link", "").partition(">")[0].removeprefix("<http://testserver")
+
+    for package in packages:
+        jsonschema_rs.validator_for(PACKAGE).validate(package)
+    found = [row["id"] for package in packages for row in package["projects"]]
+    assert len(packages) > 1 and {len(package["projects"]) for package in packages[:-1]} == {7}
+    assert sorted(found) == sorted(Project.objects.values_list("subject__key", flat=True))
 
 
 def test_a_program_records_a_payment_once_under_one_key():
