@@ -4,7 +4,10 @@ What a plan of before the mergers asks of a commune, district or province that i
 territory it lay: today's closure does not hold it.
 """
 
+from typing import Any
+
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from machnuoc.core.models import Person
 from machnuoc.places import access
@@ -15,8 +18,8 @@ def overseen(person: Person, path: str = "subject_id") -> Q:
     """Return the filter for rows whose subject the person sees, or that lay in what it sees before the mergers."""
     if access.sees_everything(person):
         return Q()
-    visible = access.visible_subject_ids(person)
-    return Q(**{f"{path}__in": visible}) | Q(**{f"{path}__in": access.former_unit_ids(person)})
+    visible, former, _ = _write(person)
+    return _one_of(path, visible) | _one_of(path, former)
 
 
 def readable(person: Person, path: str = "subject_id") -> Q:
@@ -26,8 +29,40 @@ def readable(person: Person, path: str = "subject_id") -> Q:
     """
     if access.sees_everything(person):
         return Q()
-    above = Containment.objects.filter(descendant__in=access.list_scopes(person, "view")).values("ancestor_id")
-    return overseen(person, path) | Q(**{f"{path}__in": above})
+    visible, former, above = _write(person)
+    return _one_of(path, visible) | _one_of(path, former) | _one_of(path, above)
+
+
+_Written = tuple[str, tuple[Any, ...]] | None  # SQL and its parameters; None: no ids at all
+_WRITTEN: dict[tuple[int, ...], tuple[_Written, _Written, _Written]] = {}
+_MOST_WRITTEN = 1_000
+
+
+def _write(person: Person) -> tuple[_Written, _Written, _Written]:
+    """Return the subqueries of what the person sees, of what lay in that before the mergers, of what lies above.
+
+    As SQL, written once in a process for a set of scopes: a page filters by them up to ten times, and for Django to
+    put them together again each time takes longer than the database to answer. Only the ids of the scopes stand in
+    them; what these contain the database says each time.
+    """
+    scopes = tuple(access.list_scopes(person, "view"))
+    if not scopes:
+        return None, None, None
+    found = _WRITTEN.get(scopes)
+    if found is None:
+        if len(_WRITTEN) >= _MOST_WRITTEN:
+            _WRITTEN.clear()
+        above = Containment.objects.filter(descendant__in=scopes).values_list("ancestor_id", flat=True)
+        visible, former = access.visible_subject_ids(person), access.former_unit_ids(person)
+        found = visible.query.sql_with_params(), former.query.sql_with_params(), above.query.sql_with_params()
+        _WRITTEN[scopes] = found
+    return found
+
+
+def _one_of(path: str, written: _Written) -> Q:
+    if written is None:
+        return Q(**{f"{path}__in": []})
+    return Q(**{f"{path}__in": RawSQL(*written)})  # noqa: S611 - Django wrote it, values are parameters
 
 
 def may_read(person: Person, subject: Subject | int) -> bool:
