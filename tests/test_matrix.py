@@ -214,7 +214,8 @@ def _programme_rows() -> Iterator[Row]:
     yield Row("planning:programme_fill", None, ADMIN, (KH_PROGRAMME,))
     yield Row("planning:programme_freeze", ADMIN, ADMIN, (KH_PROGRAMME,))
     yield Row("planning:programme_roadmap_entry", ADMIN, ADMIN, (KH_PROGRAMME, "@roadmap_entry"))
-    yield Row("planning:programme_unit", SEES_KHANH_HOA, args=KH_PLACE, refused=404)
+    for name in ["programme_unit", "programme_unit_course"]:
+        yield Row(f"planning:{name}", SEES_KHANH_HOA, args=KH_PLACE, refused=404)
     yield Row("planning:programme_cell", SEES_KHANH_HOA, args=(*KH_PLACE, "@criterion"), refused=404)
     yield Row("planning:programme_assess", SEES_KHANH_HOA, SEES_KHANH_HOA, (*KH_PLACE, "@criterion"), refused=404)
     yield Row("planning:programme_dossier", ADMIN, ADMIN, KH_PLACE)

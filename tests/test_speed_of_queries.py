@@ -30,10 +30,30 @@ PROGRAMME_PAGES = [
     "/nong-thon-moi/bo-tieu-chi/xa-ntm-2021-2025/",
     *(f"/nong-thon-moi/kh.1355-2024/{page}" for page in (
         "", "ma-tran/", "ma-tran/?show=all", "co-quan/", "co-quan/4/", "lo-trinh/", "sap-xep/",
+        "xa/vn.khanh-hoa-cu.cam-lam-huyen.cam-tan-xa/", "xa/vn.khanh-hoa-cu.cam-lam-huyen.cam-tan-xa/lo-trinh/",
     )),
 ]  # fmt: skip
+PROJECT_PAGES = [
+    (username, f"/du-an/{key}/")
+    for key, usernames in (
+        ("project.qn.duc-chanh", ("quantri", "qn.lanhdao", "qn.khkt", "qn.sonnmt", "doitac")),
+        ("project.cb.hoa-an", ("quantri", "cb.soxaydung", "cb.capnuoc")),
+    )
+    for username in usernames
+]
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
-LISTS = ["units", "organisations", "works", "metrics", "values", "submissions", "tasks", "projects", "reports"]
+LISTS = [
+    "units",
+    "organisations",
+    "works",
+    "metrics",
+    "values",
+    "submissions",
+    "tasks",
+    "projects",
+    "projects/oc4ids",
+    "reports",
+]
 
 
 def _sign_in(username: str) -> Client:
@@ -71,6 +91,13 @@ def test_a_page_of_a_plan_asks_the_database_seldom(username, address):
 @pytest.mark.parametrize("username", ["quantri", "kh.nongnghiep"])
 @pytest.mark.parametrize("address", PROGRAMME_PAGES)
 def test_a_page_of_a_programme_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize(("username", "address"), PROJECT_PAGES)
+def test_a_page_of_a_project_asks_the_database_seldom(username, address):
     count, asked = _count(_sign_in(username), address)
 
     assert count <= MOST, f"{count} queries\n{asked}"

@@ -40,7 +40,8 @@ class Size:
 
 SIZES = {"full": Size(None, 100, 1_000, 5, 8), "small": Size(40, 5, 20, 1, 2)}
 
-# Every main page by the name of its address, with what finds its arguments; the text after it is the query string.
+# Every main page by the name of its address, with what finds its arguments (several: with a space between them); the
+# text after it is the query string.
 _PAGES: tuple[tuple[str, str, str], ...] = (
     ("core:overview", "", ""),
     ("core:account", "", ""),
@@ -81,6 +82,8 @@ _PAGES: tuple[tuple[str, str, str], ...] = (
     ("planning:task_board", "", ""),
     ("planning:task_detail", "task", ""),
     ("planning:programme_matrix", "plan", ""),
+    ("planning:programme_unit", "plan place", ""),
+    ("planning:programme_unit_course", "plan place", ""),
     ("planning:project_list", "", ""),
     ("planning:project_detail", "project", ""),
     ("planning:duty_calendar", "", ""),
@@ -263,11 +266,12 @@ def list_pages() -> list[Page]:
 def _fill_path(page: Page, name: str, argument: str, query: str, arguments: dict[str, object]) -> None:
     from django.urls import NoReverseMatch, reverse
 
-    if argument and arguments.get(argument) is None:
-        page.problem = f"không có dữ liệu cho «{argument}»"
+    missing = [one for one in argument.split() if arguments.get(one) is None]
+    if missing:
+        page.problem = f"không có dữ liệu cho «{missing[0]}»"
         return
     try:
-        page.path = reverse(name, args=[arguments[argument]] if argument else [])
+        page.path = reverse(name, args=[arguments[one] for one in argument.split()])
     except NoReverseMatch as reason:
         page.problem = f"chưa có trang này: {reason}"
         return
@@ -297,7 +301,9 @@ def _find_arguments() -> dict[str, object]:
     task = Task.objects.first()
     project = Subject.objects.filter(kind="PROJECT").first()
     criteria_set = CriteriaSet.objects.first()
+    place = plan and plan.programme.units.order_by("pk").first()
     return {
+        "place": place and place.key,
         "plan": plan and plan.key,
         "target": target and target.pk,
         "task": task and task.key,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 
+from django.db.models import Q, QuerySet
+
 from machnuoc.places.models import AdministrativeUnit, Containment, Succession
 from machnuoc.planning import criteria
 from machnuoc.planning.models import Threshold, UnitProfile
@@ -45,7 +47,22 @@ def list_territories(unit_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
 
 def list_places(unit_ids: Iterable[int], year: int) -> dict[int, criteria.Place]:
     """Return what decides the thresholds of each unit at the end of the year: territories, group, region."""
-    territories = list_territories(unit_ids)
+    return _describe(list_territories(unit_ids), year)
+
+
+def get_place(unit: AdministrativeUnit, year: int) -> criteria.Place:
+    """Return the same of one unit, whose parents are loaded. One query, or two for a unit that is no more."""
+    line = [unit]
+    while (parent := line[-1].parent) is not None:
+        line.append(parent)
+    became: list[int] = []
+    if not unit.is_in_force:
+        whole = Succession.objects.filter(predecessor=line[-1], relation=Succession.Relation.WHOLE)
+        became = list(whole.values_list("successor_id", flat=True))
+    return _describe({unit.pk: (*(one.pk for one in line), *became)}, year)[unit.pk]
+
+
+def _describe(territories: dict[int, tuple[int, ...]], year: int) -> dict[int, criteria.Place]:
     day = date(year, 12, 31)
     profiles: dict[int, list[UnitProfile]] = {}
     everything = {pk for chain in territories.values() for pk in chain}
@@ -125,11 +142,15 @@ def list_successors(unit_ids: Iterable[int]) -> dict[int, list[Became]]:
 
 
 def list_within(territory_ids: Iterable[int]) -> set[int]:
-    """Return the units in the territories today, with the former units that these took in."""
-    now = set(
-        Containment.objects.filter(ancestor_id__in=set(territory_ids), descendant__kind="UNIT").values_list(
-            "descendant_id", flat=True
-        )
-    )
-    former = Succession.objects.filter(successor_id__in=now).values_list("predecessor_id", flat=True)
-    return now | set(former)
+    """Return the units in the territories today, with the former units that these took in. One query."""
+    now, former = within(Q(ancestor_id__in=set(territory_ids)))
+    return set(now.values_list("descendant_id", flat=True).union(former.values_list("predecessor_id", flat=True)))
+
+
+def within(ancestors: Q) -> tuple[QuerySet[Containment], QuerySet[Succession]]:
+    """Return the rows of what lies in the territories that the filter of `Containment` names, and of what it took in.
+
+    The units are `descendant_id` of the former, `predecessor_id` of the latter.
+    """
+    now = Containment.objects.filter(ancestors, descendant__kind="UNIT").order_by()
+    return now, Succession.objects.filter(successor_id__in=now.values("descendant_id")).order_by()

@@ -6,13 +6,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, Q, QuerySet, Value
 
 from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.places import access
-from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
+from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, Subject
 from machnuoc.planning import criteria, criteria_files, programme_places, visibility
 from machnuoc.planning.models import (
     Assessment,
@@ -21,6 +21,7 @@ from machnuoc.planning.models import (
     CriterionGoal,
     Discrepancy,
     Dossier,
+    Plan,
     Programme,
     Responsibility,
     RoadmapChange,
@@ -55,33 +56,66 @@ def get_programme(key: str, person: Person) -> Programme:
 
 
 def list_own_units(person: Person, action: str) -> set[int]:
-    """Return the units in the person's scopes for the action, with the former units that they took in.
+    """Return the units in the person's scopes for the action, with the former units that they took in. One query.
 
     Who acts for an organisation acts for its territory.
     """
     scopes = access.list_scopes(person, action)
+    if not scopes:
+        return set()
+    now, former = programme_places.within(_ancestors_of_own(scopes))
+    return set(now.values_list("descendant_id", flat=True).union(former.values_list("predecessor_id", flat=True)))
+
+
+def is_own(person: Person, action: str) -> Q:
+    """Return, for a query of places, the filter for those that `list_own_units` lists."""
+    scopes = access.list_scopes(person, action)
+    if not scopes:
+        return Q(pk__in=[])
+    now, former = programme_places.within(_ancestors_of_own(scopes))
+    return Q(pk__in=now.values("descendant_id")) | Q(pk__in=former.values("predecessor_id"))
+
+
+def _ancestors_of_own(scopes: Sequence[int]) -> Q:
     territories = Organisation.objects.filter(
         subject__contained_in__ancestor_id__in=scopes, territory__isnull=False
-    ).values_list("territory_id", flat=True)
-    return programme_places.list_within({*scopes, *territories})
+    ).values("territory_id")
+    return Q(ancestor_id__in=scopes) | Q(ancestor_id__in=territories)
 
 
 def _is_of_an_agency(person: Person, programme: Programme, actions: Sequence[str], **what: Any) -> bool:
     scopes = {scope for action in actions for scope in access.list_scopes(person, action)}
-    if not scopes:
-        return False
-    rows = programme.responsibilities.filter(organisation__isnull=False, **what)
-    return rows.filter(organisation__subject__contained_in__ancestor_id__in=scopes).exists()
+    return bool(scopes) and _duties_within(programme, scopes).filter(**what).exists()
+
+
+def _duties_within(programme: Programme, scopes: Iterable[int]) -> QuerySet[Responsibility]:
+    return programme.responsibilities.filter(
+        organisation__isnull=False, organisation__subject__contained_in__ancestor_id__in=scopes
+    )
 
 
 def visible_units(person: Person, programme: Programme) -> set[int] | None:
     """Return the ids of the places whose assessments the person may read; None for all of them.
 
     All: who sees the territory, and the agencies that appraise. Others their own places, former ones included.
+    At most two queries.
     """
-    if access.may(person, "view", programme.plan.territory_id) or _is_of_an_agency(person, programme, ["view"]):
+    return None if sees_all(person, programme) else list_own_units(person, "view")
+
+
+def sees_all(person: Person, programme: Programme) -> bool:
+    """Return whether the person may read the assessments of all places. At most one query."""
+    seen = _sees_all(person, programme)
+    return seen is None or Plan.objects.filter(seen, pk=programme.plan_id).exists()
+
+
+def _sees_all(person: Person, programme: Programme) -> Q | None:
+    """Return the filter that lets any row through where the person reads of all places; None: certainly does."""
+    scopes = access.list_scopes(person, "view")
+    if access.sees_everything(person) or programme.plan.territory_id in scopes:
         return None
-    return list_own_units(person, "view")
+    above = Containment.objects.filter(ancestor_id__in=scopes, descendant_id=programme.plan.territory_id)
+    return Q(Exists(above)) | Q(Exists(_duties_within(programme, scopes)))
 
 
 def may_manage(person: Person, programme: Programme) -> bool:
@@ -358,8 +392,11 @@ def make_cell(criterion: Criterion, rows: Sequence[Assessment], stated: dict[str
     return Cell(criterion, result.value, not parts and bool(said), len(rows), max(gaps, default=None))
 
 
-def read_matrix(programme: Programme, wanted: MatrixFilter, units: set[int] | None) -> Matrix:
-    """Return places × criteria of one set and year. Nine queries, however many places."""
+def read_matrix(programme: Programme, wanted: MatrixFilter, seen: Q | None) -> Matrix:
+    """Return places × criteria of one set and year. Nine queries, however many places.
+
+    seen: the filter for the places that the reader may see (`is_own`); None: all.
+    """
     sets = list(programme.sets.order_by("level", "tier", "-valid_from"))
     years = list_years(programme)
     year = wanted.year or (years[0] if years else date.today().year)  # noqa: DTZ011 only a label where nothing is there
@@ -384,8 +421,8 @@ def read_matrix(programme: Programme, wanted: MatrixFilter, units: set[int] | No
         columns = [one for one in columns if one.pk in of_agency]
     level = {"COMMUNE": "COMMUNE", "DISTRICT": "DISTRICT", "PROVINCE": "PROVINCE"}[chosen.level]
     places = programme.units.filter(unit__level=level).select_related("unit__parent__subject").order_by("name")
-    if units is not None:
-        places = places.filter(pk__in=units)
+    if seen is not None:
+        places = places.filter(seen)
     assessed: dict[int, dict[int, list[Assessment]]] = {}
     for row in programme.assessments.filter(criterion__criteria_set=chosen, year=year).only(
         "programme_id",
@@ -439,10 +476,15 @@ def read_matrix(programme: Programme, wanted: MatrixFilter, units: set[int] | No
 
 def list_part_rows(
     programme: Programme, unit: Subject, year: int, *, criterion: Criterion | None = None,
-    criteria_set: CriteriaSet | None = None,
+    criteria_set: CriteriaSet | None = None, with_agencies: bool = True,
 ) -> list[PartRow]:  # fmt: skip
-    """Return every sub-indicator of a criterion or set with what is known of the place, wholes first. Six queries."""
+    """Return every sub-indicator of a criterion, set or level with what is known of the place, wholes first.
+
+    unit: with its parents loaded (`get_unit`). Seven queries at most.
+    """
     chosen = Criterion.objects.filter(criteria_set__programmes=programme)
+    if criterion is None and criteria_set is None:
+        chosen = chosen.filter(criteria_set__level=unit.unit.level)
     if criterion is not None:
         chosen = chosen.filter(pk=criterion.pk)
     if criteria_set is not None:
@@ -458,12 +500,12 @@ def list_part_rows(
         )
     }
     agencies: dict[tuple[str, int], list[str]] = {}
-    for duty in programme.responsibilities.all():
+    for duty in programme.responsibilities.all() if with_agencies else ():
         if duty.criterion_id:
             agencies.setdefault(("criterion", duty.criterion_id), []).append(duty.agency_as_printed)
         if duty.sub_indicator_id:
             agencies.setdefault(("part", duty.sub_indicator_id), []).append(duty.agency_as_printed)
-    place = programme_places.list_places([unit.pk], year)[unit.pk]
+    place = programme_places.get_place(unit.unit, year)
     requirements = programme_places.read_requirements([part.pk for rows in parts.values() for part in rows])
     found = []
     for column in columns:
@@ -517,12 +559,12 @@ class UnitSet:
 
 
 def read_unit(programme: Programme, unit: Subject, year: int) -> list[UnitSet]:
-    """Return the place against each set of its level in the year."""
-    rows = list_part_rows(programme, unit, year)
+    """Return the place against each set of its level that has criteria. At most seven queries."""
+    rows = list_part_rows(programme, unit, year, with_agencies=False)
     positions = {row.criteria_set_id: row for row in programme.positions.filter(unit=unit, year=year)}
-    level = unit.unit.level
+    sets = {row.criterion.criteria_set_id: row.criterion.criteria_set for row in rows}
     found = []
-    for criteria_set in programme.sets.filter(level=level).order_by("tier", "-valid_from"):
+    for criteria_set in sorted(sets.values(), key=lambda one: one.valid_from or date.min, reverse=True):
         own = [row for row in rows if row.criterion.criteria_set_id == criteria_set.pk]
         stated = _stated_results(positions.get(criteria_set.pk))
         columns = {row.criterion.pk: row.criterion for row in own}
@@ -533,7 +575,7 @@ def read_unit(programme: Programme, unit: Subject, year: int) -> list[UnitSet]:
             for column in columns.values()
         ]
         found.append(UnitSet(criteria_set, positions.get(criteria_set.pk), own, cells))
-    return found
+    return sorted(found, key=lambda one: one.criteria_set.tier)
 
 
 def list_roadmap_of(programme: Programme, unit: Subject) -> list[RoadmapEntry]:
@@ -776,12 +818,19 @@ def list_unread(programme: Programme) -> list[UnreadRow]:
     return list(UnreadRow.objects.filter(plan_id=programme.plan_id))
 
 
-def get_unit(programme: Programme, key: str, units: set[int] | None) -> Subject:
-    """Return a place of the programme. Raises Subject.DoesNotExist where it is not one, or not the reader's."""
-    places = programme.units.select_related("unit__parent__subject")
-    if units is not None:
-        places = places.filter(pk__in=units)
-    return places.get(key=key)
+def get_unit(person: Person, programme: Programme, key: str) -> Any:
+    """Return a place of the programme with its parents and `is_own`: whether the person enters for it. One query.
+
+    Raises Subject.DoesNotExist where it is not one, or not the reader's (`visible_units`).
+    """
+    places = programme.units.select_related("unit__parent__subject", "unit__parent__parent__parent")
+    seen = _sees_all(person, programme)
+    if seen is not None:
+        places = places.filter(seen | is_own(person, "view"))
+    own: Any = Value(False)
+    if access.list_scopes(person, "enter"):
+        own = ExpressionWrapper(is_own(person, "enter"), BooleanField())
+    return places.annotate(is_own=own).get(key=key)
 
 
 def list_programmes_of(person: Person, subject: Subject) -> list[Programme]:

@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_ONE}tep/<int:pk>/", views.programme_file, name="programme_file"),
     path(f"{_ONE}danh-gia/<int:pk>/lich-su/", views.programme_history, name="programme_history"),
     path(f"{_ONE}xa/<str:unit_key>/", views.programme_unit, name="programme_unit"),
+    path(f"{_ONE}xa/<str:unit_key>/lo-trinh/", views.programme_unit_course, name="programme_unit_course"),
     path(f"{_ONE}xa/<str:unit_key>/ho-so/", views.programme_dossier, name="programme_dossier"),
     path(f"{_ONE}xa/<str:unit_key>/tieu-chi/<int:pk>/", views.programme_cell, name="programme_cell"),
     path(f"{_ONE}xa/<str:unit_key>/tieu-chi/<int:pk>/danh-gia/", views.programme_assess, name="programme_assess"),

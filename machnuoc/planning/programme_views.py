@@ -50,9 +50,9 @@ def _programme(request: HttpRequest, key: str) -> Programme:
         raise Http404(f"no programme {key} in scope") from None
 
 
-def _unit(programme: Programme, key: str, units: set[int] | None) -> Subject:
+def _unit(request: HttpRequest, programme: Programme, key: str) -> Any:
     try:
-        return queries.get_unit(programme, key, units)
+        return queries.get_unit(_person(request), programme, key)
     except Subject.DoesNotExist:
         raise Http404(f"no place {key} of the programme in scope") from None
 
@@ -143,15 +143,16 @@ def programme_fill(request: HttpRequest, key: str) -> HttpResponse:
 @require_safe
 def programme_matrix(request: HttpRequest, key: str) -> HttpResponseBase:
     programme = _programme(request, key)
-    units = queries.visible_units(_person(request), programme)
-    matrix = queries.read_matrix(programme, forms.read_filters(request.GET), units)
+    sees_all = queries.sees_all(_person(request), programme)
+    seen = None if sees_all else queries.is_own(_person(request), "view")
+    matrix = queries.read_matrix(programme, forms.read_filters(request.GET), seen)
     if export.format_of(request):
         return _export_matrix(request, programme, matrix)
     page = Paginator(matrix.rows, _ROWS_A_PAGE).get_page(request.GET.get("page"))
     return _answer(
         request, "planning/programme/matrix.html", programme, "matrix",
         matrix=matrix, page=page, form=forms.MatrixFilterForm(request.GET, matrix),
-        sums=_sum_columns(matrix), is_partial=units is not None,
+        sums=_sum_columns(matrix), is_partial=not sees_all,
     )  # fmt: skip
 
 
@@ -202,22 +203,30 @@ def _export_matrix(request: HttpRequest, programme: Programme, matrix: queries.M
 @require_safe
 def programme_unit(request: HttpRequest, key: str, unit_key: str) -> HttpResponse:
     programme = _programme(request, key)
-    person = _person(request)
-    unit = _unit(programme, unit_key, queries.visible_units(person, programme))
+    unit = _unit(request, programme, unit_key)
     years = queries.list_years(programme)
     year = _year(request, programme, years)
-    may_manage = queries.may_manage(person, programme)
-    became = programme_places.list_successors([unit.pk]).get(unit.pk, []) if unit.valid_to else []
+    may_manage = queries.may_manage(_person(request), programme)
     return _answer(
         request, "planning/programme/unit.html", programme, "matrix",
         unit=unit, year=year, years=years, may_manage=may_manage, sets=queries.read_unit(programme, unit, year),
-        roadmap=queries.list_roadmap_of(programme, unit), dossiers=_dressed(queries.list_dossiers_of(programme, unit)),
-        became=became, is_own=may_manage or _is_own(person, programme, unit),
+        is_own=may_manage or unit.is_own,
     )  # fmt: skip
 
 
-def _is_own(person: Person, programme: Programme, unit: Subject) -> bool:
-    return queries.may_manage(person, programme) or unit.pk in queries.list_own_units(person, "enter")
+@require_safe
+def programme_unit_course(request: HttpRequest, key: str, unit_key: str) -> HttpResponse:
+    """Roadmap and dossiers of a place: fetched after its page has come, or a page where there is no JavaScript."""
+    programme = _programme(request, key)
+    unit = _unit(request, programme, unit_key)
+    became = programme_places.list_successors([unit.pk]).get(unit.pk, []) if unit.valid_to else []
+    template = "course" if request.htmx else "course_page"  # type: ignore[attr-defined]
+    return _answer(
+        request, f"planning/programme/{template}.html", programme, "matrix",
+        unit=unit, became=became, roadmap=queries.list_roadmap_of(programme, unit),
+        dossiers=_dressed(queries.list_dossiers_of(programme, unit)),
+        is_own=unit.is_own or queries.may_manage(_person(request), programme),
+    )  # fmt: skip
 
 
 def _dressed(dossiers: list[Dossier]) -> list[dict[str, Any]]:
@@ -247,7 +256,7 @@ def _dressed(dossiers: list[Dossier]) -> list[dict[str, Any]]:
 def _cell_rows(
     request: HttpRequest, programme: Programme, unit_key: str, criterion_id: int
 ) -> tuple[Subject, Criterion, int, list[queries.PartRow]]:
-    unit = _unit(programme, unit_key, queries.visible_units(_person(request), programme))
+    unit = _unit(request, programme, unit_key)
     criterion = (
         Criterion.objects.filter(pk=criterion_id, criteria_set__programmes=programme)
         .select_related("criteria_set")
@@ -382,8 +391,8 @@ def programme_dossier(request: HttpRequest, key: str, unit_key: str) -> HttpResp
     """Begin the dossier of a place, or take it a step on (?ho-so= names it)."""
     programme = _programme(request, key)
     person = _person(request)
-    unit = _unit(programme, unit_key, queries.visible_units(person, programme))
-    if not _is_own(person, programme, unit):
+    unit = _unit(request, programme, unit_key)
+    if not (unit.is_own or queries.may_manage(person, programme)):
         raise PermissionDenied("Chỉ xã và người quản lý chương trình cập nhật hồ sơ công nhận.")
     today = timezone.localdate()
     wanted = request.GET.get("dossier", "")

@@ -1,7 +1,7 @@
 """What reads projects: lists with sums, the page of one, debts, funds of programmes, what people may do."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,7 +9,7 @@ from fractions import Fraction
 from operator import itemgetter
 from typing import Any
 
-from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Count, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from machnuoc.core import search
@@ -55,29 +55,35 @@ def list_readable(person: Person) -> QuerySet[Project]:
     return Project.objects.filter(visibility.readable(person))
 
 
-def get_project(key: str, person: Person) -> Project:
-    """Return the project. Raises Project.DoesNotExist also where the person may not read it."""
+def get_project(key: str, person: Person) -> Any:
+    """Return the project with what the person may do of it. One query.
+
+    Its `manages`, `enters`, `opens_owner`, `opens_work`: whether the person manages it, enters for its owner or for
+    who carries it out, may open the page of its owner, of its work.
+    Raises Project.DoesNotExist also where the person may not read it.
+    """
     projects = list_readable(person).select_related(
         "subject", "plan", "owner__subject", "work__subject", "passage__document"
     )
-    return projects.get(subject__key=key)
+    return projects.annotate(
+        manages=visibility.holds(person, "manage", "pk"), enters=_enters(person),
+        opens_owner=visibility.holds(person, "view", "owner_id"),
+        opens_work=visibility.holds(person, "view", "work_id"),
+    ).get(subject__key=key)  # fmt: skip
 
 
-def may_manage(person: Person, project: Project) -> bool:
-    return access.may(person, "manage", project.pk)
-
-
-def may_enter(person: Person, project: Project) -> bool:
-    """Return whether the person enters for the owner, or for who carries the project out; managers may too."""
-    if may_manage(person, project):
-        return True
-    scopes = access.list_scopes(person, "enter")
-    if not scopes:
-        return False
+def _enters(person: Person) -> "Exists | ExpressionWrapper[Q]":
     acting = ParentLink.objects.filter(
-        child=project.pk, reason=ParentLink.Reason.SUBORDINATE, valid_to__isnull=True
-    ).values("parent_id")
-    return access.visible_subject_ids(person, "enter").filter(descendant_id__in=acting).exists()
+        child=OuterRef("pk"), reason=ParentLink.Reason.SUBORDINATE, valid_to__isnull=True
+    )
+    if access.sees_everything(person, "enter"):
+        return Exists(acting)
+    return Exists(acting.filter(parent__contained_in__ancestor_id__in=access.list_scopes(person, "enter")))
+
+
+def may_enter(project: Any) -> bool:
+    """Return whether the person for whom `get_project` got it enters for the project; managers may too."""
+    return bool(project.manages or project.enters)
 
 
 # --- the list -------------------------------------------------------------------------------------------------------
@@ -414,6 +420,8 @@ class ProjectPage:
     obstacles: list[Obstacle]
     territories: list[Subject]
     carried_out_by: list[Subject]
+    linked: set[int | None]
+    """Ids of the owner, work and units whose pages the person may open."""
     accepted_vnd: int
     paid_vnd: int
     debt_vnd: int
@@ -422,18 +430,24 @@ class ProjectPage:
     is_simulated: bool
 
 
-def get_page(project: Project, *, today: date) -> ProjectPage:
-    """Return the page of a project. Eight queries."""
+def get_page(project: Project, *, today: date, person: Person | None = None) -> ProjectPage:
+    """Return the page of a project, with what the person may open of who carries it out. Seven queries."""
     sources = list(project.sources.all())
-    plans = list(project.yearly_plans.select_related("made_by").prefetch_related("months"))
+    plans = _read_plans(project)
     entries = list(
         project.disbursements.select_related("source", "recorded_by", "reversed_by").order_by("-on_date", "-pk")
     )
     volumes = list(project.accepted_volumes.select_related("recorded_by", "reversed_by").order_by("-on_date", "-pk"))
-    links = ParentLink.objects.filter(child=project.subject, valid_to__isnull=True).select_related("parent__unit")
+    links: Any = ParentLink.objects.filter(child=project.subject, valid_to__isnull=True).select_related("parent__unit")
+    if person is not None:
+        links = links.annotate(opens=visibility.holds(person, "view", "parent_id"))
     parents: dict[str, list[Subject]] = defaultdict(list)
+    linked: set[int | None] = {project.owner_id} if getattr(project, "opens_owner", False) else set()
+    linked |= {project.work_id} if getattr(project, "opens_work", False) else set()
     for link in links:
         parents[link.reason].append(link.parent)
+        if person is not None and link.opens:
+            linked.add(link.parent_id)
     payments = [Payment(entry.on_date, entry.amount_vnd, entry.from_carry_over) for entry in entries]
     years = _read_years(plans, entries, payments, today)
     accepted = sum(volume.amount_vnd for volume in volumes)
@@ -463,6 +477,7 @@ def get_page(project: Project, *, today: date) -> ProjectPage:
         obstacles=sorted(obstacles, key=lambda one: (one.resolved_on is not None, one.due_on or date.max)),
         territories=parents[ParentLink.Reason.TERRITORY],
         carried_out_by=[one for one in parents[ParentLink.Reason.SUBORDINATE] if one.pk != project.owner_id],
+        linked=linked,
         accepted_vnd=accepted,
         paid_vnd=paid,
         debt_vnd=disbursement.debt_vnd(accepted, paid),
@@ -472,15 +487,27 @@ def get_page(project: Project, *, today: date) -> ProjectPage:
     )
 
 
+def _read_plans(project: Project) -> dict[YearlyPlan, dict[int, int]]:
+    """Return the plans of the years, each with what is meant to be paid in its months. One query."""
+    found: dict[YearlyPlan, dict[int, int]] = {}
+    rows: Any = project.yearly_plans.select_related("made_by").annotate(
+        its_month=F("months__month"), its_month_vnd=F("months__amount_vnd")
+    )
+    for plan in rows:  # as often as the plan has months, at least once
+        months = found.setdefault(plan, {})
+        if plan.its_month is not None:
+            months[plan.its_month] = plan.its_month_vnd
+    return found
+
+
 def _read_years(
-    plans: list[YearlyPlan], entries: list[Disbursement], payments: list[Payment], today: date
+    plans: Mapping[YearlyPlan, Mapping[int, int]], entries: list[Disbursement], payments: list[Payment], today: date
 ) -> list[Year]:
     by_year = {plan.year: plan for plan in plans}
     found = []
     for year in sorted(by_year.keys() | {entry.on_date.year for entry in entries}):
         plan = by_year.get(year)
-        months = {one.month: one.amount_vnd for one in plan.months.all()} if plan else {}
-        capital = project_operations.read_capital(plan, months) if plan else None
+        capital = project_operations.read_capital(plan, plans[plan]) if plan else None
         paid = disbursement.sum_paid(payments, year=year)
         found.append(
             Year(

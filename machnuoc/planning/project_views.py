@@ -210,7 +210,7 @@ def project_oc4ids(request: HttpRequest) -> StreamingHttpResponse:
 # --- one project ----------------------------------------------------------------------------------------------------
 
 
-def _get(request: HttpRequest, key: str) -> Project:
+def _get(request: HttpRequest, key: str) -> Any:
     try:
         return project_queries.get_project(key, request.user)  # type: ignore[arg-type]
     except Project.DoesNotExist:
@@ -222,18 +222,14 @@ def project_detail(request: HttpRequest, key: str) -> HttpResponse:
     project = _get(request, key)
     person: Any = request.user
     today = timezone.localdate()
-    page = project_queries.get_page(project, today=today)
-    may_manage = project_queries.may_manage(person, project)
+    page = project_queries.get_page(project, today=today, person=person)
     return render(
         request,
         "planning/project/detail.html",
         {
             "project": project, "page": page, "row": page.row, "today": today,
-            "due": project_queries.describe_due(project, today), "may_manage": may_manage,
-            "may_enter": may_manage or project_queries.may_enter(person, project),
-            "linked": project_queries.linked_ids(
-                person, [project.owner_id, project.work_id, *(one.pk for one in page.carried_out_by)]
-            ),
+            "due": project_queries.describe_due(project, today), "may_manage": project.manages,
+            "may_enter": project_queries.may_enter(project), "linked": page.linked,
             "rate": project_queries.get_rate(project, today),
             "warnings": project_queries.describe_warnings(page, today),
             "carried": project_queries.describe_carry_over(page),
@@ -292,7 +288,7 @@ def _to_manage(request: HttpRequest, key: str) -> Project:
 
 def _to_enter(request: HttpRequest, key: str) -> Project:
     project = _get(request, key)
-    if not project_queries.may_enter(request.user, project):  # type: ignore[arg-type]
+    if not project_queries.may_enter(project):
         raise PermissionDenied("Người của chủ đầu tư hoặc đơn vị thực hiện dự án mới ghi được mục này.")
     return project
 
@@ -538,7 +534,7 @@ def project_resolve(request: HttpRequest, key: str, pk: int) -> HttpResponse:
     obstacle = _one(Obstacle.objects.filter(project=project), pk)
     person: Any = request.user
     owns = obstacle.owner_id is not None and access.may(person, "enter", obstacle.owner_id)
-    if not owns and not project_queries.may_enter(person, project):
+    if not owns and not project_queries.may_enter(project):
         raise PermissionDenied("Người của đơn vị phải gỡ hoặc của chủ đầu tư mới ghi được cách gỡ.")
     form = project_forms.ResolveForm(_data(request), initial={"resolved_on": timezone.localdate()})
 
