@@ -806,7 +806,7 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
     )
 
 
-def _read_newest_connected(work_ids: Sequence[int], year: int) -> dict[int, tuple[date, int, int, int]]:
+def _read_newest_connected(work_ids: Sequence[int], year: int) -> dict[int, tuple[date, int | None, int, int]]:
     """Return of each work its newest month of the year with a number: (first day, households, id, state). One query."""
     monthly = Value.objects.filter(
         metric__key=work_queries.CONNECTED, period_kind=PeriodKind.MONTH, scenario=Scenario.ACTUAL,

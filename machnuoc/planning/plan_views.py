@@ -244,7 +244,7 @@ def target_list(request: HttpRequest) -> HttpResponseBase:
     return render(
         request, "planning/plan/targets.html",
         {
-            "page": page, "rows": queries.dress(person, page.object_list), "total": len(found.ids),
+            "page": page, "rows": queries.dress(person, list(page.object_list)), "total": len(found.ids),
             "form": forms.TargetFilter(request.GET, plans, queries.list_unit_choices(person)),
             "counts": found.counts, "has_any": bool(plans), "filters": filters,
         },

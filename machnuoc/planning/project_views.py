@@ -280,13 +280,13 @@ def _data(request: HttpRequest) -> Any:
     return request.POST if request.method == "POST" else None
 
 
-def _to_manage(request: HttpRequest, key: str) -> Project:
+def _to_manage(request: HttpRequest, key: str) -> Any:
     project = _get(request, key)
     access.require(request.user, "manage", project.pk)  # type: ignore[arg-type]
     return project
 
 
-def _to_enter(request: HttpRequest, key: str) -> Project:
+def _to_enter(request: HttpRequest, key: str) -> Any:
     project = _get(request, key)
     if not project_queries.may_enter(project):
         raise PermissionDenied("Người của chủ đầu tư hoặc đơn vị thực hiện dự án mới ghi được mục này.")
