@@ -29,7 +29,7 @@ from machnuoc.planning.models.plans import Status
 from machnuoc.planning.visibility import is_of
 
 _ROWS_A_PAGE = 30
-_TARGETS_OF_A_PLAN = 12  # on the page of the plan itself; the list has them all
+_TARGETS_OF_A_PLAN = 10  # on the page of the plan itself; the list has them all
 _BARS = 40
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
