@@ -127,6 +127,42 @@ def run_worker(args: argparse.Namespace) -> int:
     return DONE
 
 
+def run_ingest(args: argparse.Namespace) -> int:
+    start_with_tables()
+    from machnuoc.telemetry import ingest
+
+    try:
+        ingest.run()
+    except ingest.NoSlot as reason:
+        raise CommandFailed(str(reason)) from None
+    return DONE
+
+
+def run_broker(args: argparse.Namespace) -> int:
+    start_with_tables()
+    import signal
+    import threading
+
+    from django.utils import timezone
+
+    from machnuoc.telemetry import broker
+
+    if args.action == "files":
+        target = Path(args.folder) if args.folder else broker.folder()
+        if not target.is_dir():
+            raise CommandFailed(f"Không có thư mục {target}.")
+        is_new = broker.write_files(target, timezone.now())
+        say(f"{'Đã ghi lại' if is_new else 'Không có gì thay đổi ở'} {target / 'passwords'} và {target / 'acl'}.")
+        return DONE
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        return broker.run(stop, say)
+    except broker.NoBroker as reason:
+        raise CommandFailed(str(reason)) from None
+
+
 def run_migrate(args: argparse.Namespace) -> int:
     start_django()
     from machnuoc.config import process
@@ -318,6 +354,15 @@ def build_parser() -> Parser:
     web = add("web", run_web, "chạy riêng trang web")
     web.add_argument("--port", metavar="CỔNG", help="cổng của trang web (mặc định: MACHNUOC_PORT hoặc 8000)")
     add("worker", run_worker, "chạy riêng tác vụ nền; được chạy nhiều tiến trình")
+    add("ingest", run_ingest, "nhận số đo của thiết bị từ máy chủ MQTT; được chạy nhiều tiến trình")
+    broker = add("broker", run_broker, "máy chủ MQTT của chương trình, hoặc tệp quyền cho máy chủ MQTT của đơn vị")
+    broker.add_argument(
+        "action", nargs="?", choices=["run", "files"], default="run",
+        help="run: chạy máy chủ (mặc định); files: ghi tệp mật khẩu và quyền cho Mosquitto",
+    )  # fmt: skip
+    broker.add_argument(
+        "folder", nargs="?", metavar="THƯ_MỤC", help="nơi ghi tệp (mặc định: broker/ của thư mục dữ liệu)"
+    )
     add("migrate", run_migrate, "đưa cơ sở dữ liệu lên đúng phiên bản này")
     add("demo", run_demo, "dữ liệu mẫu lấy từ các kế hoạch; nạp lại không tạo bản trùng").add_argument(
         "action", choices=["load"], help="load: nạp"

@@ -35,6 +35,14 @@ VARIABLES = {
     "MACHNUOC_EMAIL_FROM": "address that e-mail comes from (default: machnuoc@localhost)",
     "MACHNUOC_REPORT_PUSH_URL": "https address that reports are pushed to; empty: none",
     "MACHNUOC_REPORT_PUSH_KEY": "secret of at least 32 characters, shared with the receiver of pushed reports",
+    "MACHNUOC_MQTT_URL": "mqtt://user:password@host:1883, mqtts://… for TLS; empty: a broker of our own",
+    "MACHNUOC_MQTT_CA": "file of the authorities that the broker's certificate is held against (default: the system's)",
+    "MACHNUOC_MQTT_CERT": "certificate with which ingest shows itself to the broker; empty: by password",
+    "MACHNUOC_MQTT_KEY": "key of that certificate, where it is in a file of its own",
+    "MACHNUOC_MQTT_HOST": "address that the program's own broker listens on (default: 127.0.0.1)",
+    "MACHNUOC_MQTT_PORT": "port of the program's own broker (default: the first free one from 1883 on)",
+    "MACHNUOC_MOSQUITTO": "Mosquitto's program (default: looked for on this machine; none: the small one for trying)",
+    "MACHNUOC_METRICS_TOKEN": "at least 32 characters that open /metrics from elsewhere; empty: this machine only",
 }
 
 
@@ -138,6 +146,29 @@ def read_email(*, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
         "EMAIL_USE_SSL": parts.scheme == "smtps",
         "EMAIL_USE_TLS": parts.scheme == "smtp" and not is_local,
     }
+
+
+def read_mqtt(*, environ: Mapping[str, str] | None = None) -> str:
+    """Return the address of the province's broker, empty where the program starts its own. Raises BadSetting."""
+    url = read_text("MACHNUOC_MQTT_URL", environ=environ)
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    try:
+        is_known = parts.scheme in {"mqtt", "mqtts"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise BadSetting("MACHNUOC_MQTT_URL: cổng không phải là số.") from None
+    if not is_known or parts.path.strip("/") or parts.query:
+        raise BadSetting("MACHNUOC_MQTT_URL: viết như mqtts://nguoi-dung:mat-khau@may-chu:8883, hoặc để trống.")
+    return url
+
+
+def read_token(name: str, *, environ: Mapping[str, str] | None = None) -> str:
+    """Return a secret, empty where there is none. Raises BadSetting if it is short."""
+    text = read_text(name, environ=environ)
+    if text and len(text) < 32:
+        raise BadSetting(f"{name}: cần ít nhất 32 ký tự.")
+    return text
 
 
 def read_push(*, environ: Mapping[str, str] | None = None) -> tuple[str, str]:

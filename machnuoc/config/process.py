@@ -1,4 +1,4 @@
-"""What runs: preparing the data folder, the web server, and `up`, which keeps web and worker alive in one terminal."""
+"""What runs: preparing the data folder, the web server, and `up`, which keeps its parts alive in one terminal."""
 
 import ctypes
 import fcntl
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STOP_WITHIN_S = 4.0  # web and worker get this long to finish what they do
+STOP_WITHIN_S = 4.0  # the children get this long to finish what they do
 LIVED_LONG_S = 60.0  # a child that lived this long starts with a clean record
 MOST_BACKOFF_S = 30.0
 QUICK_DEATHS = 5  # a child that dies this often in a row will not come up by itself
@@ -285,7 +285,7 @@ def prepare(*, with_demo: bool, say: Callable[[str], None]) -> list[str]:
 
 
 def run_up(*, with_demo: bool, say: Callable[[str], None]) -> int:
-    """Prepare everything, then run web and worker until stopped. Returns the exit code; raises CannotStart."""
+    """Prepare everything, then run its parts until stopped. Returns the exit code; raises CannotStart."""
     accounts = prepare(with_demo=with_demo, say=say)
 
     def announce() -> None:
@@ -294,8 +294,16 @@ def run_up(*, with_demo: bool, say: Callable[[str], None]) -> int:
         host = "127.0.0.1" if _is_everywhere(settings.HOST) else settings.HOST
         say(f"Mạch Nước đang chạy tại http://{f'[{host}]' if ':' in host else host}:{settings.PORT} (dừng: Ctrl-C)")
 
+    return Supervisor(list_children(), say, is_up=_answers, announce=announce).run()
+
+
+def list_children() -> list[Child]:
+    """Return what `up` keeps alive. The broker is among them unless the province has one of its own."""
     children = [Child("web", "Trang web"), Child("worker", "Tác vụ nền")]
-    return Supervisor(children, say, is_up=_answers, announce=announce).run()
+    if not settings.MQTT_URL:
+        children.append(Child("broker", "Máy chủ MQTT"))
+    children.append(Child("ingest", "Nhận số đo"))
+    return children
 
 
 def _is_everywhere(host: str) -> bool:

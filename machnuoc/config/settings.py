@@ -204,6 +204,15 @@ SIGNING_PASSWORD_FILE = environment.read_text("MACHNUOC_SIGNING_PASSWORD_FILE")
 REPORT_PUSH_URL, REPORT_PUSH_KEY = environment.read_push()
 globals().update(environment.read_email())
 
+MQTT_URL = environment.read_mqtt()
+MQTT_CA = environment.read_text("MACHNUOC_MQTT_CA")
+MQTT_CERT = environment.read_text("MACHNUOC_MQTT_CERT")
+MQTT_KEY = environment.read_text("MACHNUOC_MQTT_KEY")
+MQTT_HOST = environment.read_text("MACHNUOC_MQTT_HOST", "127.0.0.1")
+MQTT_PORT = environment.read_int("MACHNUOC_MQTT_PORT", 0, minimum=0, maximum=65535)  # 0: the first free one
+MOSQUITTO = environment.read_text("MACHNUOC_MOSQUITTO")
+METRICS_TOKEN = environment.read_token("MACHNUOC_METRICS_TOKEN")
+
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 LOGGING = {
     "version": 1,
