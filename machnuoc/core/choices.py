@@ -25,6 +25,9 @@ class DayField(forms.DateField):
 class OneOf(forms.ModelChoiceField):  # type: ignore[type-arg]
     """One row. An id that no database can hold is nobody's, where the key is another table's too."""
 
+    def __init__(self, queryset: Any, *, empty_label: str | None = "Chọn trong danh sách", **kwargs: Any) -> None:
+        super().__init__(queryset, empty_label=empty_label, **kwargs)
+
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) > _DIGITS_MOST:
             raise forms.ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")

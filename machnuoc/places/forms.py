@@ -198,7 +198,8 @@ class GrantForm(forms.Form):
     scope = SubjectField(
         label="Phạm vi",
         suggest="places:suggest_scopes",
-        help_text="Địa bàn, tổ chức hoặc công trình: quyền có hiệu lực với mọi thứ nằm trong đó.",
+        help_text="Địa bàn, tổ chức hoặc công trình: quyền có hiệu lực với mọi thứ nằm trong đó. "
+        "Sở, ngành: giao thêm quyền ở chính tổ chức của sở để báo cáo nhiệm vụ, nghĩa vụ của mình.",
     )
     field = forms.ChoiceField(label="Lĩnh vực", choices=Grant.Field.choices, initial=Grant.Field.ALL)
     valid_from = _day("Từ ngày", help_text="Để trống: từ hôm nay.")

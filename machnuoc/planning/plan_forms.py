@@ -121,7 +121,7 @@ class PlanForm(forms.Form):
     name = forms.CharField(label="Tên kế hoạch", max_length=400)
     short_name = forms.CharField(label="Tên ngắn", max_length=120, help_text="Hiện trong danh sách và bộ lọc.")
     issuer = OneOf(Organisation.objects.none(), label="Cơ quan ban hành", required=False)
-    territory = forms.ModelChoiceField(Subject.objects.none(), label="Địa bàn")
+    territory = forms.ModelChoiceField(Subject.objects.none(), label="Địa bàn", empty_label="Chọn địa bàn")
     document = forms.ModelChoiceField(
         Document.objects.none(), label="Văn bản", required=False, empty_label="Chưa có trong kho văn bản"
     )
