@@ -531,7 +531,7 @@ def _state_facts(submission: Submission, *, by: Person, now: datetime) -> int:
     for fact in live:
         if fact.pk not in known:
             Fact.objects.filter(pk=fact.pk).update(superseded_at=now)
-            reason = f"số liệu {fact.metric.key} kỳ {period.key} được rút khỏi biểu"
+            reason = f"rút khỏi biểu: {operations.describe_place(fact.metric, period)}"
             operations.mark_dirty(fact.metric, subject=fact.subject, period=period, reason=reason)
     return len(kept)
 

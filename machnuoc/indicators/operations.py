@@ -337,9 +337,15 @@ def state_fact(
         audit.record("indicators.fact.stated", actor=by, target=fact, metric=metric.key, period=period.key)
     mark_dirty(
         metric, subject=subject, period=period,
-        reason=f"{'số liệu mới của' if live is None else 'sửa số liệu'} {metric.key} kỳ {period.key}",
+        reason=f"{'số liệu mới' if live is None else 'sửa số liệu'}: {describe_place(metric, period)}",
     )  # fmt: skip
     return fact
+
+
+def describe_place(metric: Metric, period: Period) -> str:
+    """Return which figure is meant, as people say it: «Số hộ đấu nối, tháng 07/2026»."""
+    label = period.label_vi
+    return f"{metric.name}, {label[:1].lower()}{label[1:]}"
 
 
 @transaction.atomic

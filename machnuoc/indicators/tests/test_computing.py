@@ -66,7 +66,7 @@ def test_a_corrected_fact_changes_the_value_all_its_sums_and_keeps_the_history()
         assert value(CONNECTED, subject).version == 2
     former = value(CONNECTED, "org.qn.trung-tam").changes.get()
     assert (former.version, former.number) == (1, 25_330)
-    assert former.reason == "sửa số liệu works.households_connected kỳ 2025"
+    assert former.reason == "sửa số liệu: Số hộ đấu nối sử dụng nước, năm 2025"
     assert value("works.utilisation_households_pct", "work.qn.binh-chanh").number == 813
     assert value("works.utilisation_households_pct", "work.qn.binh-hai").version == 1
 

@@ -189,7 +189,7 @@ def test_a_fact_says_what_must_be_computed_again(connected):
 
     waiting = DirtyRange.objects.get()
     assert (waiting.metric, waiting.from_date, waiting.to_date) == (connected, date(2025, 1, 1), date(2026, 1, 1))
-    assert waiting.reason == "sửa số liệu works.households_connected kỳ 2025"
+    assert waiting.reason == "sửa số liệu: Số hộ đấu nối sử dụng nước, năm 2025"
 
 
 def test_a_fact_is_withdrawn_once_and_with_a_reason(connected):

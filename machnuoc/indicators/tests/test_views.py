@@ -178,7 +178,7 @@ def test_the_history_shows_former_versions_with_reason_and_tree():
     address = reverse("indicators:value", args=[value("works.households_connected", "org.qn.trung-tam").pk])
     client = browser("qn.lanhdao")
 
-    assert "sửa số liệu works.households_connected kỳ 2025" in page(client, address)
+    assert "sửa số liệu: Số hộ đấu nối sử dụng nước, năm 2025" in page(client, address)
     former = page(client, address, version="1")
     assert "Phiên bản 1: 25.330 hộ" in former and "Dựng lại được" in former
     assert client.get(address, {"version": "7"}).status_code == 404
