@@ -6,8 +6,10 @@ the bytes have not changed since this installation signed them, and nothing abou
 
 import io
 import os
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +59,33 @@ def sign(pdf: bytes, *, signer_name: str, reason: str, now: datetime) -> Signed:
         field_name="ChuKySo", subfilter=fields.SigSeedSubFilter.PADES, reason=reason, name=signer_name,
         location="Việt Nam", md_algorithm="sha256",
     )  # fmt: skip
-    style = _style(signer_name, is_test, now)
-    box = (330, 806, 585, 838) if style is not None else None
-    field = fields.SigFieldSpec(sig_field_name="ChuKySo", on_page=0, box=box)
-    maker = signers.PdfSigner(metadata, signer, stamp_style=style, new_field_spec=field)
-    maker.sign_pdf(writer, output=output)
+    with tempfile.TemporaryDirectory() as folder:
+        style = _style(signer_name, is_test, now, Path(folder))
+        box = (315, 804, 585, 838) if style is not None else None
+        field = fields.SigFieldSpec(sig_field_name="ChuKySo", on_page=0, box=box)
+        maker = signers.PdfSigner(metadata, signer, stamp_style=style, new_field_spec=field)
+        maker.sign_pdf(writer, output=output)
     return Signed(output.getvalue(), is_test, signer_name)
 
 
-def _style(signer_name: str, is_test: bool, now: datetime) -> Any:
-    """Return what is shown: who, when (ISO 8601 with the zone of Viet Nam), and that it is for trying, if it is."""
+@cache
+def _stamp_font(path: str) -> bytes:
+    """Return the font with 1,000 units to the em: the library writes widths unscaled, which a PDF takes for these."""
+    from fontTools.ttLib import TTFont
+    from fontTools.ttLib.scaleUpem import scale_upem
+
+    font = TTFont(path)
+    scale_upem(font, 1000)
+    output = io.BytesIO()
+    font.save(output)
+    return output.getvalue()
+
+
+def _style(signer_name: str, is_test: bool, now: datetime, folder: Path) -> Any:
+    """Return what is shown: who, when (ISO 8601 with the zone of Viet Nam), and that it is for trying, if it is.
+
+    folder: takes the font for as long as the PDF is being signed.
+    """
     from pyhanko.pdf_utils.font import opentype
     from pyhanko.pdf_utils.text import TextBoxStyle
     from pyhanko.stamp import TextStampStyle
@@ -74,11 +93,13 @@ def _style(signer_name: str, is_test: bool, now: datetime) -> Any:
     font = next((path for path in _FONTS if Path(path).exists()), None)
     if font is None:
         return None  # no font that has Vietnamese letters: the signature is there, but not drawn
+    file = folder / "stamp.ttf"
+    file.write_bytes(_stamp_font(font))
     at = now.astimezone(LOCAL_ZONE).isoformat(timespec="seconds")
     first = f"{TEST_NAME}, KHÔNG CÓ GIÁ TRỊ PHÁP LÝ\n" if is_test else ""
     return TextStampStyle(
         stamp_text=f"{first}Ký bởi: {signer_name}\nThời gian ký: {at}",
-        text_box_style=TextBoxStyle(font=opentype.GlyphAccumulatorFactory(font), font_size=8),
+        text_box_style=TextBoxStyle(font=opentype.GlyphAccumulatorFactory(str(file)), font_size=8),
         border_width=1 if is_test else 0,
     )
 
