@@ -144,7 +144,7 @@ INSIDE_CENTRE = MANAGERS | {"qn.sonnmt"}  # who writes, manages or signs there; 
 def _report_rows() -> Iterator[Row]:
     """Give the pages of reports; whoever sees a report and may not act on it is refused with 403."""
     yield Row("reports:list", ACCOUNTS)
-    yield Row("reports:add", WRITERS, WRITERS)
+    yield Row("reports:add", WRITERS | AGENCIES, WRITERS | AGENCIES)
     yield Row("reports:templates", MANAGERS)
     yield Row("reports:template", MANAGERS, MANAGERS, ("qn_monthly",))
     yield Row("reports:template_try", MANAGERS, args=("qn_monthly",))

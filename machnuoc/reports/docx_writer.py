@@ -27,6 +27,7 @@ def write(document: OfficialDocument, template: bytes) -> bytes:
     rendered, used_tables = word_templates.render(template, fields)
     left = _without(document, used_tables)
     _fill(rendered, "noi_dung", wordml.blocks(left.blocks))
+    _hold_to_signature(rendered)
     for key in used_tables:
         _fill(rendered, f"bang.{key}", _xml_of_table(document, key))
     _append_annexes(rendered, left, document)
@@ -83,6 +84,19 @@ def _fill(word: Word, field: str, xml: str) -> None:
         for element in _elements(xml):
             marker.addprevious(element)
         marker.getparent().remove(marker)
+
+
+def _hold_to_signature(word: Word) -> None:
+    """Keep the last lines of the body on the page of the signature, which never stands on a page of its own."""
+    tables = word.element.body.findall(qn("w:tbl"))
+    line = tables[-1].getprevious() if tables else None
+    while line is not None and line.tag == qn("w:p"):
+        properties = line.get_or_add_pPr()
+        if properties.find(qn("w:keepNext")) is None:
+            properties.insert(0, parse_xml(f"<w:keepNext {wordml.NAMESPACES}/>"))
+        if line.text.strip():
+            return
+        line = line.getprevious()
 
 
 def _elements(xml: str) -> Iterator[Any]:

@@ -233,7 +233,7 @@ def lay_out(kind: Kind, material: Material) -> layout.OfficialDocument:
     annexes = tuple(
         layout.Annex(spec.title, (replace(tables[spec.key], title=""),), spec.is_landscape)
         for spec in kind.tables
-        if not spec.after
+        if not spec.after and tables[spec.key].rows
     )
     return replace(
         material.frame, blocks=tuple(blocks), annexes=annexes,

@@ -111,7 +111,7 @@ class ReportFigure(models.Model):
     report = models.ForeignKey(Report, models.CASCADE, related_name="figures")
     key = models.CharField(max_length=120)  # the field in the template, or table.row.column
     order = models.PositiveIntegerField(default=0)
-    label = models.CharField(max_length=300)
+    label = models.CharField(max_length=1000)  # in a table the name of the row: a task may be long
     value = models.ForeignKey(Value, models.PROTECT, null=True, related_name="+")
     value_version = models.PositiveIntegerField(null=True)
     raw = models.CharField(max_length=60, blank=True)  # the exact number, with a point; empty: no figure

@@ -22,8 +22,18 @@ from machnuoc.core.periods import Period
 from machnuoc.indicators.models import State, Value
 from machnuoc.places.models import AdministrativeUnit, Grant, Organisation, Subject
 from machnuoc.planning import duty_operations, visibility
-from machnuoc.planning.models import DutyInstance, Plan
-from machnuoc.reports import delivery, docx_writer, kinds, layout, snapshot, word_templates, wordml, xlsx_writer
+from machnuoc.planning.models import Duty, DutyInstance, Plan
+from machnuoc.reports import (
+    delivery,
+    docx_writer,
+    kinds,
+    layout,
+    report_search,
+    snapshot,
+    word_templates,
+    wordml,
+    xlsx_writer,
+)
 from machnuoc.reports.errors import ChangedMeanwhile, NotNow, ReportsError
 from machnuoc.reports.kinds import Context, Figure, Gathered, Kind, Material, Shown
 from machnuoc.reports.models import (
@@ -125,6 +135,7 @@ def prepare(
         )
         for order, section in enumerate(kind.list_text_sections())
     )  # fmt: skip
+    report_search.put_reports([report])
     _tell(report, by, now, "prepared", f"{len(gathered.figures)} số liệu, {len(kind.list_text_sections())} mục")
     audit.record("reports.report.prepared", actor=by, target=report, kind=kind.key, period=period.key)
     return report
@@ -226,6 +237,7 @@ def save_details(report: Report, *, version: int, by: Person, now: datetime, **d
         raise ReportsError("Báo cáo cần trích yếu nội dung. Nhập trích yếu rồi lưu.")
     report.save(update_fields=list(details))
     _bump(report)
+    report_search.put_reports([report])
     audit.record("reports.report.detailed", actor=by, target=report, fields=sorted(details))
     return report
 
@@ -274,19 +286,25 @@ def checks(report: Report, *, now: datetime) -> list[Check]:
             Check("stale", "error", f"{label}: số liệu hiện nay là {after}, báo cáo ghi {before}.", key)
             for key, label, before, after in stale
         ]
-    found += [Check("changed", "info", text) for text in _changed_since_last(report)]
+    found += [Check("changed", "info", text) for text in _changed_since_last(report, periods.local_date(now))]
     receiver = report.to_organisation.subject if report.to_organisation is not None else None
     if receiver is not None and receiver.valid_to is not None and receiver.valid_to <= periods.local_date(now):
         ended = f"{receiver.valid_to:%d/%m/%Y}"
         found.append(
             Check(
-                "recipient", "error" if report.to_as_printed.strip() == receiver.name else "warning",
+                "recipient", "error" if _names_the_ended(report, receiver) else "warning",
                 f"Nơi nhận «{receiver.name}» đã kết thúc hoạt động từ ngày {ended}. "
                 "Sửa dòng «Kính gửi» thành cơ quan kế nhiệm, rồi lưu.",
             )
         )  # fmt: skip
     order = {"error": 0, "warning": 1, "info": 2}
     return sorted(found, key=lambda check: order[check.severity])
+
+
+def _names_the_ended(report: Report, receiver: Subject) -> bool:
+    """Return whether the address is still that of the receiver, by its name or as the duty prints it."""
+    duties = Duty.objects.filter(plan=report.plan, report_kind=report.kind, to_organisation_id=receiver.pk)
+    return report.to_as_printed.strip() in {receiver.name, *duties.values_list("to_as_printed", flat=True)}
 
 
 def _stale(figures: Sequence[ReportFigure], gathered: Gathered) -> list[tuple[str, str, str, str]]:
@@ -318,13 +336,13 @@ def previous_report(report: Report) -> Report | None:
     )  # fmt: skip
 
 
-def _changed_since_last(report: Report) -> Iterable[str]:
+def _changed_since_last(report: Report, today: date) -> Iterable[str]:
     """Give sentences about figures of the last report that have changed since it was frozen."""
     before = previous_report(report)
     taken = before.snapshots.first() if before is not None else None
     if before is None or taken is None:
         return
-    for change in snapshot.compare_with_today(taken).changes[:20]:
+    for change in snapshot.compare_with_today(taken, today=today).changes[:20]:
         yield f"So với báo cáo {period_of(before).label_vi.lower()} đã gửi: {change.sentence}"
 
 
@@ -368,11 +386,16 @@ def approve(report: Report, *, by: Person, now: datetime) -> Snapshot:
     """Sign: freeze the figures with all they rest on, write the files, and keep both under one hash.
 
     Raises NotNow, PermissionDenied (role «approve» on the organisation), ReportsError where figures changed since the
-    report was submitted, snapshot.NotReplayable, BadTemplate.
+    report was submitted or by whom submitted it, snapshot.NotReplayable, BadTemplate.
     """
     _require(by, "approve", report)
     report = _lock(report, None)
     _require_state(report, {Report.State.SUBMITTED}, "ký duyệt")
+    handed_in = report.events.filter(what="submitted").last()
+    if handed_in is not None and handed_in.person_id == by.pk:
+        raise ReportsError(
+            f"Bạn là người trình «{report.title}» nên không tự ký duyệt được. Đề nghị người có thẩm quyền khác ký."
+        )
     gathered = kinds.get_kind(report.kind).gather(context_of(report, periods.local_date(now)))
     stale = _stale(list(report.figures.all()), gathered)
     if stale:
@@ -442,6 +465,7 @@ def issue(report: Report, *, number: str, issued_on: date, by: Person, now: date
         "files": [{"name": name, "sha256": snapshot.hash_bytes(data)} for name, data in written.items()],
     }  # fmt: skip
     taken = _keep(report, content, written, by=by, now=now)
+    report_search.put_reports([report])
     _tell(report, by, now, "issued", number)
     audit.record("reports.report.issued", actor=by, target=report, number=number, sha256=taken.content_hash)
     return taken
@@ -549,6 +573,7 @@ def correct(report: Report, reason: str, *, by: Person, now: datetime) -> Report
         setattr(new, name, getattr(report, name))
     new.to_organisation = report.to_organisation
     new.save()
+    report_search.put_reports([new])
     written = {section.key: section for section in report.sections.all()}
     for section in new.sections.all():
         old = written.get(section.key)
@@ -569,6 +594,7 @@ def discard(report: Report, *, by: Person, now: datetime) -> None:
     report = _lock(report, None)
     _require_open(report)
     audit.record("reports.report.discarded", actor=by, report=report.pk, kind=report.kind)
+    report_search.remove_report(report)
     report.delete()
 
 
@@ -815,7 +841,14 @@ def _go(report: Report, state: str) -> None:
 
 def _require(by: Person | None, action: str, report: Report) -> None:
     """Raise PermissionDenied unless the person acts for the organisation. None is the program itself."""
-    if by is not None and not visibility.is_of(by, action, report.organisation_id):
+    if by is None:
+        return
+    holds = (
+        visibility.answers_for(by, report.organisation_id)
+        if action == "enter"  # an agency writes what its own organisation owes
+        else visibility.is_of(by, action, report.organisation_id)
+    )
+    if not holds:
         raise PermissionDenied(f"Bạn không có quyền này với báo cáo của «{report.organisation}».")
 
 

@@ -163,7 +163,13 @@ def rights_of(person: Person, report: Report) -> Rights:
     def holds(action: str) -> bool:
         return visibility.is_of(person, action, report.organisation_id)
 
-    return Rights(holds("enter"), holds("approve"), holds("manage"), report.state)
+    enters = visibility.answers_for(person, report.organisation_id)
+    return Rights(enters, holds("approve"), holds("manage"), report.state)
+
+
+def may_write(person: Person) -> bool:
+    """Return whether the person writes the reports of any organisation."""
+    return access.may(person, "enter") or bool(access.list_own_agencies(person))
 
 
 def list_figures(report: Report, person: Person) -> list[tuple[ReportFigure, bool]]:
@@ -213,7 +219,7 @@ def as_tables(kind: Kind, figures: Sequence[tuple[ReportFigure, bool]]) -> list[
 
 def list_kinds_for(person: Person) -> list[Kind]:
     """Return the kinds whose plan speaks to the person, if the person enters anywhere at all."""
-    if not access.may(person, "enter"):
+    if not may_write(person):
         return []
     keys = set(Plan.objects.filter(visibility.readable(person, "territory_id")).values_list("key", flat=True))
     return [kind for kind in kinds.list_kinds() if not kind.plan_key or kind.plan_key in keys]
@@ -230,9 +236,9 @@ def list_kinds_managed(person: Person) -> list[Kind]:
 
 
 def list_units_for(person: Person) -> list[Organisation]:
-    """Return the organisations that the person enters for."""
+    """Return the organisations whose reports the person writes."""
     return list(
-        Organisation.objects.filter(pk__in=access.visible_subject_ids(person, "enter"))
+        Organisation.objects.filter(pk__in=visibility.answering_ids(person))
         .select_related("subject")
         .order_by("subject__name")
     )
@@ -266,8 +272,8 @@ def list_waiting(person: Person, limit: int) -> list[Row]:
     wanted = Q()
     if access.list_scopes(person, "approve"):
         wanted |= Q(state=State.SUBMITTED, organisation_id__in=access.visible_subject_ids(person, "approve"))
-    if access.list_scopes(person, "enter"):
-        own = access.visible_subject_ids(person, "enter")
+    if may_write(person):
+        own = visibility.answering_ids(person)
         steps = (State.DRAFT, State.RETURNED, State.APPROVED, State.ISSUED)
         wanted |= Q(state__in=steps, organisation_id__in=own)
     if not wanted:

@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +32,7 @@ from machnuoc.indicators.models import (
 )
 from machnuoc.places import containment
 from machnuoc.places.models import ParentLink, Subject
-from machnuoc.reports import layout, replay, rules
+from machnuoc.reports import kinds, layout, replay, rules
 from machnuoc.reports.errors import ReportsError
 from machnuoc.reports.kinds import Figure
 from machnuoc.reports.models import Report, Snapshot
@@ -418,18 +418,33 @@ class Comparison:
         return not self.changes
 
 
-def compare_with_today(snapshot: Snapshot) -> Comparison:
-    """Return which figures of a snapshot are others today, each with the facts, formulas or bands that made it so."""
-    return compare(read(snapshot))
+def compare_with_today(snapshot: Snapshot, *, today: date) -> Comparison:
+    """Return which figures of a snapshot are others today, each with the facts, formulas or bands that made it so.
+
+    Also what was missing and has come since, and what was counted in books (tasks, money, assessments).
+    """
+    return compare(read(snapshot), gather_today(snapshot.report, today))
 
 
-def compare(content: Content) -> Comparison:
-    """Return what `compare_with_today` does, for content that was read already."""
+def gather_today(report: Report, today: date) -> Sequence[Figure]:
+    """Return the figures that the report would have if it were prepared today."""
+    period = Period(report.period_kind, report.period_start)  # type: ignore[arg-type]
+    context = kinds.Context(report.organisation, report.subject, period, report.plan, today)
+    return kinds.get_kind(report.kind).gather(context).figures
+
+
+def compare(content: Content, gathered: Sequence[Figure] | None = None) -> Comparison:
+    """Return what `compare_with_today` does, for content that was read already.
+
+    gathered: the figures that the report would have today; without them only figures of the system are compared.
+    """
+    fresh = {figure.key: figure for figure in gathered or ()}
     then = content["nodes"]
     wanted = {figure["node"] for figure in content["figures"] if figure["node"] is not None}
     values = _values_of(wanted)
+    come = {key: node for key, figure in fresh.items() if (node := _node_key(figure.value)) is not None}
     freezer = _Freezer()
-    freezer.freeze(values.values())
+    freezer.freeze([*values.values(), *(figure.value for figure in fresh.values() if figure.value is not None)])
     now_data = freezer.as_data()
     now = now_data["nodes"]
     raws: dict[str, str] = {}
@@ -438,25 +453,52 @@ def compare(content: Content) -> Comparison:
     reasons_of: dict[str, tuple[str, ...]] = {}
     names = content.get("subjects", {}) | now_data["subjects"]
     metrics = content["metrics"] | now_data["metrics"]
+    titles = _titles(content)
+
+    def late(node: str) -> tuple[str, ...]:
+        return tuple(_late_reasons(node, now, content, names, metrics))
+
     for figure in content["figures"]:
-        key = figure["node"]
+        key, name = figure["node"], figure["key"]
         if key is None:
             continue
+        if name in come and come[name] != key:  # another period's figure has taken its place
+            raws[name], reasons = fresh[name].raw, late(come[name])
+            reasons_of[name] = reasons
+            changes.append(_change(figure, titles, figure["display"], fresh[name].display, reasons))
+            continue
         before, after = then[key], now.get(key)
-        raws[figure["key"]] = _raw(after, metrics)
-        if after is not None and all(before[name] == after[name] for name in ("number", "low", "high", "band")):
+        raws[name] = _raw(after, metrics)
+        if after is not None and all(before[part] == after[part] for part in ("number", "low", "high", "band")):
             unchanged += 1
             continue
         reasons = tuple(_reasons(key, then, now, content, now_data, names, metrics))
         if not reasons and key in values:
             reasons = tuple(_told(values[key], before["version"]))
-        reasons_of[figure["key"]] = reasons
+        reasons_of[name] = reasons
         shown = "không còn số liệu" if after is None else _words(after, metrics, now_data["bands"])
-        changes.append(_change(figure, _words(before, metrics, content["bands"]), shown, reasons))
+        changes.append(_change(figure, titles, _words(before, metrics, content["bands"]), shown, reasons))
     for figure in content["figures"]:
+        name = figure["key"]
+        if figure["node"] is not None or rules.is_rule(figure["source"]) or gathered is None:
+            continue
+        one = fresh.get(name)
+        if one is not None and one.display == figure["display"]:
+            unchanged += 1
+            continue
+        if one is None:
+            changes.append(_change(figure, titles, figure["display"], "không còn", ()))
+            continue
+        raws[name] = one.raw
+        reasons = late(come[name]) if name in come else _books(one.source)
+        reasons_of[name] = reasons
+        changes.append(_change(figure, titles, figure["display"], one.display, reasons))
+    for figure in content["figures"]:
+        name = figure["key"]
         if figure["node"] is not None or not rules.is_rule(figure["source"]):
             continue
-        found = _derived(figure, content, raws)
+        one = fresh.get(name)
+        found = one.raw if one is not None else _derived(figure, content, raws)
         if found is None or found == figure["raw"]:
             unchanged += 1
             continue
@@ -468,10 +510,53 @@ def compare(content: Content) -> Comparison:
                 for reason in reasons
             )
         )
-        raws[figure["key"]] = found
+        raws[name], reasons_of[name] = found, because
         number = vietnamese.format_number(Decimal(found)) if found else NO_FIGURE
-        changes.append(_change(figure, figure["display"], number, because))
-    return Comparison(unchanged, tuple(changes))
+        changes.append(_change(figure, titles, figure["display"], one.display if one is not None else number, because))
+    known = {figure["key"] for figure in content["figures"]}
+    changes += [
+        _change({"key": key, "label": one.label}, titles, "chưa có trong báo cáo", one.display, _books(one.source))
+        for key, one in fresh.items()
+        if key not in known and one.display != NO_FIGURE
+    ]
+    return Comparison(unchanged, tuple(change for change in changes if _is_printed(change.key, titles)))
+
+
+def _node_key(value: Value | None) -> str | None:
+    if value is None:
+        return None
+    period = Period(value.period_kind, value.period_start)  # type: ignore[arg-type]
+    return f"{value.metric.key}|{value.subject.key}|{period.key}|{value.scenario}"
+
+
+def _late_reasons(
+    key: str, now: Mapping[str, Any], content: Content, names: Mapping[str, str], metrics: Mapping[str, Any]
+) -> Iterable[str]:
+    """Give the leaves below a figure of today that were written down after the snapshot was taken."""
+    taken_at = datetime.fromisoformat(content["taken_at"])
+    for place, leaf in sorted(_leaves(_below(key, now)).items()):
+        if "recorded_at" in leaf and datetime.fromisoformat(leaf["recorded_at"]) > taken_at:
+            yield _leaf_sentence(place, None, leaf, names, metrics, taken_at)
+
+
+def _books(source: str) -> tuple[str, ...]:
+    return (f"sổ nguồn đã được cập nhật ({source})",) if source and not rules.is_rule(source) else ()
+
+
+def _is_printed(key: str, titles: Mapping[tuple[str, str], str]) -> bool:
+    """Return whether a figure stands on the page; those that only others follow from have no column."""
+    table, _, rest = key.partition("/")
+    column = rest.rpartition("/")[2]
+    return not column or (table, column) in titles or all(table != known for known, _ in titles)
+
+
+def _titles(content: Content) -> dict[tuple[str, str], str]:
+    """Return the titles of columns by table and column, as far as the kind still has them."""
+    try:
+        kind = kinds.get_kind(content.get("report", {}).get("kind", ""))
+    except ReportsError:
+        return {}
+    return {(spec.key, column.key): column.title for spec in kind.tables for column in spec.columns}
 
 
 def _is_named(key: str, word: str) -> bool:
@@ -479,12 +564,15 @@ def _is_named(key: str, word: str) -> bool:
     return key == word if not star else key.startswith(head) and key.endswith(tail)
 
 
-def _change(figure: Mapping[str, Any], before: str, after: str, reasons: tuple[str, ...]) -> Change:
+def _change(
+    figure: Mapping[str, Any], titles: Mapping[tuple[str, str], str], before: str, after: str, reasons: tuple[str, ...]
+) -> Change:
     why = f" đã thay đổi vì {'; '.join(reasons[:3])}" if reasons else " đã thay đổi"
     more = f" và {len(reasons) - 3} thay đổi khác" if len(reasons) > 3 else ""
-    return Change(
-        figure["key"], figure["label"], before, after, f"{figure['label']}: {before} → {after},{why}{more}.", reasons
-    )
+    table, _, rest = figure["key"].partition("/")
+    title = titles.get((table, rest.rpartition("/")[2]), "")
+    label = f"{figure['label']} ({title[:1].lower()}{title[1:]})" if title else figure["label"]
+    return Change(figure["key"], label, before, after, f"{label}: {before} → {after},{why}{more}.", reasons)
 
 
 def _derived(figure: Mapping[str, Any], content: Content, today: Mapping[str, str]) -> str | None:

@@ -56,6 +56,9 @@ def make_pdf(job: Job, *, snapshot_id: int) -> str:
     if taken.docx is None:
         raise GiveUp("Bản đóng băng này không có tệp Word.")
     report = taken.report
+    if report.snapshots.filter(pk__gt=taken.pk).exists():
+        # The report got its number meanwhile: the files of the later snapshot bear it, these would not.
+        return "Báo cáo đã có bản mới hơn; PDF được tạo từ bản đó"
     try:
         with files.open_file(taken.docx) as stream:
             content = pdf.convert(stream.read())

@@ -78,7 +78,7 @@ def report_list(request: HttpRequest) -> HttpResponseBase:
         "rows": list(queries.dress(page.object_list)),
         "states": queries.count_states(chosen),
         "has_any": bool(choices["kind"]),
-        "may_add": access.may(person, "enter"),
+        "may_add": queries.may_write(person),
         "may_manage": access.may(person, "manage"),
     }
     return render(request, "reports/list.html", context)
@@ -114,7 +114,8 @@ def _export(request: HttpRequest, filters: queries.Filters, choices: dict[str, A
 def add(request: HttpRequest) -> HttpResponse:
     """Make a draft: for an instance of a duty (?ky=), or of a kind for a unit and period that are chosen here."""
     person = _person(request)
-    access.require(person, "enter")
+    if not queries.may_write(person):
+        raise PermissionDenied("Chỉ người nhập liệu của một đơn vị mới lập được báo cáo.")
     if request.GET.get("ky", ""):
         return _add_for_duty(request, request.GET["ky"])
     offered = queries.list_kinds_for(person)
@@ -257,7 +258,7 @@ def compare(request: HttpRequest, pk: int) -> HttpResponse:
             "figure_count": len(content["figures"]),
             "fact_count": sum(1 for node in content["nodes"].values() if node["how"] == "fact"),
             "differences": [(labels.get(one.key, one.key), one) for one in replayed.differences],
-            "comparison": snapshot.compare(content),
+            "comparison": snapshot.compare(content, snapshot.gather_today(report, timezone.localdate())),
             "snapshots": list(report.snapshots.all()),
         }
     return render(request, "reports/compare.html", frame | context)

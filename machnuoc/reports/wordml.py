@@ -71,7 +71,9 @@ def blocks(items: Iterable[Block], *, width: int = TEXT_WIDTH) -> str:
 def _block(item: Block, width: int) -> str:
     match item:
         case Heading(level=level, text=text):
-            return paragraph(run(text, 28, bold=level < 3), before=120, first_line=_INDENT, keep_next=True)
+            return paragraph(
+                run(text, 28, bold=level < 3), align="left", before=120, first_line=_INDENT, keep_next=True
+            )
         case Paragraph(text=text, is_note=True):
             return paragraph(run(text, 24, italic=True), before=60)
         case Paragraph(text=text):

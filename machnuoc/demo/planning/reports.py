@@ -6,7 +6,7 @@ from machnuoc.core import periods
 from machnuoc.core.periods import Period
 from machnuoc.places.models import Organisation
 from machnuoc.planning.models import DutyInstance
-from machnuoc.reports import kinds, operations
+from machnuoc.reports import kinds, operations, report_search
 
 # Kind, who reports, how many periods before the present one; or the last period of a plan that has ended.
 DRAFTS: tuple[tuple[str, str, int | str], ...] = (
@@ -38,3 +38,4 @@ def load_reports(now: datetime) -> None:
             period_start=period.start_date,
         ).select_related("duty__plan", "duty__to_organisation__subject").first()  # fmt: skip
         operations.prepare(kind_key, organisation, period, by=None, now=now, instance=instance)
+    report_search.put_all()  # also what an earlier version has prepared without an index

@@ -6,13 +6,15 @@ The plan's text names the four tables but does not give them: what it does say i
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from django.db.models import QuerySet
+
 from machnuoc.core.periods import Period
 from machnuoc.indicators.models import Value
-from machnuoc.places.models import Containment, Subject
+from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.reports import kinds
 from machnuoc.reports.contents import common
 from machnuoc.reports.kinds import TOTAL, Context, Figure, Gathered, Kind, Section, TableColumn, TableSpec
-from machnuoc.works.models import Work
+from machnuoc.works.models import ServiceArea, Work
 
 _NAME = (TableColumn("", "TT", 0.5), TableColumn("label", "Công trình", 3))
 _AREA = (TableColumn("", "TT", 0.5), TableColumn("label", "Đô thị", 3))
@@ -92,12 +94,9 @@ _METRICS = {
 
 def gather(context: Context) -> Gathered:
     """Return figures and suggestions of one year, of the territory's urban works and areas."""
-    inside = Containment.objects.filter(ancestor=context.subject).values("descendant_id")
-    works = [
-        work.subject
-        for work in Work.objects.filter(pk__in=inside, parent=None).select_related("subject").order_by("subject__name")
-    ]
-    areas = list(Subject.objects.filter(pk__in=inside, kind=Subject.Kind.URBAN_AREA).order_by("name"))
+    works, areas = list_works(context), list_areas(context)
+    if not _is_by_place(context):
+        context = replace(context, subject=context.organisation.subject)
     figures = [
         *table_figures(context, "capacity", works),
         *table_figures(context, "losses", works),
@@ -112,19 +111,19 @@ def gather(context: Context) -> Gathered:
         "opening": common.opening(context),
         "targets": common.about_targets(targets, "bảng dưới đây"),
         "capacity": about_capacity(by_key, len(works)),
-        "losses": about_losses(by_key),
-        "coverage": about_coverage(by_key),
+        "losses": about_losses(by_key) if works else _NO_WORKS,
+        "coverage": about_coverage(by_key) if areas else _NO_WORKS,
         "quality": common.missing("Kết quả kiểm tra, giám sát và công bố chất lượng nước"),
         "safety": common.missing("Phương án cấp nước an toàn, thời gian cấp nước, sự cố trong năm"),
-        "investment": common.about_projects(projects),
-        "tasks": common.about_tasks(tasks, context, "chi tiết tại Phụ lục I"),
-        "obstacles": "",
+        "investment": common.about_projects(projects, context),
+        "tasks": common.about_tasks(tasks, context),
+        "obstacles": common.about_obstacles(targets, context),
         "next": common.about_next(tasks, context),
         "requests": common.about_proposals(targets),
     }
     addressee, to_organisation = common.receiver(context, "cb_annual")
     return Gathered(
-        figures=(*figures, *common.target_figures(targets), *common.task_figures(tasks, context), *projects),
+        figures=(*figures, *common.target_figures(targets, context), *common.task_figures(tasks, context), *projects),
         suggestions=suggestions,
         addressee=addressee,
         to_organisation=to_organisation,
@@ -132,15 +131,51 @@ def gather(context: Context) -> Gathered:
     )
 
 
+def _is_by_place(context: Context) -> bool:
+    """Return whether the report is about a territory: the whole plan's, or that of a commune's committee."""
+    return common.speaks_for_all(context) or context.organisation.kind == Organisation.Kind.AUTHORITY
+
+
+def _own_works(context: Context) -> QuerySet[Work]:
+    return Work.objects.filter(operator=context.organisation, parent=None)
+
+
+def list_works(context: Context) -> list[Subject]:
+    """Return the urban works to report on: those of the territory, or those that the unit runs (none is possible)."""
+    works = _own_works(context)
+    if _is_by_place(context):
+        inside = Containment.objects.filter(ancestor=context.subject).values("descendant_id")
+        works = Work.objects.filter(pk__in=inside, parent=None)
+    return [work.subject for work in works.select_related("subject").order_by("subject__name")]
+
+
+def list_areas(context: Context) -> list[Subject]:
+    """Return the urban areas to report on: those of the territory, or those that the unit's works serve."""
+    areas = Subject.objects.filter(kind=Subject.Kind.URBAN_AREA)
+    if _is_by_place(context):
+        areas = areas.filter(pk__in=Containment.objects.filter(ancestor=context.subject).values("descendant_id"))
+    else:
+        areas = areas.filter(pk__in=ServiceArea.objects.filter(work__in=_own_works(context)).values("place_id"))
+    return list(areas.order_by("name"))
+
+
+def _last_label(context: Context) -> str:
+    if not _is_by_place(context):
+        return "Tổng cộng"
+    return "Toàn tỉnh" if common.speaks_for_all(context) else "Toàn xã"
+
+
 def table_figures(context: Context, table: str, rows: Sequence[Subject]) -> Iterable[Figure]:
     """Give the figures of one of Biểu 01–03: each row, and the territory as the last line."""
+    if not rows:
+        return
     metrics = _METRICS[table]
     now, before = context.period, context.period.previous
     everyone = [*rows, context.subject]
     values = kinds.read_values(list(metrics.values()), [row.pk for row in everyone], [now, before])
     for subject in everyone:
         key = f"{table}/{TOTAL if subject == context.subject else subject.key}"
-        name = "Toàn tỉnh" if subject == context.subject else subject.name
+        name = _last_label(context) if subject == context.subject else subject.name
         for column, metric in metrics.items():
             if column == "pct":
                 yield _banded(f"{key}/before", name, values.get((metric, subject.pk, before.key)))
@@ -151,6 +186,8 @@ def table_figures(context: Context, table: str, rows: Sequence[Subject]) -> Iter
 
 def planned_figures(context: Context, areas: Sequence[Subject]) -> Iterable[Figure]:
     """Give what was planned for the year beside what was reached (Biểu 04)."""
+    if not areas:
+        return
     metric = _METRICS["coverage"]["pct"]
     everyone = [*areas, context.subject]
     ids = [row.pk for row in everyone]
@@ -158,7 +195,7 @@ def planned_figures(context: Context, areas: Sequence[Subject]) -> Iterable[Figu
     now = kinds.read_values([metric], ids, [context.period])
     for subject in everyone:
         key = f"planned/{TOTAL if subject == context.subject else subject.key}"
-        name = "Toàn tỉnh" if subject == context.subject else subject.name
+        name = _last_label(context) if subject == context.subject else subject.name
         for column, values in (("plan", plan), ("now", now)):
             yield _banded(f"{key}/{column}", name, values.get((metric, subject.pk, context.period.key)))
 
@@ -177,11 +214,16 @@ def _plain(
     return replace(figure, display=figure.display.split("\u00a0")[0]) if figure.raw else figure
 
 
+_NO_WORKS = "Nội dung này không thuộc phạm vi quản lý của đơn vị."
+
+
 def about_capacity(by_key: dict[str, Figure], count: int) -> str:
     told = _counted(by_key, "capacity")
+    if not count:
+        return _NO_WORKS
     if not told:
-        return f"Kế hoạch theo dõi {count} công trình cấp nước đô thị. {common.missing('Mức khai thác công suất')}"
-    return f"Kế hoạch theo dõi {count} công trình cấp nước đô thị, {told} có số liệu mức khai thác (Biểu 01)."
+        return f"Theo dõi {count} công trình cấp nước đô thị. {common.missing('Mức khai thác công suất')}"
+    return f"Theo dõi {count} công trình cấp nước đô thị, trong đó {told} có số liệu mức khai thác (Biểu 01)."
 
 
 def about_losses(by_key: dict[str, Figure]) -> str:
@@ -197,7 +239,7 @@ def about_losses(by_key: dict[str, Figure]) -> str:
     for key, figure in by_key.items():
         if key.startswith("losses/") and key.endswith("/before") and figure.value is not None and not figure.raw:
             over.setdefault(figure.display, []).append(figure.label)
-    lines += [f"Năm trước {words}: {'; '.join(names)} (Biểu 02)." for words, names in over.items()]
+    lines += [f"Tỷ lệ thất thoát năm trước {words}: {'; '.join(names)} (Biểu 02)." for words, names in over.items()]
     return "\n".join(lines)
 
 
@@ -227,8 +269,7 @@ KIND = kinds.register(
         outline=OUTLINE,
         tables=(
             replace(common.TARGETS, title="Kết quả thực hiện các chỉ tiêu"),
-            replace(common.TASKS, title="Tình hình thực hiện nhiệm vụ", after=""),
-            CAPACITY, LOSSES, COVERAGE, PLANNED, common.PROJECTS,
+            CAPACITY, LOSSES, COVERAGE, PLANNED, common.TASKS, common.PROJECTS,
         ),
         gather=gather,
         plan_key="cb.cap-nuoc-2026",

@@ -1,18 +1,18 @@
 """What several kinds of report say alike: targets of the plan, its tasks, money of its projects, words for periods."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 
-from machnuoc.core import units, vietnamese
+from machnuoc.core import vietnamese
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.indicators.models import Metric
 from machnuoc.places.models import Organisation
-from machnuoc.planning import project_queries
-from machnuoc.planning.models import Duty, Project, Proposal, Target, Task, TaskProgress
+from machnuoc.planning import plan_standings, project_queries
+from machnuoc.planning.models import Duty, Obstacle, Project, Proposal, Target, Task, TaskProgress, TaskUnit
 from machnuoc.reports import kinds
 from machnuoc.reports.kinds import TOTAL, Context, Figure, TableColumn, TableSpec
 
@@ -30,29 +30,32 @@ TARGETS = TableSpec(
 )
 TASKS = TableSpec(
     "tasks",
-    "Biểu 2. Tình hình thực hiện nhiệm vụ",
+    "Tình hình thực hiện nhiệm vụ",
     (
-        TableColumn("", "TT", 0.5),
-        TableColumn("label", "Nhiệm vụ", 4),
-        TableColumn("lead", "Chủ trì", 2.2, is_number=False),
-        TableColumn("due", "Thời gian", 1.5, is_number=False),
-        TableColumn("state", "Tình trạng", 1.6, is_number=False),
+        TableColumn("", "TT", 0.6),
+        TableColumn("label", "Nhiệm vụ", 6.2),
+        TableColumn("lead", "Chủ trì", 2.6, is_number=False),
+        TableColumn("due", "Thời gian", 1.6, is_number=False),
+        TableColumn("state", "Tình trạng", 1.9, is_number=False),
     ),
-    after="tasks",
+    notes=("Dấu «–»: văn bản không ghi.",),
+    is_landscape=True,
 )
 PROJECTS = TableSpec(
     "projects",
     "Kết quả thực hiện các dự án",
     (
-        TableColumn("", "TT", 0.5),
+        TableColumn("", "TT", 0.6),
         TableColumn("label", "Dự án", 3.6),
         TableColumn("total", "Tổng mức", 1.5, is_number=False),
         TableColumn("capital", "Vốn trong năm", 1.5, is_number=False),
-        TableColumn("paid", "Đã giải ngân trong năm", 1.5, is_number=False),
+        TableColumn("paid", "Giải ngân từ đầu năm đến cuối kỳ", 1.6, is_number=False),
         TableColumn("state", "Tình trạng", 1.5, is_number=False),
     ),
     unit_note="Đơn vị tính: triệu đồng",
 )
+LABEL_AT_MOST = 1_000  # characters of a task in its table
+_CLAUSE_AT_MOST = 180  # characters of a task in a sentence
 
 
 def period_words(period: Period) -> str:
@@ -76,6 +79,31 @@ def period_words(period: Period) -> str:
     return period.label_vi.lower()
 
 
+def last_day(context: Context) -> date:
+    """Return the day up to which a report tells: the last of its period, or today while the period runs."""
+    return min(context.period.end_date - timedelta(days=1), context.today)
+
+
+def annex(spec: TableSpec) -> str:
+    """Return how a sentence points to a table that has an annex of its own."""
+    return f"Phụ lục «{spec.title}»"
+
+
+def speaks_for_all(context: Context) -> bool:
+    """Return whether the organisation reports on the whole plan: it issued it, gathers its reports, or owes the issuer.
+
+    Any other unit reports on its own tasks and works alone.
+    """
+    plan, organisation = context.plan, context.organisation
+    if plan is None:
+        return False
+    if plan.issuer_id == organisation.pk:
+        return True
+    duties = Duty.objects.filter(plan=plan).exclude(report_kind="")
+    owes_issuer = Q(units__organisation=organisation, to_organisation_id=plan.issuer_id)
+    return duties.filter(Q(to_organisation=organisation) | owes_issuer).exists()
+
+
 def plan_words(context: Context) -> str:
     """Return the plan as a sentence names it: «Kế hoạch số 79/KH-TTNS», or by its title where it has no number."""
     document = context.plan.document if context.plan is not None else None
@@ -84,16 +112,17 @@ def plan_words(context: Context) -> str:
     return f"Kế hoạch «{context.plan.short_name}»" if context.plan is not None else "Kế hoạch năm"
 
 
-def opening(context: Context, what: str = "kết quả") -> str:
+def opening(context: Context, what: str = "kết quả thực hiện") -> str:
     """Return the first sentence: which plan, of what day and on what, and that this is its report."""
     document = context.plan.document if context.plan is not None else None
     day = f" ngày {vietnamese.format_date(document.issue_date)}" if document and document.issue_date else ""
     issuer = context.plan.issuer if context.plan is not None else None
-    of_whom = f" của {issuer.subject.name}" if issuer is not None else ""
+    is_own = issuer is not None and issuer.pk == context.organisation.pk
+    of_whom = f" của {issuer.subject.name}" if issuer is not None and not is_own else ""
     name = f"Kế hoạch số {document.number}" if document and document.number else "Kế hoạch"
     title = f" về {document.title[:1].lower()}{document.title[1:]}" if document else ""
     return (
-        f"Thực hiện {name}{day}{of_whom}{title}; {context.organisation.subject.name} báo cáo {what} "
+        f"Thực hiện {name}{day}{of_whom}{title}, {context.organisation.subject.name} báo cáo {what} "
         f"{period_words(context.period)} như sau:"
     )
 
@@ -125,22 +154,26 @@ def list_targets(context: Context) -> Iterable[Target]:
 
 
 def goal(target: Target) -> str:
+    """Return the goal as a table prints it, with the comparator's words as printed: «tăng khoảng 6,32 %», «100 %»."""
     printed = target.comparator_as_printed
     if target.amount is None:
         return printed or target.get_comparator_display()
     number = vietnamese.format_number(target.amount, target.decimals)
     if target.upper is not None:
         number = f"{number}–{vietnamese.format_number(target.upper, target.decimals)}"
-    unit = f"\u00a0{_unit(target.unit)}" if target.unit else ""
-    return f"{printed or target.get_comparator_display()} {number}{unit}".strip()
+    if number in printed:  # «từ 90% trở lên» says the number itself
+        return printed
+    # Nothing lies above the whole: «at least 100 %» is 100 %.
+    is_whole = target.unit == "pct" and target.amount == 100
+    words = printed or ("" if is_whole else target.get_comparator_display())
+    return f"{words} {number}\u00a0{_unit(target)}".strip()
 
 
-def _unit(unit: str) -> str:
-    """Return the unit's words; a unit that only the plan knows stands as it is."""
-    try:
-        return units.label(unit)
-    except units.UnknownUnit:
-        return unit
+def _unit(target: Target) -> str:
+    """Return the unit's words; a bare count is of what the target's name counts."""
+    if target.unit == "count" and "nhiệm vụ" in target.name.lower():
+        return "nhiệm vụ"
+    return plan_standings.unit_label(target)
 
 
 def source_of(target: Target) -> str:
@@ -151,17 +184,40 @@ def about_targets(targets: list[Target], where: str = "Biểu 1") -> str:
     if not targets:
         return f"Chỉ tiêu của kế hoạch: {NO_FIGURE} trong hệ thống."
     counts: dict[str, int] = {}
+    days: set[date] = set()
     for target in targets:
         standing = getattr(target, "standing", None)
         status = standing.get_status_display() if standing is not None else "Chưa có số liệu"
         counts[status] = counts.get(status, 0) + 1
-    told = "; ".join(f"{count} chỉ tiêu «{status[:1].lower()}{status[1:]}»" for status, count in counts.items())
-    return f"Kế hoạch giao {len(targets)} chỉ tiêu. Đến ngày báo cáo: {told} ({where})."
+        days |= {standing.computed_on} if standing is not None else set()
+    told = "; ".join(f"{count} chỉ tiêu {status[:1].lower()}{status[1:]}" for status, count in counts.items())
+    day = f" ngày {vietnamese.format_date(max(days))}" if days else ""
+    return f"Kế hoạch giao {len(targets)} chỉ tiêu. Đánh giá{day}: {told} ({where})."
 
 
 def about_proposals(targets: list[Target]) -> str:
     lines = [f"- {target.name}: {proposal.solution}" for target in targets for proposal in target.proposals.all()]
     return "\n".join(lines) or "Không có."
+
+
+def about_obstacles(targets: Iterable[Target], context: Context) -> str:
+    """Return the causes that approved proposals name and the open obstacles of the plan's projects; «» without any.
+
+    What nobody has written down is for the one who writes the report.
+    """
+    lines = []
+    for target in targets:
+        for proposal in target.proposals.all():
+            kind = proposal.get_cause_kind_display().lower()
+            lines.append(f"- {target.name}: {proposal.cause.strip().rstrip('.')} (nguyên nhân {kind}).")
+    if context.plan is not None:
+        day = last_day(context)
+        open_then = Q(resolved_on__isnull=True) | Q(resolved_on__gt=day)
+        for obstacle in Obstacle.objects.filter(
+            open_then, project__plan=context.plan, raised_on__lte=day
+        ).select_related("project__subject"):
+            lines.append(f"- {obstacle.project.subject.name}: {obstacle.text.strip().rstrip('.')}.")
+    return "\n".join(lines)
 
 
 # --- tasks and handover -----------------------------------------------------------------------------------------
@@ -172,13 +228,17 @@ def _end_of(context: Context) -> datetime:
 
 
 def list_tasks(context: Context) -> list[Task]:
+    """Return the tasks that the report is about: the whole plan's, or those that the unit leads or takes part in."""
     if context.plan is None:
         return []
+    tasks = Task.objects.filter(plan=context.plan)
+    if not speaks_for_all(context):
+        tasks = tasks.filter(
+            pk__in=TaskUnit.objects.filter(organisation=context.organisation, task__plan=context.plan).values("task")
+        )
     newest = TaskProgress.objects.filter(at__lt=_end_of(context)).order_by("-at")
     return list(
-        Task.objects.filter(plan=context.plan)
-        .prefetch_related("units__organisation__subject", Prefetch("progress", newest))
-        .order_by("order", "id")
+        tasks.prefetch_related("units__organisation__subject", Prefetch("progress", newest)).order_by("order", "id")
     )
 
 
@@ -190,21 +250,34 @@ def task_figures(tasks: list[Task], context: Context) -> Iterable[Figure]:
             ("lead", "; ".join(list(printed)[:3]) or "–"), ("due", _due(task)), ("state", _state(task)),
         ):  # fmt: skip
             yield Figure(
-                f"tasks/{task.pk}/{column}", _cut(task.content), text, source="Sổ theo dõi nhiệm vụ của kế hoạch"
-            )
+                f"tasks/{task.pk}/{column}", _cut(task.content, LABEL_AT_MOST), text,
+                source="Sổ theo dõi nhiệm vụ của kế hoạch",
+            )  # fmt: skip
     done = [task for task in tasks if state_of(task) == Task.State.DONE]
     for key, label, chosen in (
         ("tasks_total", "Số nhiệm vụ của kế hoạch", tasks), ("tasks_done", "Số nhiệm vụ đã hoàn thành", done),
     ):  # fmt: skip
         yield Figure(
             key, label, vietnamese.format_number(len(chosen)), str(len(chosen)),
-            source=f"Đếm nhiệm vụ, đến hết {context.period.label_vi.lower()}",
+            source=f"Đếm nhiệm vụ, {period_words(context.period)}",
             counted=tuple((task.key, "1") for task in chosen),
         )  # fmt: skip
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= 300 else f"{text[:299]}…"
+def _cut(text: str, most_chars: int) -> str:
+    """Return the text, or as many of its whole clauses (words, where there are none) as fit.
+
+    >>> _cut("Chỉ đạo các phòng; theo dõi các trạm", 25)
+    'Chỉ đạo các phòng'
+    """
+    text = " ".join(text.split())
+    if len(text) <= most_chars:
+        return text
+    head = text[:most_chars]
+    at = max(head.rfind(sign) for sign in ("; ", ". ", ", ", ": ", " ("))
+    if at >= most_chars // 3:
+        return head[:at]
+    return f"{head[: head.rfind(' ')]}…"
 
 
 def state_of(task: Task) -> str:
@@ -224,21 +297,45 @@ def _state(task: Task) -> str:
 
 def _due(task: Task) -> str:
     if task.timing_as_printed:
-        return task.timing_as_printed
-    return vietnamese.format_date(task.due_on) if task.due_on else task.get_timing_display()
+        return f"{task.timing_as_printed[:1].upper()}{task.timing_as_printed[1:]}"
+    if task.due_on:
+        return vietnamese.format_date(task.due_on)
+    return "–" if task.timing == Task.Timing.UNSTATED else task.get_timing_display()
 
 
-def about_tasks(tasks: list[Task], context: Context, where: str = "Biểu 2") -> str:
-    if not tasks:
+def is_overdue(task: Task, context: Context) -> bool:
+    """Return whether the task's day had gone by, not done, when the period ended (or today, while it runs)."""
+    if task.due_on is None or state_of(task) in {Task.State.DONE, Task.State.CANCELLED}:
+        return False
+    return task.due_on < min(context.period.end_date, context.today)
+
+
+def about_tasks(tasks: list[Task], context: Context, where: str = "") -> str:
+    """Return how many tasks are done, go on, are late and were never told of. where: the table that names them."""
+    whole = speaks_for_all(context)
+    if not tasks and whole:
         return f"Nhiệm vụ của kế hoạch: {NO_FIGURE} trong hệ thống."
-    done = sum(1 for task in tasks if state_of(task) == Task.State.DONE)
+    if not tasks:
+        return "Kế hoạch không giao nhiệm vụ riêng cho đơn vị."
+    number = vietnamese.format_number(len(tasks))
+    head = f"Kế hoạch có {number} nhiệm vụ" if whole else f"Đơn vị chủ trì, phối hợp {number} nhiệm vụ của kế hoạch"
+    head += f" (chi tiết tại {where or annex(TASKS)})"
+    day = vietnamese.format_date(last_day(context))
+    states = [state_of(task) for task in tasks]
     silent = sum(1 for task in tasks if not task.progress.all())
-    last_day = context.period.end_date - timedelta(days=1)
-    overdue = sum(1 for task in tasks if task.due_on and task.due_on < last_day and state_of(task) != Task.State.DONE)
-    text = f"Kế hoạch có {len(tasks)} nhiệm vụ; đến {vietnamese.format_date(last_day)} đã hoàn thành {done} nhiệm vụ"
-    if overdue:
-        text += f", {overdue} nhiệm vụ quá hạn"
-    return f"{text} ({where})." + (f" {silent} nhiệm vụ chưa có báo cáo tiến độ trong hệ thống." if silent else "")
+    late = sum(is_overdue(task, context) for task in tasks)
+    if silent == len(tasks):
+        text = f"{head}; đến {day} chưa nhiệm vụ nào được báo tiến độ trong hệ thống."
+        return text + (f" Đã quá hạn: {late} nhiệm vụ." if late else "")
+    parts = [
+        f"{words} {count} nhiệm vụ"
+        for words, count in (
+            ("đã hoàn thành", states.count(Task.State.DONE)), ("đang thực hiện", states.count(Task.State.DOING)),
+            ("quá hạn", late), ("chưa có báo cáo tiến độ trong hệ thống", silent),
+        )
+        if count
+    ]  # fmt: skip
+    return f"{head}; đến {day}: {', '.join(parts)}."
 
 
 def about_next(tasks: list[Task], context: Context) -> str:
@@ -250,28 +347,37 @@ def about_next(tasks: list[Task], context: Context) -> str:
         and following.contains(task.due_on)
         and state_of(task) not in {Task.State.DONE, Task.State.CANCELLED}
     ]
-    lines = [f"- {task} (hạn {vietnamese.format_date(task.due_on)})." for task in soon[:8]]
+    lines = [f"- {_clause(task)} (hạn {vietnamese.format_date(task.due_on)})." for task in soon[:8]]
     going_on = [task for task in tasks if task not in soon and state_of(task) == Task.State.DOING][:5]
-    lines += [f"- Tiếp tục: {task}." for task in going_on]
+    lines += [f"- Tiếp tục: {_clause(task)[:1].lower()}{_clause(task)[1:]}." for task in going_on]
     return "\n".join(lines) or "Tiếp tục thực hiện các nhiệm vụ của kế hoạch theo phân công."
 
 
-def target_figures(targets: Sequence[Target]) -> Iterable[Figure]:
+def _clause(task: Task) -> str:
+    return _cut(task.content, _CLAUSE_AT_MOST).rstrip(" .;,:")
+
+
+def target_figures(targets: Sequence[Target], context: Context) -> Iterable[Figure]:
     """Give goal, what was reached and how each target stands."""
     for target in targets:
         yield Figure(f"targets/{target.key}/goal", target.name, goal(target), source=source_of(target))
-        yield reached(target)
+        yield reached(target, context)
         yield status_of(target)
 
 
-def reached(target: Target) -> Figure:
-    """Return the figure that the target's standing rests on; none of a finer period, which says nothing of the goal."""
+def reached(target: Target, context: Context) -> Figure:
+    """Return the figure that the target's standing rests on; none of a finer period, which says nothing of the goal.
+
+    None of a later period than the report's either, which nobody knew when it ended.
+    """
     key = f"targets/{target.key}/reached"
     standing = getattr(target, "standing", None)
     value = standing.value if standing is not None else None
     # What compares with the period before says nothing of a year while it is about a month.
-    is_of_target = value is not None and (
-        value.period_kind == target.period_kind or value.metric.kind == Metric.Kind.MEASURE
+    is_of_target = (
+        value is not None
+        and value.period_start < context.period.end_date
+        and (value.period_kind == target.period_kind or value.metric.kind == Metric.Kind.MEASURE)
     )
     if value is not None and is_of_target and target.measured_as != Target.MeasuredAs.GROWTH:
         return kinds.figure_of(key, target.name, value, with_band=True)
@@ -289,12 +395,16 @@ def status_of(target: Target) -> Figure:
 
 
 def project_figures(context: Context) -> list[Figure]:
-    """Return the plan's projects with this year's capital and payments, in million đồng, a total at the end."""
+    """Return the plan's projects with the year's capital and what was paid of it by the end of the period (or today).
+
+    In million đồng, a total at the end.
+    """
     if context.plan is None:
         return []
-    rows = project_queries.read_rows(
-        Project.objects.filter(plan=context.plan), year=context.period.start_date.year, today=context.today
-    )
+    projects = Project.objects.filter(plan=context.plan)
+    if not speaks_for_all(context):
+        projects = projects.filter(owner=context.organisation)
+    rows = project_queries.read_rows(projects, year=context.period.start_date.year, today=last_day(context))
     figures: list[Figure] = []
     sums: dict[str, int] = {}
     mock: set[str] = set()
@@ -306,7 +416,8 @@ def project_figures(context: Context) -> list[Figure]:
             if amount_vnd is not None:
                 sums[column] = sums.get(column, 0) + amount_vnd
                 mock |= {column} if is_mock else set()
-        figures.append(Figure(f"projects/{row.key}/state", row.name, row.status_label, source="Sổ theo dõi dự án"))
+        state = "–" if row.status == Project.Status.UNKNOWN else row.status_label
+        figures.append(Figure(f"projects/{row.key}/state", row.name, state, source="Sổ theo dõi dự án"))
     if rows:
         figures += [
             _money(f"projects/{TOTAL}/{column}", "Tổng cộng", sums.get(column), column in mock)
@@ -324,19 +435,27 @@ def _money(key: str, label: str, amount_vnd: int | None, is_mock: bool) -> Figur
     )
 
 
-def about_projects(figures: Sequence[Figure]) -> str:
+def about_projects(figures: Sequence[Figure], context: Context) -> str:
     by_key = {figure.key: figure for figure in figures}
     total, capital, paid = (by_key.get(f"projects/{TOTAL}/{column}") for column in ("total", "capital", "paid"))
+    if total is None and not speaks_for_all(context):
+        return "Đơn vị không làm chủ đầu tư dự án nào của kế hoạch."
     if total is None:
         return missing("Kết quả đầu tư và giải ngân")
     count = sum(key.endswith("/state") for key in by_key)
-    amount = f"tổng mức {_bare(total)} triệu đồng" if total.raw else f"tổng mức: {NO_FIGURE}"
-    lines = [f"Kế hoạch có {count} dự án, {amount}."]
+    amount = f"tổng mức đầu tư {_bare(total)} triệu đồng" if total.raw else f"tổng mức đầu tư: {NO_FIGURE}"
+    who = "Kế hoạch có" if speaks_for_all(context) else "Đơn vị làm chủ đầu tư"
+    lines = [f"{who} {count} dự án; {amount} (chi tiết tại {annex(PROJECTS)})."]
+    day = vietnamese.format_date(last_day(context))
     if capital is not None and paid is not None and capital.raw and paid.raw:
         mark = " (số liệu mô phỏng)" if "(mô phỏng)" in f"{capital.display}{paid.display}" else ""
-        lines.append(f"Đã giải ngân {_bare(paid)}/{_bare(capital)} triệu đồng vốn trong năm{mark}.")
+        share = ""
+        if Decimal(capital.raw):
+            share_pct = vietnamese.format_number(100 * Decimal(paid.raw) / Decimal(capital.raw), 1)
+            share = f", đạt {share_pct}\u00a0%"
+        lines.append(f"Đến {day} đã giải ngân {_bare(paid)}/{_bare(capital)} triệu đồng vốn trong năm{share}{mark}.")
     else:
-        lines.append(f"Kết quả giải ngân trong năm: {NO_FIGURE}.")
+        lines.append(f"Kết quả giải ngân đến {day}: {NO_FIGURE}.")
     return "\n".join(lines)
 
 

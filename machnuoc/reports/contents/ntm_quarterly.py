@@ -1,7 +1,6 @@
 """The quarterly report on the new-rural programme of Khánh Hòa (1355/KH-UBND): criteria, roadmap, gaps, money."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,7 +9,7 @@ from django.db.models import Count
 from machnuoc.core import vietnamese
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.planning import programme_queries, project_queries
-from machnuoc.planning.models import Assessment, Programme
+from machnuoc.planning.models import Assessment, CriteriaSet, Programme
 from machnuoc.reports import kinds
 from machnuoc.reports.contents import common
 from machnuoc.reports.kinds import Context, Figure, Gathered, Kind, Section, TableColumn, TableSpec
@@ -80,6 +79,7 @@ def gather(context: Context) -> Gathered:
     """Return figures and suggestions of one quarter. An agency's report names its own gaps first."""
     programme = Programme.objects.filter(plan=context.plan).first() if context.plan is not None else None
     tasks = common.list_tasks(context)
+    targets = list(common.list_targets(context))
     figures: list[Figure] = []
     gaps: list[Figure] = []
     own = ""
@@ -97,10 +97,10 @@ def gather(context: Context) -> Gathered:
         "criteria": _about_criteria(figures),
         "gaps": "\n".join(line for line in (own, _about_gaps(gaps)) if line),
         "investment": _about_funds(figures),
-        "tasks": common.about_tasks(tasks, context, "Biểu 3"),
-        "obstacles": "",
+        "tasks": common.about_tasks(tasks, context),
+        "obstacles": common.about_obstacles(targets, context),
         "next": common.about_next(tasks, context),
-        "requests": "",
+        "requests": common.about_proposals(targets),
     }
     addressee, to_organisation = common.receiver(context, "ntm_quarterly")
     return Gathered(
@@ -142,13 +142,15 @@ def _criteria_figures(programme: Programme, year: int) -> Iterable[Figure]:
         Assessment.objects.filter(programme=programme, year=year)
         .order_by("criterion__criteria_set_id", "criterion__order")
         .values_list(
-            "criterion_id", "criterion__number", "criterion__name", "criterion__criteria_set__name", "result"
+            "criterion_id", "criterion__number", "criterion__name", "criterion__criteria_set__level",
+            "criterion__criteria_set__tier", "result",
         )
         .annotate(Count("pk"))
     )  # fmt: skip
     counted: dict[int, tuple[str, dict[str, int]]] = {}
-    for criterion_id, number, name, set_name, result, count in rows:
-        _, results = counted.setdefault(criterion_id, (f"{set_name}: {number}. {name}", {}))
+    for criterion_id, number, name, level, tier, result, count in rows:
+        of_whom = f"{CriteriaSet.Level(level).label} {CriteriaSet.Tier(tier).label.lower()}"
+        _, results = counted.setdefault(criterion_id, (f"{of_whom}: {number}. {name}", {}))
         results[result] = count
     results_of = Assessment.Result
     for criterion_id, (label, results) in counted.items():
@@ -181,12 +183,16 @@ def _fund_figures(context: Context) -> Iterable[Figure]:
 def _about_roadmap(figures: Sequence[Figure]) -> str:
     by_key = {figure.key: figure for figure in figures}
     lines = [
-        f"- {figure.label}: lộ trình nêu tên {figure.display} xã, đã công nhận "
-        f"{by_key[key.replace('/named', '/recognised')].display} xã."
+        f"- {figure.label}: lộ trình nêu tên {figure.display} xã, "
+        f"{_recognised(by_key[key.replace('/named', '/recognised')])}."
         for key, figure in by_key.items()
         if key.startswith("roadmap/") and key.endswith("/named")
     ]
     return "\n".join([*lines, "Chi tiết tại Biểu 1."]) if lines else common.missing("Lộ trình đạt chuẩn")
+
+
+def _recognised(figure: Figure) -> str:
+    return f"đã công nhận {figure.display} xã" if figure.raw != "0" else "chưa xã nào được công nhận"
 
 
 def _about_criteria(figures: Sequence[Figure]) -> str:
@@ -203,7 +209,8 @@ def _about_criteria(figures: Sequence[Figure]) -> str:
     number = vietnamese.format_number
     return (
         f"Sổ theo dõi có {number(sum(sums.values()))} lượt đánh giá: {number(sums['met'])} đạt, "
-        f"{number(sums['not_met'])} chưa đạt, {number(sums['open'])} chưa đánh giá (chi tiết tại Phụ lục)."
+        f"{number(sums['not_met'])} chưa đạt, {number(sums['open'])} chưa đánh giá "
+        f"(chi tiết tại {common.annex(CRITERIA)})."
     )
 
 
@@ -226,7 +233,10 @@ def _about_own(context: Context, lines: Sequence[programme_queries.AgencyLine]) 
 def _about_funds(figures: Sequence[Figure]) -> str:
     if not any(figure.key.startswith("funds/") for figure in figures):
         return common.missing("Nhu cầu vốn và kết quả giải ngân")
-    return f"Nhu cầu vốn theo kế hoạch tại Phụ lục. Kết quả huy động, giải ngân trong quý: {NO_FIGURE} trong hệ thống."
+    return (
+        f"Nhu cầu vốn theo kế hoạch tại {common.annex(FUNDS)}. "
+        f"Kết quả huy động, giải ngân trong quý: {NO_FIGURE} trong hệ thống."
+    )
 
 
 KIND = kinds.register(
@@ -235,7 +245,7 @@ KIND = kinds.register(
         name="Báo cáo quý Chương trình nông thôn mới",
         period_kind="Q",
         outline=OUTLINE,
-        tables=(ROADMAP, GAPS, replace(common.TASKS, title="Biểu 3. Tình hình thực hiện nhiệm vụ"), CRITERIA, FUNDS),
+        tables=(ROADMAP, GAPS, CRITERIA, FUNDS, common.TASKS),
         gather=gather,
         plan_key="kh.1355-2024",
         field="RURAL",

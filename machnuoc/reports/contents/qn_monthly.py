@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from django.db.models import Q
+
 from machnuoc.core import vietnamese
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.periods import Period
@@ -19,6 +21,7 @@ from machnuoc.reports.kinds import TOTAL, Context, Figure, Gathered, Kind, Secti
 from machnuoc.works.models import Work
 
 CONNECTED, DESIGN, PLANNED = "works.households_connected", "works.households_design", "works.households_planned"
+DISBURSED_PCT, TAKEN_OVER = "investment.disbursement_pct", "works.handed_over"
 
 GROWTH = TableSpec(
     "growth",
@@ -30,7 +33,8 @@ GROWTH = TableSpec(
         TableColumn("base", "Đấu nối đến 31/12 năm trước", 1.4),
         TableColumn("plan", "Kế hoạch tăng thêm trong năm", 1.4),
         TableColumn("now", "Đấu nối đến cuối kỳ", 1.3),
-        TableColumn("added", "Đã tăng thêm", 1.2),
+        TableColumn("fresh", "Tăng trong kỳ", 1.1),
+        TableColumn("added", "Tăng từ đầu năm", 1.2),
         TableColumn("share", "So với kế hoạch (%)", 1.3),
         TableColumn("spare", "Còn lại so với thiết kế", 1.3),
     ),
@@ -59,21 +63,22 @@ def gather(context: Context) -> Gathered:
     targets = list(common.list_targets(context))
     tasks = common.list_tasks(context)
     projects = common.project_figures(context)
-    figures = [  # growth first: what targets have reached follows from it
+    handovers = list_handovers(context)
+    figures = [  # growth and money first: what targets have reached follows from them
         *growth.figures,
-        *_target_figures(context, targets, growth),
-        *common.task_figures(tasks, context),
         *projects,
+        *_target_figures(context, targets, growth, projects, handovers),
+        *common.task_figures(tasks, context),
     ]
     suggestions = {
         "opening": common.opening(context),
         "targets": common.about_targets(targets),
-        "growth": _about_growth(growth),
+        "growth": _about_growth(growth, context),
         "operation": common.missing("Tỷ lệ công trình vận hành ổn định, kết quả mẫu nước kiểm nghiệm"),
-        "investment": common.about_projects(projects),
-        "handover": _about_handovers(context),
+        "investment": common.about_projects(projects, context),
+        "handover": _about_handovers(handovers, context),
         "tasks": common.about_tasks(tasks, context),
-        "obstacles": "",
+        "obstacles": common.about_obstacles(targets, context),
         "next": common.about_next(tasks, context),
         "requests": common.about_proposals(targets),
     }
@@ -119,7 +124,9 @@ def read_growth(context: Context) -> Growth:
     planned = kinds.read_values([PLANNED], everyone, [year, before], scenario="P") | kinds.read_values(
         [PLANNED], everyone, [year]
     )
-    monthly = kinds.read_values([CONNECTED], everyone, months)
+    # What was connected when the period began: a month before it, or the end of last year.
+    opening = Period.containing(context.period.start_date, "M").previous
+    monthly = kinds.read_values([CONNECTED], everyone, [*months, opening])
     as_of = next(
         (
             month
@@ -130,37 +137,50 @@ def read_growth(context: Context) -> Growth:
         None,
     )
     figures: list[Figure] = []
+    held = _Held(yearly, planned, monthly, before, year, opening, as_of, _is_fresh(as_of, context.period))
     for work in works:
-        figures += _growth_row(
-            work.subject.key, work.subject.name, work.pk, yearly, planned, monthly, before, year, as_of
-        )
-    figures += _growth_row(TOTAL, "Tổng cộng", context.organisation.pk, yearly, planned, monthly, before, year, as_of)
+        figures += _growth_row(work.subject.key, work.subject.name, work.pk, held)
+    figures += _growth_row(TOTAL, "Tổng cộng", context.organisation.pk, held)
     figures = derive(figures)
     raws = {figure.key: figure.raw for figure in figures}
     simulated = any(figure.value is not None and figure.value.state == State.SIMULATED for figure in figures)
     return Growth(tuple(figures), as_of, raws, simulated)
 
 
-def _growth_row(
-    row: str,
-    name: str,
-    subject_id: int,
-    yearly: dict[tuple[str, int, str], Value],
-    planned: dict[tuple[str, int, str], Value],
-    monthly: dict[tuple[str, int, str], Value],
-    before: Period,
-    year: Period,
-    as_of: Period | None,
-) -> Iterable[Figure]:
+def _is_fresh(as_of: Period | None, period: Period) -> bool:
+    """Return whether the newest figures are of the period itself, so that they tell what came to it."""
+    return as_of is not None and period.contains(as_of.start_date)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The figures that rows of growth are made of. opening: the month before the period."""
+
+    yearly: dict[tuple[str, int, str], Value]
+    planned: dict[tuple[str, int, str], Value]
+    monthly: dict[tuple[str, int, str], Value]
+    before: Period
+    year: Period
+    opening: Period
+    as_of: Period | None
+    is_fresh: bool
+
+
+def _growth_row(row: str, name: str, subject_id: int, held: _Held) -> Iterable[Figure]:
     def key(column: str) -> str:
         return f"growth/{row}/{column}"
 
-    now = monthly.get((CONNECTED, subject_id, as_of.key)) if as_of is not None else None
-    yield _bare(kinds.figure_of(key("design"), name, yearly.get((DESIGN, subject_id, before.key))))
-    yield _bare(kinds.figure_of(key("base"), name, yearly.get((CONNECTED, subject_id, before.key))))
-    yield _bare(kinds.figure_of(key("planned"), name, planned.get((PLANNED, subject_id, year.key))))
+    base = held.yearly.get((CONNECTED, subject_id, held.before.key))
+    now = held.monthly.get((CONNECTED, subject_id, held.as_of.key)) if held.as_of is not None else None
+    begins_year = held.opening.start_date < held.year.start_date
+    start = base if begins_year else held.monthly.get((CONNECTED, subject_id, held.opening.key))
+    yield _bare(kinds.figure_of(key("design"), name, held.yearly.get((DESIGN, subject_id, held.before.key))))
+    yield _bare(kinds.figure_of(key("base"), name, base))
+    yield _bare(kinds.figure_of(key("planned"), name, held.planned.get((PLANNED, subject_id, held.year.key))))
+    yield _bare(kinds.figure_of(key("start"), name, start if held.is_fresh else None))
     yield _bare(kinds.figure_of(key("now"), name, now))
     yield Figure(key("plan"), name, source=rules.difference(key("planned"), key("base")))
+    yield Figure(key("fresh"), name, source=rules.difference(key("now"), key("start")))
     yield Figure(key("added"), name, source=rules.difference(key("now"), key("base")))
     yield Figure(key("share"), name, source=rules.share_pct(key("added"), key("plan")))
     yield Figure(key("spare"), name, source=rules.difference(key("design"), key("now")))
@@ -192,23 +212,33 @@ def derive(figures: Iterable[Figure]) -> list[Figure]:
     return found
 
 
-def _about_growth(growth: Growth) -> str:
-    plan, added, share = (growth.raws.get(f"growth/{TOTAL}/{column}", "") for column in ("plan", "added", "share"))
+def _about_growth(growth: Growth, context: Context) -> str:
+    plan, added, share, fresh = (
+        growth.raws.get(f"growth/{TOTAL}/{column}", "") for column in ("plan", "added", "share", "fresh")
+    )
     base = growth.raws.get(f"growth/{TOTAL}/base", "")
     lines = []
     if base and plan:
         lines.append(
             f"Đến hết năm trước có {_number(base)} hộ đấu nối; kế hoạch năm phát triển thêm {_number(plan)} hộ "
-            "(chi tiết theo trạm tại Phụ lục)."
+            f"(chi tiết theo trạm tại {common.annex(GROWTH)})."
         )
     if growth.as_of is None or not added:
         lines.append(f"Số hộ đấu nối trong năm: {NO_FIGURE}.")
         return "\n".join(lines)
     mark = " (số liệu mô phỏng)" if growth.is_simulated else ""
-    lines.append(
-        f"Lũy kế đến hết {growth.as_of.label_vi.lower()} tăng thêm {_number(added)} hộ, đạt {_number(share)}\u00a0% "
-        f"kế hoạch năm{mark}."
-    )
+    until = growth.as_of.label_vi.lower()
+    of_plan = f", đạt {_share(share)}\u00a0% kế hoạch năm" if share else ""
+    if fresh and growth.as_of.end_date == context.period.end_date:
+        head = f"Trong {common.period_words(context.period)} {_change(fresh)}; lũy kế từ đầu năm {_change(added)}"
+    elif fresh:
+        head = f"Từ đầu kỳ đến hết {until} {_change(fresh)}; lũy kế từ đầu năm {_change(added)}"
+    else:
+        head = (
+            f"Số hộ phát triển trong {common.period_words(context.period)}: {NO_FIGURE}; "
+            f"lũy kế từ đầu năm đến hết {until} {_change(added)}"
+        )
+    lines.append(f"{head}{of_plan}{mark}.")
     behind = sorted(
         (Decimal(raw), key.split("/")[1])
         for key, raw in growth.raws.items()
@@ -216,23 +246,76 @@ def _about_growth(growth: Growth) -> str:
     )[:3]
     names = {figure.key.split("/")[1]: figure.label for figure in growth.figures}
     if behind:
-        told = "; ".join(f"{names[row]} ({_number(str(share_pct))}\u00a0%)" for share_pct, row in behind)
+        told = "; ".join(f"{names[row]} ({_share(str(share_pct))}\u00a0%)" for share_pct, row in behind)
         lines.append(f"Các trạm đạt thấp nhất so với kế hoạch: {told}{mark}.")
     return "\n".join(lines)
+
+
+def _change(raw: str) -> str:
+    """Return what became of the number of households: more, as many, or fewer.
+
+    >>> _change("0"), _change("-3")
+    ('không phát triển thêm hộ nào', 'giảm 3 hộ')
+    """
+    number = Decimal(raw)
+    if not number:
+        return "không phát triển thêm hộ nào"
+    return f"{'phát triển thêm' if number > 0 else 'giảm'} {vietnamese.format_number(abs(number))} hộ"
 
 
 def _number(raw: str) -> str:
     return vietnamese.format_number(Decimal(raw)) if raw else NO_FIGURE
 
 
+def _share(raw: str) -> str:
+    return vietnamese.format_number(Decimal(raw), 1)
+
+
 # --- targets ----------------------------------------------------------------------------------------------------
 
 
-def _target_figures(context: Context, targets: list[Target], growth: Growth) -> Iterable[Figure]:
+def _target_figures(
+    context: Context, targets: list[Target], growth: Growth, projects: list[Figure], handovers: list[Handover]
+) -> Iterable[Figure]:
     for target in targets:
         yield Figure(f"targets/{target.key}/goal", target.name, common.goal(target), source=common.source_of(target))
-        yield _reached(context, target, growth)
+        metric = target.metric.key if target.metric is not None else ""
+        if metric == DISBURSED_PCT:
+            yield _disbursed(target, projects, context)
+        elif metric == TAKEN_OVER:
+            yield _taken_over(target, handovers, context)
+        else:
+            yield _reached(context, target, growth)
         yield common.status_of(target)
+
+
+def _disbursed(target: Target, projects: list[Figure], context: Context) -> Figure:
+    """Return the share of the year's capital that was paid by the end of the period, of the projects with capital."""
+    key = f"targets/{target.key}/reached"
+    money = {figure.key: figure for figure in projects if figure.raw and f"/{TOTAL}/" not in figure.key}
+    planned = {name: figure for name, figure in money.items() if name.endswith("/capital")}
+    capital_vnd = sum((Decimal(figure.raw) for figure in planned.values()), Decimal(0))
+    if not capital_vnd:
+        return Figure(key, target.name)
+    paid = [money[name.replace("/capital", "/paid")] for name in planned if name.replace("/capital", "/paid") in money]
+    paid_vnd = sum((Decimal(figure.raw) for figure in paid), Decimal(0))
+    share = vietnamese.round_half_up(100 * paid_vnd / capital_vnd, 1)
+    mark = " (mô phỏng)" if any("(mô phỏng)" in figure.display for figure in (*planned.values(), *paid)) else ""
+    day = vietnamese.format_date(common.last_day(context))
+    return Figure(
+        key, target.name, f"{vietnamese.format_number(share, 1)}\u00a0%{mark}", str(share),
+        source=f"Sổ theo dõi dự án, đến {day}",
+    )  # fmt: skip
+
+
+def _taken_over(target: Target, handovers: list[Handover], context: Context) -> Figure:
+    year = Period.containing(context.period.start_date, "Y")
+    done = [row for row in handovers if _is_done(row, context) and year.contains(row.effective_on)]  # type: ignore[arg-type]
+    day = vietnamese.format_date(common.last_day(context))
+    return Figure(
+        f"targets/{target.key}/reached", target.name, f"{len(done)}\u00a0công trình", str(len(done)),
+        source=f"Sổ tiếp nhận công trình, đến {day}", counted=tuple((row.name, "1") for row in done),
+    )  # fmt: skip
 
 
 def _reached(context: Context, target: Target, growth: Growth) -> Figure:
@@ -240,16 +323,16 @@ def _reached(context: Context, target: Target, growth: Growth) -> Figure:
     is_growth = target.measured_as == Target.MeasuredAs.GROWTH
     raw = growth.raws.get(f"growth/{TOTAL}/added", "")
     if not (is_growth and target.metric is not None and target.metric.key == CONNECTED and raw):
-        return common.reached(target)
+        return common.reached(target, context)
     if target.subject_id != context.organisation.pk:
-        return common.reached(target)
+        return common.reached(target, context)
     key, mark = f"targets/{target.key}/reached", " (mô phỏng)" if growth.is_simulated else ""
     added, base = f"growth/{TOTAL}/added", f"growth/{TOTAL}/base"
     if target.unit == "pct":  # growth as a share of what was connected a year ago
         rule = rules.share_pct(added, base)
         share = rules.evaluate(rule, growth.raws, decimals=2)
         if share is None:
-            return common.reached(target)
+            return common.reached(target, context)
         text = f"{vietnamese.format_number(share, 2)}\u00a0%{mark}"
         return Figure(key, target.name, text, str(share), source=rule)
     return Figure(
@@ -257,16 +340,30 @@ def _reached(context: Context, target: Target, growth: Growth) -> Figure:
     )
 
 
-def _about_handovers(context: Context) -> str:
-    rows = list(Handover.objects.filter(receiver=context.organisation).order_by("requested_on", "pk"))
+def list_handovers(context: Context) -> list[Handover]:
+    """Return the handovers to the organisation that had been asked for by the end of the period."""
+    day = common.last_day(context)
+    asked = Q(requested_on__isnull=True) | Q(requested_on__lte=day)
+    return list(Handover.objects.filter(asked, receiver=context.organisation).order_by("requested_on", "pk"))
+
+
+def _is_done(row: Handover, context: Context) -> bool:
+    return row.effective_on is not None and row.effective_on <= common.last_day(context)
+
+
+def _about_handovers(rows: list[Handover], context: Context) -> str:
     if not rows:
         return f"Công trình tiếp nhận: {NO_FIGURE} trong hệ thống."
-    done = [row for row in rows if row.effective_on and row.effective_on < context.period.end_date]
-    lines = [f"Đã tiếp nhận {len(done)} công trình; đang làm thủ tục {len(rows) - len(done)} công trình:"]
+    done = [row for row in rows if _is_done(row, context)]
+    parts = [f"Đã tiếp nhận {len(done)} công trình" if done else "Chưa tiếp nhận xong công trình nào"]
+    if len(rows) > len(done):
+        parts.append(f"đang làm thủ tục {len(rows) - len(done)} công trình")
+    lines = [f"{'; '.join(parts)}:"]
     for row in rows:
+        step = row.get_step_display()
         state = (
             f"đã tiếp nhận từ {vietnamese.format_date(row.effective_on)}" if row in done
-            else f"bước «{row.get_step_display()}»"
+            else f"đang ở bước {step[:1].lower()}{step[1:]}"
         )  # fmt: skip
         lines.append(f"- {row.name}: {state}.")
     return "\n".join(lines)
@@ -278,7 +375,7 @@ KIND = kinds.register(
         name="Báo cáo tháng kết quả thực hiện kế hoạch cấp nước nông thôn",
         period_kind="M",
         outline=OUTLINE,
-        tables=(common.TARGETS, common.TASKS, GROWTH, common.PROJECTS),
+        tables=(common.TARGETS, GROWTH, common.TASKS, common.PROJECTS),
         gather=gather,
         plan_key="qn.79-2026",
         field="RURAL",

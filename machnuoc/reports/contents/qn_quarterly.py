@@ -13,7 +13,7 @@ from machnuoc.reports.kinds import TOTAL, Context, Figure, Gathered, Kind, Secti
 
 UNITS = TableSpec(
     "units",
-    "Biểu 3. Mức độ hoàn thành nhiệm vụ theo đơn vị chủ trì",
+    "Biểu 2. Mức độ hoàn thành nhiệm vụ theo đơn vị chủ trì",
     (
         TableColumn("", "TT", 0.5),
         TableColumn("label", "Đơn vị chủ trì", 3.6),
@@ -57,7 +57,7 @@ def unit_figures(context: Context) -> Iterable[Figure]:
 
 def _split(tasks: list[Task], context: Context) -> tuple[list[Task], ...]:
     done = [task for task in tasks if common.state_of(task) == Task.State.DONE]
-    overdue = [task for task in tasks if task not in done and task.due_on and task.due_on < context.period.end_date]
+    overdue = [task for task in tasks if common.is_overdue(task, context)]
     silent = [task for task in tasks if not task.progress.all()]
     return tasks, done, overdue, silent
 
@@ -71,8 +71,8 @@ def about_units(figures: list[Figure]) -> str:
     if not figures:
         return common.missing("Nhiệm vụ của từng đơn vị")
     if not late:
-        return "Không đơn vị nào có nhiệm vụ quá hạn (Biểu 3)."
-    return f"Đơn vị có nhiệm vụ quá hạn: {'; '.join(late[:6])} (Biểu 3)."
+        return "Không đơn vị nào có nhiệm vụ quá hạn (Biểu 2)."
+    return f"Đơn vị có nhiệm vụ quá hạn: {'; '.join(late[:6])} (Biểu 2)."
 
 
 _at = next(place for place, section in enumerate(qn_monthly.OUTLINE) if section.key == "obstacles")
@@ -86,7 +86,7 @@ KIND = kinds.register(
             Section("units", "Mức độ hoàn thành nhiệm vụ của các đơn vị", 1),
             *qn_monthly.OUTLINE[_at:],
         ),
-        tables=(common.TARGETS, common.TASKS, UNITS, qn_monthly.GROWTH, common.PROJECTS),
+        tables=(common.TARGETS, UNITS, qn_monthly.GROWTH, common.TASKS, common.PROJECTS),
         gather=gather,
         plan_key="qn.79-2026",
         field="RURAL",

@@ -61,8 +61,8 @@ def gather(context: Context) -> Gathered:
         "rationing": common.missing("Các lần ngừng, giảm cấp nước; lịch cấp nước luân phiên; xe bồn"),
         "spots": common.missing("Điểm đen về cấp nước"),
         "drills": common.missing("Diễn tập, tập huấn"),
-        "tasks": common.about_tasks(tasks, context, "Biểu 3"),
-        "obstacles": "",
+        "tasks": common.about_tasks(tasks, context),
+        "obstacles": common.about_obstacles(targets, context),
         "next": common.about_next(tasks, context),
         "requests": common.about_proposals(targets),
     }
@@ -70,7 +70,7 @@ def gather(context: Context) -> Gathered:
         context, "safe_water_half" if context.period.kind == "H" else "safe_water_annual"
     )
     return Gathered(
-        figures=(*common.target_figures(targets), *service, *common.task_figures(tasks, context)),
+        figures=(*common.target_figures(targets, context), *service, *common.task_figures(tasks, context)),
         suggestions=suggestions,
         addressee=addressee,
         to_organisation=to_organisation,
@@ -98,7 +98,7 @@ def about_service(figures: list[Figure]) -> str:
     return "\n".join(f"- {figure.label}: {figure.display}." for figure in given)
 
 
-_TABLES = (common.TARGETS, SERVICE, replace(common.TASKS, title="Biểu 3. Tình hình thực hiện nhiệm vụ"))
+_TABLES = (common.TARGETS, SERVICE, common.TASKS)
 HALF = kinds.register(
     Kind(
         key="safe_water_half",

@@ -246,7 +246,7 @@ def test_after_late_data_the_replay_is_equal_and_the_comparison_says_what_change
     content = snapshot.read(taken)
     assert replay.replay(content).is_same
     assert replay.replay(content).figures == before
-    changes = {change.key: change for change in snapshot.compare_with_today(taken).changes}
+    changes = {change.key: change for change in snapshot.compare_with_today(taken, today=NOW.date()).changes}
     assert set(changes) >= {
         "growth/work.qn.binh-minh/now", "growth/work.qn.binh-minh/added", "growth/total/now", "growth/total/added",
     }  # fmt: skip
@@ -269,14 +269,18 @@ def test_data_that_were_missing_are_told_as_late(report, writer, director):
 
     state_households("work.qn.binh-minh", "2026-09", 250, LATER)
 
-    (change,) = [change for change in snapshot.compare_with_today(taken).changes if change.key == "growth/total/now"]
+    (change,) = [
+        change
+        for change in snapshot.compare_with_today(taken, today=NOW.date()).changes
+        if change.key == "growth/total/now"
+    ]
     assert "đã thay đổi vì số liệu đến muộn ngày 20/11/2026" in change.sentence
 
 
 def test_nothing_changed_is_said_too(report, writer, director):
     taken = send(report, writer, director)
 
-    comparison = snapshot.compare_with_today(taken)
+    comparison = snapshot.compare_with_today(taken, today=NOW.date())
 
     assert comparison.is_same
     assert comparison.unchanged > 100
