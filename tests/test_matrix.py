@@ -62,6 +62,7 @@ class Row:
     refused: int = 403
     shown: int = 200  # what a GET gives those who get in
     is_open: bool = False  # a stranger too gets in
+    is_for_devices: bool = False  # a device's token opens it; no person gets in
 
 
 QN_WORK, CB_WORK = "@work:qn", "work.cb.song-bang"
@@ -261,6 +262,7 @@ ROWS = [
     Row("core:later_overview", ACCOUNTS, args=("now",)),
     Row("core:later_overview", NOBODY, args=("khac",), refused=404),
     Row("core:healthz", ACCOUNTS, is_open=True),
+    Row("telemetry:metrics", ACCOUNTS, is_open=True),  # from this machine; see test_metrics
     Row("core:sign_in", ACCOUNTS, ACCOUNTS, shown=302, is_open=True),
     Row("core:sign_out", None, ACCOUNTS),
     Row("core:account", ACCOUNTS, ACCOUNTS),
@@ -343,6 +345,7 @@ ROWS = [
     *_plans(),
     *_programme_rows(),
     *_project_rows(),
+    Row("telemetry:readings", None, NOBODY, is_for_devices=True),
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
 ]  # fmt: skip
@@ -572,6 +575,8 @@ def _judge(what: str, answer: Any, expected: set[int]) -> str:
 
 def _expected(row: Row, method: str, username: str) -> set[int]:
     welcome = row.get if method == "GET" else row.post
+    if row.is_for_devices:
+        return {405} if welcome is None else {401}
     if username == STRANGER:
         if not row.is_open:
             return {302}
