@@ -186,16 +186,18 @@ def compute_measure(metric: Metric, period: Period, scenario: str, *, now: datet
         if scenario != Scenario.ACTUAL:
             return Outcome()
         given = providers.provide(metric.key, period)
-        own = {}  # what a document states stands only where the records give nothing
+        # What a document states stands only where the records give nothing; so does what people enter, where they may.
+        takes_entries, by_records = providers.takes_entries(metric.key), set(given.subject_ids.tolist())
+        own = {subject: fact for subject, fact in own.items() if takes_entries and subject not in by_records}
         given_apart = _apart(frame, given)
         rows, known = _rows(frame, given.subject_ids)
         numbers[rows], states[rows], present[rows] = given.numbers[known], given.states[known], True
     else:
         _fill_from_finer(metric, frame, period, scenario, numbers, present, states)
-        for subject_id, fact in own.items():
-            row = int(np.searchsorted(frame.subject_ids, subject_id))
-            if _is_in(frame, subject_id):
-                numbers[row], states[row], present[row] = fact.number or 0, fact.state, True
+    for subject_id, fact in own.items():
+        row = int(np.searchsorted(frame.subject_ids, subject_id))
+        if _is_in(frame, subject_id):
+            numbers[row], states[row], present[row] = fact.number or 0, fact.state, True
     column = columns.Column(numbers, present, metric.decimals)
     parts_total = np.ones(len(numbers), np.int64)
     parts_present = present.astype(np.int64)

@@ -335,8 +335,8 @@ def _measure_nodes(value: Value, visible_to: Person, *, depth: int) -> list[Node
     nodes: list[Node] = []
     parts = _tree_parts(value)
     own = _own_fact(value)
-    if metric.source == Metric.Source.PROVIDED:
-        records = _record_nodes(metric, value.subject_id, period)
+    records = _record_nodes(metric, value.subject_id, period) if metric.source == Metric.Source.PROVIDED else []
+    if metric.source == Metric.Source.PROVIDED and (records or own is None):
         if parts and records:
             nodes.append(Node("own", f"Riêng {value.subject.name}, không kể phân hệ", children=records))
         else:
@@ -979,6 +979,8 @@ def _recheck_measure(value: Value) -> Check:
         given = providers.provide(metric.key, period)
         where = np.flatnonzero(given.subject_ids == value.subject_id)
         total = int(given.numbers[where[0]]) if len(where) else None
+        if total is None and providers.takes_entries(metric.key) and (entered := _own_fact(value)) is not None:
+            total = entered.number
     else:
         own = _own_fact(value)
         if own is not None:

@@ -10,7 +10,7 @@ from django.db import transaction
 from machnuoc.core import audit, search, units
 from machnuoc.core.models import Passage, Person, StoredFile
 from machnuoc.core.periods import Period
-from machnuoc.indicators import bands, computing, formula
+from machnuoc.indicators import bands, computing, formula, providers
 from machnuoc.indicators.models import (
     Band,
     BandScheme,
@@ -297,7 +297,8 @@ def state_fact(
     number, low, high are in the metric's unit. Marks the figure dirty; call recompute_dirty afterwards.
     recorded_in_bulk: the caller writes one audit row for all. Raises IndicatorsError.
     """
-    if metric.source == Metric.Source.PROVIDED and passage is None:  # a document may tell of periods before the records
+    is_kept = metric.source == Metric.Source.PROVIDED and not providers.takes_entries(metric.key)
+    if is_kept and passage is None:  # a document may tell of periods before the records
         raise IndicatorsError(f"«{metric.name}» do hệ thống tự lấy từ hồ sơ, không nhập được.")
     if period.kind not in metric.period_kinds:
         raise IndicatorsError(f"«{metric.name}» không có số liệu theo kỳ «{period.label_vi}».")

@@ -35,11 +35,18 @@ class Source:
 Provide = Callable[[Period], Provided]
 Explain = Callable[[int, Period], Sequence[Source]]
 _providers: dict[str, tuple[Provide, Explain]] = {}
+_enterable: set[str] = set()
 
 
-def register(metric_key: str, provide: Provide, explain: Explain) -> None:
-    """Let a room answer for a measure: all its subjects in one query, and where one number comes from."""
+def register(metric_key: str, provide: Provide, explain: Explain, *, takes_entries: bool = False) -> None:
+    """Let a room answer for a measure: all its subjects in one query, and where one number comes from.
+
+    takes_entries: people may enter it where the room gives nothing (a station without sensors). The room leaves out the
+    subjects whose entered figure stands.
+    """
     _providers[metric_key] = (provide, explain)
+    if takes_entries:
+        _enterable.add(metric_key)
 
 
 def discover() -> None:
@@ -59,3 +66,7 @@ def explain(metric_key: str, subject_id: int, period: Period) -> Sequence[Source
 
 def is_provided(metric_key: str) -> bool:
     return metric_key in _providers
+
+
+def takes_entries(metric_key: str) -> bool:
+    return metric_key in _enterable

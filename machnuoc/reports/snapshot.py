@@ -313,12 +313,13 @@ class _Freezer:
             node |= {"how": "measure", "own": None, "finer": [], "record": None, "parts": []}
             if children[value.subject_id]:
                 self._link(node, children[value.subject_id], metric, period, scenario)
-            if metric.source == Metric.Source.PROVIDED:
-                if value.subject_id in records:
-                    node["record"] = {
-                        "number": records[value.subject_id],
-                        "sources": [source.text for source in providers.explain(metric.key, value.subject_id, period)],
-                    }
+            if value.subject_id in records:
+                node["record"] = {
+                    "number": records[value.subject_id],
+                    "sources": [source.text for source in providers.explain(metric.key, value.subject_id, period)],
+                }
+            elif metric.source == Metric.Source.PROVIDED and not providers.takes_entries(metric.key):
+                continue
             elif value.subject_id in own:
                 node["own"] = _fact_data(own[value.subject_id])
             else:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from machnuoc.telemetry import directory, store
+from machnuoc.telemetry import directory, rollups, store
 
 
 def empty_store() -> None:
@@ -19,6 +19,7 @@ def clean_store(db, settings, tmp_path):
     """Give an empty store, and close this thread's connection to it afterwards."""
     empty_store()
     directory.forget()
+    rollups.forget()
     yield store
     directory.forget()
     store.close()

@@ -1,0 +1,228 @@
+"""What a channel measured over a span, from minutes to years: one function for charts, one for every single reading.
+
+Hot rows, archive and rollups are read together: a hot row stands before an archived one of the same instant. What is
+shown says whether it is readings or rollups; a bucket keeps its lowest and highest reading, so that no peak is
+smoothed away; a pause longer than three expected intervals is a gap, not a line.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from machnuoc.telemetry import archive, channel_terms, store
+from machnuoc.telemetry.channel_terms import Terms
+from machnuoc.telemetry.quantities import ChannelKind
+from machnuoc.telemetry.store import DAY_MS, HOUR_MS, OUT_OF_RANGE, Floats, Ints, Readings
+
+POINTS = 720
+MOST_READINGS = 200_000  # of a longer span rollups are read
+HOURS_UP_TO_MS = 400 * DAY_MS  # of a longer one those of days
+
+_SOURCES = {
+    "hour": ("telemetry_rollup_hour", "hour", HOUR_MS),
+    "day": ("telemetry_rollup_day", "day", DAY_MS),
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Series:
+    """A channel for a chart: arrays of shape (n,), by time. NaN in value, low and high is a gap.
+
+    at: ms UTC, start of the bucket, or the instant of the reading where every one is shown. value: mean (of a counter
+    the last) in the stored unit; low, high: the least and greatest of the bucket. volume: what flowed in it, of
+    counters and flows read from rollups, else None. source: "raw", "hour" or "day". gaps: (from, to), ms UTC.
+    bucket_ms: 0 where every reading is shown. readings: how many it was made of; left_out: how many could not be true.
+    """
+
+    channel: int
+    from_ms: int
+    to_ms: int
+    at: Ints
+    value: Floats
+    low: Floats
+    high: Floats
+    volume: Floats | None
+    source: str
+    bucket_ms: int
+    gaps: tuple[tuple[int, int], ...]
+    readings: int
+    left_out: int
+
+    @property
+    def is_rollup(self) -> bool:
+        return self.source != "raw"
+
+    def as_data(self, decimals: int = 3) -> dict[str, Any]:
+        """Return plain data for JSON: numbers rounded, None for a gap."""
+        columns = {"value": self.value, "low": self.low, "high": self.high}
+        if self.volume is not None:
+            columns["volume"] = self.volume
+        plain = {}
+        for name, column in columns.items():
+            rounded = np.round(column, decimals).astype(object)
+            rounded[np.isnan(column)] = None
+            plain[name] = rounded.tolist()
+        return {
+            "channel": self.channel, "from": self.from_ms, "to": self.to_ms, "at": self.at.tolist(), **plain,
+            "source": self.source, "is_rollup": self.is_rollup, "bucket_ms": self.bucket_ms,
+            "gaps": [list(gap) for gap in self.gaps], "readings": self.readings, "left_out": self.left_out,
+        }  # fmt: skip
+
+
+def read_raw(channel: int, from_ms: int, to_ms: int) -> Readings:
+    """Return every reading of one channel in [from_ms, to_ms), hot or archived, by time."""
+    hot = store.read_hot(channel, from_ms, to_ms)
+    months = [month for month in archive.list_months() if month.from_ms < to_ms and month.to_ms > from_ms]
+    return archive.merge(hot, archive.read(channel, from_ms, to_ms, months)) if months else hot
+
+
+def instants_before(channel: int, at_ms: int, count: int) -> list[int]:
+    """Return the instants of the readings nearest before one, latest first; out-of-range readings are not counted."""
+    return _instants(channel, at_ms, count, before=True)
+
+
+def instants_from(channel: int, at_ms: int, count: int) -> list[int]:
+    """Return the instants of the readings from one on, earliest first; out-of-range readings are not counted."""
+    return _instants(channel, at_ms, count, before=False)
+
+
+def _instants(channel: int, at_ms: int, count: int, *, before: bool) -> list[int]:
+    sign, order = ("<", "DESC") if before else (">=", "ASC")
+    rows = store.query(
+        f"SELECT at FROM telemetry_reading WHERE channel = ? AND at {sign} ? AND (quality & {OUT_OF_RANGE}) = 0 "  # noqa: S608
+        f"ORDER BY at {order} LIMIT ?",
+        [channel, at_ms, count],
+    )
+    found = {row[0] for row in rows}
+    found |= set(archive.instants(channel, at_ms, count, before=before))
+    return sorted(found, reverse=before)[:count]
+
+
+def read(
+    channel: int,
+    from_ms: int,
+    to_ms: int,
+    points: int = POINTS,
+    *,
+    source: str = "",
+    terms: Terms | None = None,
+) -> Series:
+    """Return one channel over [from_ms, to_ms) in about so many points.
+
+    source: "raw", "hour" or "day" to insist on one; otherwise by the length of the span. Raises KeyError for a channel
+    that does not exist, ValueError for a span that ends before it begins.
+    """
+    if to_ms <= from_ms:
+        raise ValueError("a span ends after it begins")
+    terms = terms or channel_terms.load([channel])[channel]
+    points = max(10, points)
+    source = source or _choose(terms, from_ms, to_ms)
+    if source == "raw":
+        return _of_readings(terms, from_ms, to_ms, points)
+    return _of_rollups(terms, from_ms, to_ms, points, source)
+
+
+def _choose(terms: Terms, from_ms: int, to_ms: int) -> str:
+    span_ms = to_ms - from_ms
+    if span_ms / terms.interval_ms <= MOST_READINGS and span_ms <= 62 * DAY_MS:
+        return "raw"
+    return "hour" if span_ms <= HOURS_UP_TO_MS else "day"
+
+
+def _of_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Series:
+    found = read_raw(terms.channel, from_ms, to_ms)
+    true = (found.quality & OUT_OF_RANGE) == 0
+    at, value = found.at[true], found.value[true]
+    left_out = len(found) - len(at)
+    gaps = _gaps(at, terms.gap_ms)
+    if len(at) <= points:
+        shown_at, shown = _with_gaps(at, (value, value, value), gaps)
+        return Series(
+            terms.channel, from_ms, to_ms, shown_at, *shown, None, "raw", 0, tuple(gaps), len(found), left_out
+        )
+    bucket_ms = max(1, -(-(to_ms - from_ms) // points))
+    number = (at - from_ms) // bucket_ms
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    low, high = np.minimum.reduceat(value, starts), np.maximum.reduceat(value, starts)
+    if terms.kind == ChannelKind.TOTAL:
+        ends = np.append(starts[1:], len(value)) - 1
+        middle = value[ends]
+    else:
+        middle = np.add.reduceat(value, starts) / np.diff(np.append(starts, len(value)))
+    shown_at, shown = _with_gaps(from_ms + number[starts] * bucket_ms, (middle, low, high), gaps)
+    return Series(
+        terms.channel, from_ms, to_ms, shown_at, *shown, None, "raw", bucket_ms, tuple(gaps), len(found), left_out
+    )
+
+
+def _of_rollups(terms: Terms, from_ms: int, to_ms: int, points: int, source: str) -> Series:
+    table, column, size_ms = _SOURCES[source]
+    rows = store.query(
+        f"SELECT {column}, readings, low, total, high, last, volume, out_of_range FROM {table} "  # noqa: S608
+        f"WHERE channel = ? AND {column} >= ? AND {column} < ? ORDER BY {column}",
+        [terms.channel, (store.local_day(from_ms) if source == "day" else from_ms // HOUR_MS * HOUR_MS), to_ms],
+    )
+    columns = np.array([[np.nan if cell is None else cell for cell in row] for row in rows], float).reshape(-1, 8)
+    at = columns[:, 0].astype(np.int64)
+    readings, out = columns[:, 1], columns[:, 7]
+    true = readings - out
+    known = true > 0
+    has_volume = terms.kind == ChannelKind.TOTAL or terms.quantity == "flow"
+    group = max(1, -(-(to_ms - from_ms) // (points * size_ms)))  # how many rollups make one point
+    gaps = _gaps(at[known], max(size_ms, terms.gap_ms), width_ms=size_ms)
+    number = at // (group * size_ms)
+    starts = np.flatnonzero(np.diff(number, prepend=-(2**62)))
+    if not len(starts):
+        empty = np.empty(0)
+        return Series(
+            terms.channel, from_ms, to_ms, at, empty, empty, empty, empty if has_volume else None, source,
+            group * size_ms, (), 0, 0,
+        )  # fmt: skip
+    low = np.fmin.reduceat(columns[:, 2], starts)
+    high = np.fmax.reduceat(columns[:, 4], starts)
+    count = np.add.reduceat(true, starts)
+    if terms.kind == ChannelKind.TOTAL:
+        middle = high
+    else:
+        total = np.add.reduceat(columns[:, 3], starts)
+        middle = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    volume = None
+    if has_volume:
+        present = np.add.reduceat((~np.isnan(columns[:, 6])).astype(float), starts)
+        volume = np.add.reduceat(np.nan_to_num(columns[:, 6]), starts)
+        volume = np.where(present > 0, volume, np.nan)
+    parts = (middle, low, high) if volume is None else (middle, low, high, volume)
+    shown_at, shown = _with_gaps(at[starts], parts, gaps)
+    return Series(
+        terms.channel, from_ms, to_ms, shown_at, shown[0], shown[1], shown[2], shown[3] if has_volume else None, source,
+        group * size_ms, tuple(gaps), int(readings.sum()), int(out.sum()),
+    )  # fmt: skip
+
+
+def _gaps(at: Ints, longest_ms: int, width_ms: int = 0) -> list[tuple[int, int]]:
+    """Return the pauses longer than allowed between what begins at these instants and is so wide."""
+    where = np.flatnonzero(np.diff(at) - width_ms > max(longest_ms - width_ms, 0))
+    return [(int(at[row]) + width_ms, int(at[row + 1])) for row in where]
+
+
+def _with_gaps(
+    at: Ints, columns: tuple[Floats, ...], gaps: Sequence[tuple[int, int]]
+) -> tuple[Ints, tuple[Floats, ...]]:
+    """Return the columns with a row of NaN in the middle of each gap."""
+    if not gaps:
+        return at, columns
+    middle = np.array([(start + end) // 2 for start, end in gaps], np.int64)
+    places = np.searchsorted(at, middle)
+    return np.insert(at, places, middle), tuple(np.insert(column, places, np.nan) for column in columns)
+
+
+def export_rows(channels: Sequence[int], from_ms: int, to_ms: int) -> Iterator[tuple[int, int, float, int]]:
+    """Give (channel, at, value, quality) of every reading, channel by channel and a month at a time in memory."""
+    for channel in channels:
+        for _, start, end in store.local_months(from_ms, to_ms - 1):
+            found = read_raw(channel, max(start, from_ms), min(end, to_ms))
+            yield from zip(
+                found.channel.tolist(), found.at.tolist(), found.value.tolist(), found.quality.tolist(), strict=True
+            )

@@ -1,0 +1,481 @@
+"""Hours and days of every channel, from readings: made anew wherever readings came, however late.
+
+Readings mark the hour they lie in (telemetry_dirty_hour); an hour made anew marks its day; a day that is over goes on
+to the figures of its work (daily_figures.py). A mark is deleted only in the version that was seen, after what follows
+from it is committed, so that a run that is killed, or readings that come meanwhile, only cause it to be done again. One
+run works at a time; another that comes finds the place taken and leaves. See docs/algorithms/rollups.md.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from machnuoc.telemetry import archive, channel_terms, history, store, totalisers
+from machnuoc.telemetry.channel_terms import NO_LIMIT, Terms
+from machnuoc.telemetry.quantities import ChannelKind
+from machnuoc.telemetry.store import DAY_MS, HOUR_MS, OUT_OF_RANGE, Readings
+
+LIMIT = 5_000  # hours, or days, in one transaction: others may write in between
+CLOSING_MS = 10 * 60_000  # after midnight, until a day counts as over: the last readings are still on their way
+SILENT_DAYS = 45  # so far back, days without a reading are counted as days
+
+_LOCK = 79002  # PostgreSQL: one runner at a time
+
+_COLUMNS = (
+    "readings", "expected", "low", "total", "high", "last", "last_at", "volume", "within", "out_of_range",
+)  # fmt: skip
+_UPDATED = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS, "computed_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Hours of one channel in a row that count alike. expected: readings an hour. low, high: what a good one lies in."""
+
+    channel: int
+    from_ms: int
+    to_ms: int
+    expected: float
+    held: int
+    low: float
+    high: float
+    is_flow: int
+
+
+def run_once(now_ms: int, limit: int = LIMIT) -> int:
+    """Do a piece of what waits: hours, then days, then figures of works. Returns how many marks were worked off.
+
+    Call it again while it returns more than 0. Any number of processes may; one works, the others return 0.
+    """
+    from machnuoc.telemetry import daily_figures
+
+    done = roll_hours(now_ms, limit)
+    mark_silent_days(now_ms)
+    days, over = roll_days(now_ms, limit)
+    if over:
+        daily_figures.update(over, now_ms)
+        _forget_days(over)
+    daily_figures.recompute_what_waits(now_ms)
+    return done + days
+
+
+# --- marks ------------------------------------------------------------------------------------------------------
+
+
+def mark(channels: Iterable[int], from_ms: int, to_ms: int) -> int:
+    """Let the hours of these channels in [from_ms, to_ms) that have readings be made anew; return how many.
+
+    For what changes their meaning, not their readings: a limit, a minimum, a decision on a counter, an interval.
+    """
+    marked = 0
+    with store.transaction() as cursor:
+        for channel in channels:
+            cursor.execute(
+                store.adapt(
+                    "INSERT INTO telemetry_dirty_hour (channel, hour) SELECT channel, hour FROM telemetry_rollup_hour "
+                    "WHERE channel = ? AND hour >= ? AND hour < ? "
+                    "ON CONFLICT (channel, hour) DO UPDATE SET version = telemetry_dirty_hour.version + 1"
+                ),
+                (channel, from_ms // HOUR_MS * HOUR_MS, to_ms),
+            )
+            marked += cursor.rowcount
+    return marked
+
+
+def _mark_days(cursor: Any, hours: Iterable[tuple[int, int]]) -> None:
+    """Mark the days of these (channel, hour); late are those whose day had been made up after the hour was over."""
+    latest: dict[tuple[int, int], int] = {}
+    for channel, hour in hours:
+        key = (channel, store.local_day(hour))
+        latest[key] = max(latest.get(key, 0), hour)
+    if not latest:
+        return
+    relation, parameters = _relation(
+        cursor, "marked_day", (("channel", "integer"), ("day", "bigint"), ("hour", "bigint")),
+        [(*key, hour) for key, hour in latest.items()],
+    )  # fmt: skip
+    cursor.execute(
+        store.adapt(
+            "INSERT INTO telemetry_dirty_day (channel, day, is_late) "  # noqa: S608 - our own names
+            "SELECT d.channel, d.day, CASE WHEN r.computed_at >= d.hour + ? THEN 1 ELSE 0 END "
+            f"FROM {relation} LEFT JOIN telemetry_rollup_day r ON r.channel = d.channel AND r.day = d.day WHERE 1 = 1 "
+            "ON CONFLICT (channel, day) DO UPDATE SET version = telemetry_dirty_day.version + 1, "
+            "is_late = CASE WHEN excluded.is_late = 1 THEN 1 ELSE telemetry_dirty_day.is_late END"
+        ),
+        (HOUR_MS + CLOSING_MS, *parameters),
+    )
+
+
+_silent_checked: dict[str, int] = {}
+
+
+def forget() -> None:
+    """Look for silent days again at the next run."""
+    _silent_checked.clear()
+
+
+def mark_silent_days(now_ms: int) -> int:
+    """Mark every day that is over and was not made up since, of every channel in use: silence is a figure too.
+
+    Looked for once a day and process. Returns how many days were marked.
+    """
+    today = store.local_day(now_ms - CLOSING_MS)
+    place = str(store.connection_name())
+    if _silent_checked.get(place) == today:
+        return 0
+    known = dict(
+        store.query(
+            "SELECT channel, max(day) FROM telemetry_rollup_day WHERE computed_at >= day + ? GROUP BY channel", [DAY_MS]
+        )
+    )
+    begun = dict(store.query("SELECT channel, min(day) FROM telemetry_rollup_day GROUP BY channel"))
+    wanted = []
+    for channel, terms in channel_terms.load().items():
+        if not terms.is_active:
+            continue
+        first = terms.installed_ms if terms.installed_ms is not None else begun.get(channel)
+        if channel in known:
+            start = known[channel] + DAY_MS
+        elif first is not None:
+            start = max(store.local_day(first), today - SILENT_DAYS * DAY_MS)
+        else:
+            continue
+        wanted += [(channel, day) for day in range(start, min(today, terms.removed_ms), DAY_MS)]
+    with store.transaction() as cursor:
+        cursor.executemany(
+            store.adapt("INSERT INTO telemetry_dirty_day (channel, day) VALUES (?, ?) ON CONFLICT DO NOTHING"), wanted
+        )
+    _silent_checked[place] = today
+    return len(wanted)
+
+
+# --- hours ------------------------------------------------------------------------------------------------------
+
+
+def roll_hours(now_ms: int, limit: int = LIMIT) -> int:
+    """Make the newest marked hours anew and mark their days; return how many marks were worked off."""
+    with store.transaction() as cursor:
+        if not _is_alone(cursor):
+            return 0
+        rows = store.query(
+            "SELECT hour, channel, version FROM telemetry_dirty_hour ORDER BY hour DESC, channel LIMIT ?", [limit]
+        )
+        if not rows:
+            return 0
+        terms = channel_terms.load({row[1] for row in rows})
+        hours: dict[int, list[int]] = {}
+        for hour, channel, _ in rows:
+            hours.setdefault(channel, []).append(hour)
+        changed = [(channel, hour) for hour, channel, _ in rows if channel in terms]
+        archived = archive.list_months()
+        runs: list[Run] = []
+        for channel, its_hours in hours.items():
+            its = terms.get(channel)
+            if its is None:
+                continue
+            its_hours.sort()
+            if its.kind == ChannelKind.TOTAL:
+                changed += _roll_counter(cursor, its, its_hours, now_ms)
+                continue
+            for run in _runs(its, its_hours):
+                if any(month.from_ms < run.to_ms and month.to_ms > run.from_ms for month in archived):
+                    _roll_in_memory(cursor, run, now_ms)
+                else:
+                    runs.append(run)
+        _roll_levels(cursor, runs, now_ms)
+        _mark_days(cursor, changed)
+        _forget(cursor, "hour", [(row[1], row[0], row[2]) for row in rows])
+        return len(rows)
+
+
+def _runs(terms: Terms, hours: Sequence[int]) -> list[Run]:
+    """Return the hours, ascending, as runs that count alike."""
+    runs: list[Run] = []
+    is_flow = int(terms.quantity == "flow")
+    for hour in hours:
+        held = terms.held_at(hour)
+        low, high = (held.low, held.high) if held else (-NO_LIMIT, NO_LIMIT)
+        run = Run(
+            terms.channel, hour, hour + HOUR_MS, terms.expected(hour, hour + HOUR_MS), int(held is not None), low, high,
+            is_flow,
+        )  # fmt: skip
+        last = runs[-1] if runs else None
+        if last and last.to_ms == hour and (last.expected, last.held, last.low, last.high) == (
+            run.expected, run.held, run.low, run.high,
+        ):  # fmt: skip
+            runs[-1] = Run(
+                last.channel, last.from_ms, run.to_ms, last.expected, last.held, last.low, last.high, is_flow
+            )
+        else:
+            runs.append(run)
+    return runs
+
+
+_RUN_COLUMNS = (
+    ("channel", "integer"), ("from_at", "bigint"), ("to_at", "bigint"), ("expected", "double precision"),
+    ("held", "integer"), ("good_from", "double precision"), ("good_to", "double precision"), ("is_flow", "integer"),
+)  # fmt: skip
+
+# The statistics of what could be true; what could not is counted apart.
+_TRUE = f"(r.quality & {OUT_OF_RANGE}) = 0"
+_LEVELS = f"""
+INSERT INTO telemetry_rollup_hour (channel, hour, {", ".join(_COLUMNS)}, computed_at)
+SELECT g.channel, g.hour, g.readings, g.expected, g.low, g.total, g.high, l.value, g.last_at,
+    CASE WHEN g.is_flow = 1 AND g.readings > g.out_of_range THEN g.total / (g.readings - g.out_of_range) END,
+    CASE WHEN g.held = 1 THEN g.within END, g.out_of_range, ?
+FROM (
+    SELECT d.channel AS channel, r.at / {HOUR_MS} * {HOUR_MS} AS hour, count(*) AS readings,
+        max(d.expected) AS expected, min(CASE WHEN {_TRUE} THEN r.value END) AS low,
+        coalesce(sum(CASE WHEN {_TRUE} THEN r.value END), 0.0) AS total,
+        max(CASE WHEN {_TRUE} THEN r.value END) AS high, max(CASE WHEN {_TRUE} THEN r.at END) AS last_at,
+        max(d.held) AS held, max(d.is_flow) AS is_flow,
+        sum(CASE WHEN {_TRUE} AND r.value >= d.good_from AND r.value <= d.good_to THEN 1 ELSE 0 END) AS within,
+        sum(CASE WHEN {_TRUE} THEN 0 ELSE 1 END) AS out_of_range
+    FROM {{relation}}
+    JOIN telemetry_reading r ON r.channel = d.channel AND r.at >= d.from_at AND r.at < d.to_at
+    GROUP BY d.channel, r.at / {HOUR_MS}
+) g LEFT JOIN telemetry_reading l ON l.channel = g.channel AND l.at = g.last_at
+WHERE 1 = 1
+ON CONFLICT (channel, hour) DO UPDATE SET {_UPDATED}, version = telemetry_rollup_hour.version + 1
+"""  # noqa: S608 - numbers and names of this module
+
+
+def _roll_levels(cursor: Any, runs: Sequence[Run], now_ms: int) -> None:
+    """Make the hours of levels and states anew, inside the database."""
+    if not runs:
+        return
+    rows = [
+        (run.channel, run.from_ms, run.to_ms, run.expected, run.held, run.low, run.high, run.is_flow) for run in runs
+    ]
+    relation, parameters = _relation(cursor, "run", _RUN_COLUMNS, sorted(rows))
+    cursor.execute(store.adapt(_LEVELS.format(relation=relation)), (now_ms, *parameters))
+
+
+def _roll_in_memory(cursor: Any, run: Run, now_ms: int) -> None:
+    """Make the hours of one run anew where some of its readings are archived."""
+    found = history.read_raw(run.channel, run.from_ms, run.to_ms)
+    _put_hours(cursor, run.channel, _summarise(found, run.expected, (run.low, run.high) if run.held else None), now_ms,
+               is_flow=bool(run.is_flow))  # fmt: skip
+
+
+def _summarise(found: Readings, expected: float, good: tuple[float, float] | None) -> dict[int, list[Any]]:
+    """Return {hour: row of _COLUMNS} of the hours that have readings; volume is left empty."""
+    rows: dict[int, list[Any]] = {}
+    if not len(found):
+        return rows
+    hour = found.at // HOUR_MS * HOUR_MS
+    starts = np.flatnonzero(np.diff(hour, prepend=-1))
+    for start, end in pairwise([*starts.tolist(), len(hour)]):
+        true = (found.quality[start:end] & OUT_OF_RANGE) == 0
+        value, at = found.value[start:end][true], found.at[start:end][true]
+        out = int((~true).sum())
+        within = None if good is None else int(((value >= good[0]) & (value <= good[1])).sum())
+        has = len(value) > 0
+        rows[int(hour[start])] = [
+            end - start, expected, float(value.min()) if has else None, float(value.sum()),
+            float(value.max()) if has else None, float(value[-1]) if has else None, int(at[-1]) if has else None, None,
+            within, out,
+        ]  # fmt: skip
+    return rows
+
+
+def _put_hours(cursor: Any, channel: int, rows: Mapping[int, list[Any]], now_ms: int, *, is_flow: bool = False) -> None:
+    if is_flow:
+        for row in rows.values():
+            true = row[0] - row[9]
+            row[7] = row[3] / true if true else None
+    marks = ", ".join("?" * (len(_COLUMNS) + 3))
+    cursor.executemany(
+        store.adapt(
+            f"INSERT INTO telemetry_rollup_hour (channel, hour, {', '.join(_COLUMNS)}, computed_at) VALUES ({marks}) "  # noqa: S608
+            f"ON CONFLICT (channel, hour) DO UPDATE SET {_UPDATED}, version = telemetry_rollup_hour.version + 1"
+        ),
+        [(channel, hour, *row, now_ms) for hour, row in rows.items()],
+    )
+
+
+# --- counters ---------------------------------------------------------------------------------------------------
+
+
+def _roll_counter(cursor: Any, terms: Terms, hours: Sequence[int], now_ms: int) -> list[tuple[int, int]]:
+    """Make the marked hours of a counter anew, and those around them whose volume changes with them; return these.
+
+    A step belongs to all hours between its two readings, and its verdict rests on the readings around it.
+    """
+    changed: list[tuple[int, int]] = []
+    clusters: list[list[int]] = []
+    for hour in hours:
+        if clusters and hour - clusters[-1][1] <= DAY_MS:
+            clusters[-1][1] = hour
+        else:
+            clusters.append([hour, hour])
+    for first, last in clusters:
+        changed += _roll_counter_span(cursor, terms, first, last + HOUR_MS, set(hours), now_ms)
+    return changed
+
+
+def _roll_counter_span(
+    cursor: Any, terms: Terms, from_ms: int, to_ms: int, marked: set[int], now_ms: int
+) -> list[tuple[int, int]]:
+    channel, reach = terms.channel, totalisers.REACH
+    before = history.instants_before(channel, from_ms, 2)
+    after = history.instants_from(channel, to_ms, 2)
+    held = history.instants_before(channel, to_ms + totalisers.HOLD_MS, 1)
+    begin = (before[-1] if before else from_ms) // HOUR_MS * HOUR_MS
+    end = max([to_ms, *after, *held]) // HOUR_MS * HOUR_MS + HOUR_MS
+    earlier = history.instants_before(channel, begin - totalisers.HOLD_MS, reach)
+    later = history.instants_from(channel, end, reach)
+    found = history.read_raw(
+        channel, earlier[-1] if earlier else begin - totalisers.HOLD_MS, later[-1] + 1 if later else end
+    )
+    true = (found.quality & OUT_OF_RANGE) == 0
+    decisions = channel_terms.load_decisions(channel, begin, end) if len(found) else {}
+    steps = totalisers.read_steps(found.at[true], found.value[true], terms.counter, decisions)
+    inside = (found.at >= begin) & (found.at < end)
+    rows = _summarise(
+        Readings(found.channel[inside], found.at[inside], found.value[inside], found.quality[inside]), 0.0, None
+    )
+    hours = np.arange(begin, end, HOUR_MS, dtype=np.int64)
+    volumes = totalisers.volumes_by_hour(steps, hours)
+    measured: dict[int, int] = {}
+    first = found.at[true][:1].tolist() if not earlier else []  # the first reading of all has no step to miss
+    for at in [*first, *steps.to_at[steps.is_measured].tolist()]:
+        hour = at // HOUR_MS * HOUR_MS
+        measured[hour] = measured.get(hour, 0) + 1
+    for hour, volume in zip(hours.tolist(), volumes.tolist(), strict=True):
+        if hour not in rows and not np.isnan(volume):  # inside a gap: what flowed is known, when in it is not
+            rows[hour] = [0, 0.0, None, 0.0, None, None, None, None, None, 0]
+        if hour in rows:
+            row = rows[hour]
+            row[1] = terms.expected(hour, hour + HOUR_MS)
+            row[7] = None if np.isnan(volume) else volume
+            row[8] = measured.get(hour, 0)
+    stored = {
+        row[0]: list(row[1:])
+        for row in store.query(
+            f"SELECT hour, {', '.join(_COLUMNS)} FROM telemetry_rollup_hour "  # noqa: S608 - our own names
+            "WHERE channel = ? AND hour >= ? AND hour < ?",
+            [channel, begin, end],
+        )
+    }
+    rows = {hour: row for hour, row in rows.items() if hour in marked or stored.get(hour) != row}
+    _put_hours(cursor, channel, rows, now_ms)
+    return [(channel, hour) for hour in rows]
+
+
+# --- days -------------------------------------------------------------------------------------------------------
+
+_DAYS = f"""
+INSERT INTO telemetry_rollup_day (channel, day, {", ".join(_COLUMNS)}, computed_at)
+SELECT g.channel, g.day, g.readings, g.expected, g.low, g.total, g.high, l.last, g.last_at, g.volume, g.within,
+    g.out_of_range, ?
+FROM (
+    SELECT d.channel AS channel, d.day AS day, coalesce(sum(h.readings), 0) AS readings, max(d.expected) AS expected,
+        min(h.low) AS low, coalesce(sum(h.total), 0.0) AS total, max(h.high) AS high, max(h.last_at) AS last_at,
+        sum(h.volume) AS volume, sum(h.within) AS within, coalesce(sum(h.out_of_range), 0) AS out_of_range
+    FROM {{relation}}
+    LEFT JOIN telemetry_rollup_hour h ON h.channel = d.channel AND h.hour >= d.day AND h.hour < d.day + {DAY_MS}
+    GROUP BY d.channel, d.day
+) g LEFT JOIN telemetry_rollup_hour l ON l.channel = g.channel AND l.hour = g.last_at / {HOUR_MS} * {HOUR_MS}
+WHERE 1 = 1
+ON CONFLICT (channel, day) DO UPDATE SET {_UPDATED}, version = telemetry_rollup_day.version + 1
+"""  # noqa: S608 - numbers and names of this module
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day that is over and was made up anew, with the mark that asked for it."""
+
+    channel: int
+    day: int
+    version: int
+    is_late: bool
+
+
+def roll_days(now_ms: int, limit: int = LIMIT) -> tuple[int, list[Day]]:
+    """Make the marked days anew from their hours. Returns how many, and those that are over.
+
+    The marks of days that are over stay until their figures are written (_forget_days); those of today go.
+    """
+    with store.transaction() as cursor:
+        if not _is_alone(cursor):
+            return 0, []
+        rows = store.query(
+            "SELECT channel, day, version, is_late FROM telemetry_dirty_day ORDER BY day, channel LIMIT ?", [limit]
+        )
+        if not rows:
+            return 0, []
+        terms = channel_terms.load({row[0] for row in rows})
+        known = [row for row in rows if row[0] in terms]
+        relation, parameters = _relation(
+            cursor, "rolled_day", (("channel", "integer"), ("day", "bigint"), ("expected", "double precision")),
+            [
+                (channel, day, terms[channel].expected(day, min(day + DAY_MS, max(now_ms, day))))
+                for channel, day, _, _ in known
+            ],
+        )  # fmt: skip
+        cursor.execute(store.adapt(_DAYS.format(relation=relation)), (now_ms, *parameters))
+        over = [Day(row[0], row[1], row[2], bool(row[3])) for row in known if is_over(row[1], now_ms)]
+        waiting = {(day.channel, day.day) for day in over}
+        _forget(cursor, "day", [row[:3] for row in rows if (row[0], row[1]) not in waiting])
+        return len(rows), over
+
+
+def is_over(day: int, now_ms: int) -> bool:
+    return day + DAY_MS + CLOSING_MS <= now_ms
+
+
+def _forget_days(days: Sequence[Day]) -> None:
+    with store.transaction() as cursor:
+        _forget(cursor, "day", [(day.channel, day.day, day.version) for day in days])
+
+
+# --- the database -----------------------------------------------------------------------------------------------
+
+
+def _is_alone(cursor: Any) -> bool:
+    """Return whether no other runner is at work; embedded, the write transaction itself sees to it."""
+    if not store.is_postgresql():
+        return True
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
+    return bool(cursor.fetchone()[0])
+
+
+def _forget(cursor: Any, what: str, marks: Sequence[tuple[int, int, int]]) -> None:
+    """Delete marks (channel, hour or day, version) that are still in the version that was seen.
+
+    A mark that somebody is raising at this moment is left alone, not waited for: it will be seen again.
+    """
+    if not marks:
+        return
+    table = f"telemetry_dirty_{what}"
+    if not store.is_postgresql():
+        cursor.executemany(f"DELETE FROM {table} WHERE channel = ? AND {what} = ? AND version = ?", marks)  # noqa: S608
+        return
+    relation, parameters = _relation(
+        cursor, "seen", (("channel", "integer"), (what, "bigint"), ("version", "bigint")), marks
+    )
+    cursor.execute(
+        store.adapt(
+            f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT t.ctid FROM {relation} JOIN {table} t "  # noqa: S608
+            f"ON t.channel = d.channel AND t.{what} = d.{what} AND t.version = d.version FOR UPDATE OF t SKIP LOCKED))"
+        ),
+        tuple(parameters),
+    )
+
+
+def _relation(
+    cursor: Any, name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]
+) -> tuple[str, list[Any]]:
+    """Return rows as something to select FROM, called `d`, and the parameters that it takes. types: PostgreSQL's."""
+    names = ", ".join(column for column, _ in columns)
+    if store.is_postgresql():
+        arrays = ", ".join(f"?::{its_type}[]" for _, its_type in columns)
+        return f"unnest({arrays}) AS d({names})", [list(column) for column in zip(*rows, strict=True)]
+    table = f"temp.{name}"
+    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({names})")
+    cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+    cursor.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)  # noqa: S608
+    return f"{table} AS d", []
