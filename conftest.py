@@ -82,6 +82,8 @@ def django_db_setup(request: pytest.FixtureRequest, django_db_setup: None, djang
     if template.exists():
         return
     name = connections["default"].settings_dict["NAME"]
+    if str(name) != str(connections["default"].creation._get_test_db_name()):
+        return  # no test of this run asked for tables
     part = template.with_suffix(f".{os.getpid()}")
     if connections["default"].vendor == "sqlite":
         with contextlib.closing(sqlite3.connect(name)) as source, contextlib.closing(sqlite3.connect(part)) as target:
