@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-_BENCHES = ("indicators", "pages", "forecasts")
+_BENCHES = ("indicators", "pages", "forecasts", "rollup", "soak")
 
 # argparse speaks English; these are the faults that a person at the keyboard meets.
 _FAULTS = (
@@ -241,6 +241,43 @@ def run_restore(args: argparse.Namespace) -> int:
     return DONE
 
 
+def run_archive(args: argparse.Namespace) -> int:
+    start_with_tables()
+    from django.utils import timezone
+
+    from machnuoc.telemetry import archive
+
+    now_ms = int(timezone.now().timestamp() * 1000)
+    try:
+        if args.before:
+            archive.month_start(args.before)
+    except ValueError:
+        raise WrongUse(f"--before {args.before}: không hiểu tháng này. Viết theo mẫu 2026-10.") from None
+    if args.keep_days is not None and args.keep_days < 0:
+        raise WrongUse("--keep-days: cần số ngày từ 0 trở lên.")
+    if args.verify:
+        problems = archive.verify()
+        for problem in problems:
+            say(f"✗ {problem}")
+        if not problems:
+            say(f"✓ {len(archive.list_months())} tháng lưu trữ nguyên vẹn.")
+        return FAILED if problems else DONE
+    try:
+        done = archive.archive_closed(now_ms, before=args.before, keep_days=args.keep_days)
+    except archive.ArchiveFailed as reason:
+        raise CommandFailed(str(reason)) from None
+    for month in done:
+        say(
+            f"Tháng {month.key}: {month.readings} số đo, {month.bytes} byte "
+            f"({month.bytes / max(1, month.readings):.2f} byte một số đo), đã dọn {month.removed} dòng."
+        )
+    for key in archive.expire(now_ms):
+        say(f"Tháng {key}: đã xóa vì quá thời hạn lưu.")
+    if not done:
+        say("Không có tháng nào cần lưu trữ.")
+    return DONE
+
+
 def run_template(args: argparse.Namespace) -> int:
     start_with_tables()
     from machnuoc.indicators import sheets
@@ -378,6 +415,13 @@ def build_parser() -> Parser:
     add("restore", run_restore, "khôi phục bản sao lưu vào thư mục dữ liệu còn trống").add_argument(
         "file", metavar="TỆP", help="tệp do lệnh backup tạo"
     )
+    archive = add("archive", run_archive, "lưu trữ số đo của các tháng đã qua vào tệp Parquet")
+    archive.add_argument("--before", default="", metavar="THÁNG", help="chỉ các tháng trước tháng này, ví dụ 2026-10")
+    archive.add_argument(
+        "--keep-days", type=int, metavar="NGÀY",
+        help="để lại các tháng chưa hết quá số ngày này (mặc định: MACHNUOC_RETENTION_HOT_DAYS)",
+    )  # fmt: skip
+    archive.add_argument("--verify", action="store_true", help="chỉ kiểm tra các tệp đã lưu trữ")
     template = add("template", run_template, "ghi biểu mẫu nhập liệu (.xlsx)")
     template.add_argument("name", metavar="TÊN", help="tên biểu mẫu")
     template.add_argument("-o", "--output", metavar="TỆP", help="tệp sẽ tạo (mặc định: TÊN.xlsx)")

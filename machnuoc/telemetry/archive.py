@@ -123,6 +123,59 @@ def read_points(channels: Ints, at: Ints) -> Readings:
     return Readings(*(np.concatenate([getattr(part, name) for part in parts]) for name in Readings.__slots__))
 
 
+RUN_COLUMNS = ("channel", "from_at", "to_at", "expected", "held", "good_from", "good_to", "is_flow")
+
+
+def hours(runs: Sequence[Sequence[float]], hot: Readings, months: Sequence[Month] | None = None) -> dict[str, Any]:
+    """Return the hours of these runs, from the archive and the hot rows that stand before it, as columns.
+
+    runs: rows of RUN_COLUMNS, not overlapping (rollups.Run). hot: the hot rows of the runs. Columns: channel, hour,
+    readings, expected, low, total, high, last, last_at, volume, within, out_of_range; masked where there is none. An
+    hour without a reading has no row.
+    """
+    columns = list(zip(*runs, strict=True))
+    first, last = min(columns[1]), max(columns[2])
+    chosen = [m for m in (list_months() if months is None else months) if m.from_ms < last and m.to_ms > first]
+    kinds = (np.int32, np.int64, np.int64, np.float64, np.int8, np.float64, np.float64, np.int8)
+    d = {name: np.array(column, kind) for name, column, kind in zip(RUN_COLUMNS, columns, kinds, strict=True)}  # noqa: F841
+    parts = []
+    if chosen:
+        unless = 'ANTI JOIN hot_rows h ON p.channel = h.channel AND p."at" = h."at" ' if len(hot) else ""
+        parts.append(
+            'SELECT p.channel, p."at", p.value::DOUBLE AS value, p.quality FROM read_parquet($files) p '  # noqa: S608
+            f'{unless}WHERE p."at" >= {int(first)} AND p."at" < {int(last)} '
+            f"AND p.channel BETWEEN {int(min(columns[0]))} AND {int(max(columns[0]))}"
+        )
+    if len(hot) or not chosen:
+        parts.append('SELECT channel, "at", value, quality FROM hot_rows')
+    hot_rows = {  # noqa: F841
+        "channel": hot.channel.astype(np.int32), "at": hot.at, "value": hot.value,
+        "quality": hot.quality.astype(np.uint8),
+    }  # fmt: skip
+    is_true = f"(r.quality & {store.OUT_OF_RANGE}) = 0"
+    found: dict[str, Any] = (
+        _connection()
+        .execute(
+            f"""
+            SELECT d.channel AS channel, r."at" // {store.HOUR_MS} * {store.HOUR_MS} AS hour, count(*) AS readings,
+                max(d.expected) AS expected, min(r.value) FILTER ({is_true}) AS low,
+                coalesce(sum(r.value) FILTER ({is_true}), 0) AS total, max(r.value) FILTER ({is_true}) AS high,
+                arg_max(r.value, r."at") FILTER ({is_true}) AS last, max(r."at") FILTER ({is_true}) AS last_at,
+                CASE WHEN max(d.is_flow) = 1 THEN avg(r.value) FILTER ({is_true}) END AS volume,
+                CASE WHEN max(d.held) = 1 THEN
+                    count(*) FILTER ({is_true} AND r.value >= d.good_from AND r.value <= d.good_to) END AS within,
+                count(*) FILTER (NOT ({is_true})) AS out_of_range
+            FROM d JOIN ({" UNION ALL ".join(parts)}) r
+                ON r.channel = d.channel AND r."at" >= d.from_at AND r."at" < d.to_at
+            GROUP BY ALL
+            """,  # noqa: S608 - numbers and names of this module
+            {"files": [str(folder() / month.file) for month in chosen]} if chosen else {},
+        )
+        .fetchnumpy()
+    )
+    return found
+
+
 def instants(channel: int, at_ms: int, count: int, *, before: bool) -> list[int]:
     """Return the archived instants nearest to one, before it (latest first) or from it on (earliest first)."""
     months = [m for m in list_months() if (m.from_ms < at_ms if before else m.to_ms > at_ms)]

@@ -140,7 +140,19 @@ def _of_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Series:
     if len(at) <= points:
         shown_at, shown = _with_gaps(at, (value, value, value), gaps)
         return Series(
-            terms.channel, from_ms, to_ms, shown_at, *shown, None, "raw", 0, tuple(gaps), len(found), left_out
+            terms.channel,
+            from_ms,
+            to_ms,
+            shown_at,
+            shown[0],
+            shown[1],
+            shown[2],
+            None,
+            "raw",
+            0,
+            tuple(gaps),
+            len(found),
+            left_out,
         )
     bucket_ms = max(1, -(-(to_ms - from_ms) // points))
     number = (at - from_ms) // bucket_ms
@@ -153,7 +165,19 @@ def _of_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Series:
         middle = np.add.reduceat(value, starts) / np.diff(np.append(starts, len(value)))
     shown_at, shown = _with_gaps(from_ms + number[starts] * bucket_ms, (middle, low, high), gaps)
     return Series(
-        terms.channel, from_ms, to_ms, shown_at, *shown, None, "raw", bucket_ms, tuple(gaps), len(found), left_out
+        terms.channel,
+        from_ms,
+        to_ms,
+        shown_at,
+        shown[0],
+        shown[1],
+        shown[2],
+        None,
+        "raw",
+        bucket_ms,
+        tuple(gaps),
+        len(found),
+        left_out,
     )
 
 

@@ -6,7 +6,7 @@ from it is committed, so that a run that is killed, or readings that come meanwh
 run works at a time; another that comes finds the place taken and leaves. See docs/algorithms/rollups.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -32,7 +32,7 @@ _UPDATED = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS, "comput
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hours of one channel in a row that count alike. expected: readings an hour. low, high: what a good one lies in."""
+    """Hours of one channel in a row that count alike. expected: readings an hour. low, high: of a good one."""
 
     channel: int
     from_ms: int
@@ -42,6 +42,10 @@ class Run:
     low: float
     high: float
     is_flow: int
+
+    def as_row(self) -> tuple[float, ...]:
+        """Return it in the order of archive.RUN_COLUMNS."""
+        return (self.channel, self.from_ms, self.to_ms, self.expected, self.held, self.low, self.high, self.is_flow)
 
 
 def run_once(now_ms: int, limit: int = LIMIT) -> int:
@@ -171,6 +175,7 @@ def roll_hours(now_ms: int, limit: int = LIMIT) -> int:
         changed = [(channel, hour) for hour, channel, _ in rows if channel in terms]
         archived = archive.list_months()
         runs: list[Run] = []
+        from_archive: list[Run] = []
         for channel, its_hours in hours.items():
             its = terms.get(channel)
             if its is None:
@@ -180,11 +185,10 @@ def roll_hours(now_ms: int, limit: int = LIMIT) -> int:
                 changed += _roll_counter(cursor, its, its_hours, now_ms)
                 continue
             for run in _runs(its, its_hours):
-                if any(month.from_ms < run.to_ms and month.to_ms > run.from_ms for month in archived):
-                    _roll_in_memory(cursor, run, now_ms)
-                else:
-                    runs.append(run)
+                is_archived = any(month.from_ms < run.to_ms and month.to_ms > run.from_ms for month in archived)
+                (from_archive if is_archived else runs).append(run)
         _roll_levels(cursor, runs, now_ms)
+        _roll_archived(cursor, from_archive, archived, now_ms)
         _mark_days(cursor, changed)
         _forget(cursor, "hour", [(row[1], row[0], row[2]) for row in rows])
         return len(rows)
@@ -246,22 +250,32 @@ def _roll_levels(cursor: Any, runs: Sequence[Run], now_ms: int) -> None:
     """Make the hours of levels and states anew, inside the database."""
     if not runs:
         return
-    rows = [
-        (run.channel, run.from_ms, run.to_ms, run.expected, run.held, run.low, run.high, run.is_flow) for run in runs
-    ]
-    relation, parameters = _relation(cursor, "run", _RUN_COLUMNS, sorted(rows))
+    relation, parameters = _relation(cursor, "run", _RUN_COLUMNS, sorted(run.as_row() for run in runs))
     cursor.execute(store.adapt(_LEVELS.format(relation=relation)), (now_ms, *parameters))
 
 
-def _roll_in_memory(cursor: Any, run: Run, now_ms: int) -> None:
-    """Make the hours of one run anew where some of its readings are archived."""
-    found = history.read_raw(run.channel, run.from_ms, run.to_ms)
-    _put_hours(cursor, run.channel, _summarise(found, run.expected, (run.low, run.high) if run.held else None), now_ms,
-               is_flow=bool(run.is_flow))  # fmt: skip
+def _roll_archived(cursor: Any, runs: Sequence[Run], months: Sequence[archive.Month], now_ms: int) -> None:
+    """Make the hours of levels and states anew where some of their readings are archived."""
+    if not runs:
+        return
+    rows = [run.as_row() for run in runs]
+    relation, parameters = _relation(cursor, "run", _RUN_COLUMNS, rows)
+    hot = store.query(
+        f"SELECT r.channel, r.at, r.value, r.quality FROM {relation} JOIN telemetry_reading r "  # noqa: S608
+        "ON r.channel = d.channel AND r.at >= d.from_at AND r.at < d.to_at",
+        parameters,
+    )
+    kinds = (np.int64, np.int64, np.float64, np.int64)
+    columns = zip(*hot, strict=True) if hot else [()] * 4
+    found = archive.hours(
+        rows, Readings(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))), months
+    )
+    names = ("channel", "hour", *_COLUMNS)
+    _put_hours(cursor, list(zip(*(found[name].tolist() for name in names), strict=True)), now_ms)
 
 
-def _summarise(found: Readings, expected: float, good: tuple[float, float] | None) -> dict[int, list[Any]]:
-    """Return {hour: row of _COLUMNS} of the hours that have readings; volume is left empty."""
+def _summarise(found: Readings) -> dict[int, list[Any]]:
+    """Return {hour: row of _COLUMNS} of the hours that have readings; expected, volume and within are left open."""
     rows: dict[int, list[Any]] = {}
     if not len(found):
         return rows
@@ -270,29 +284,24 @@ def _summarise(found: Readings, expected: float, good: tuple[float, float] | Non
     for start, end in pairwise([*starts.tolist(), len(hour)]):
         true = (found.quality[start:end] & OUT_OF_RANGE) == 0
         value, at = found.value[start:end][true], found.at[start:end][true]
-        out = int((~true).sum())
-        within = None if good is None else int(((value >= good[0]) & (value <= good[1])).sum())
         has = len(value) > 0
         rows[int(hour[start])] = [
-            end - start, expected, float(value.min()) if has else None, float(value.sum()),
+            end - start, 0.0, float(value.min()) if has else None, float(value.sum()),
             float(value.max()) if has else None, float(value[-1]) if has else None, int(at[-1]) if has else None, None,
-            within, out,
+            None, int((~true).sum()),
         ]  # fmt: skip
     return rows
 
 
-def _put_hours(cursor: Any, channel: int, rows: Mapping[int, list[Any]], now_ms: int, *, is_flow: bool = False) -> None:
-    if is_flow:
-        for row in rows.values():
-            true = row[0] - row[9]
-            row[7] = row[3] / true if true else None
+def _put_hours(cursor: Any, rows: Sequence[Sequence[Any]], now_ms: int) -> None:
+    """Store hours. rows: channel, hour and what _COLUMNS names."""
     marks = ", ".join("?" * (len(_COLUMNS) + 3))
     cursor.executemany(
         store.adapt(
             f"INSERT INTO telemetry_rollup_hour (channel, hour, {', '.join(_COLUMNS)}, computed_at) VALUES ({marks}) "  # noqa: S608
             f"ON CONFLICT (channel, hour) DO UPDATE SET {_UPDATED}, version = telemetry_rollup_hour.version + 1"
         ),
-        [(channel, hour, *row, now_ms) for hour, row in rows.items()],
+        [(*row, now_ms) for row in rows],
     )
 
 
@@ -334,9 +343,7 @@ def _roll_counter_span(
     decisions = channel_terms.load_decisions(channel, begin, end) if len(found) else {}
     steps = totalisers.read_steps(found.at[true], found.value[true], terms.counter, decisions)
     inside = (found.at >= begin) & (found.at < end)
-    rows = _summarise(
-        Readings(found.channel[inside], found.at[inside], found.value[inside], found.quality[inside]), 0.0, None
-    )
+    rows = _summarise(Readings(found.channel[inside], found.at[inside], found.value[inside], found.quality[inside]))
     hours = np.arange(begin, end, HOUR_MS, dtype=np.int64)
     volumes = totalisers.volumes_by_hour(steps, hours)
     measured: dict[int, int] = {}
@@ -361,7 +368,7 @@ def _roll_counter_span(
         )
     }
     rows = {hour: row for hour, row in rows.items() if hour in marked or stored.get(hour) != row}
-    _put_hours(cursor, channel, rows, now_ms)
+    _put_hours(cursor, [(channel, hour, *row) for hour, row in rows.items()], now_ms)
     return [(channel, hour) for hour in rows]
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+BUSY_WITHIN_S = 30.0  # SQLite: how long a writer waits for another
 LOCAL_OFFSET_MS = 7 * HOUR_MS  # Asia/Ho_Chi_Minh has no summer time
 
 OUT_OF_RANGE = 1  # bits of quality
@@ -135,7 +136,7 @@ def connect() -> Any:
         kept = {key: options[key] for key in ("dbname", "user", "password", "host", "port") if options.get(key)}
         found = psycopg.connect(**kept, autocommit=True)
     else:
-        found = sqlite3.connect(path(), timeout=30, isolation_level=None, check_same_thread=False)
+        found = sqlite3.connect(path(), timeout=BUSY_WITHIN_S, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32768"):
             found.execute(f"PRAGMA {pragma}")
     _local.connection, _local.known, _local.months = found, known, set()
@@ -208,7 +209,7 @@ def local_months(at_min: int, at_max: int) -> list[tuple[str, int, int]]:
     """
     first = datetime.fromtimestamp((at_min + LOCAL_OFFSET_MS) / 1000, UTC)
     year, month = first.year, first.month
-    found = []
+    found: list[tuple[str, int, int]] = []
     while True:
         start = month_start(year, month)
         if start > at_max:
