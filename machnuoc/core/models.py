@@ -279,3 +279,124 @@ class IdempotentWrite(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Sending(models.Model):
+    """A message on its way out of the program: the outbox. One row a message, channel and address."""
+
+    class Channel(models.TextChoices):
+        IN_APP = "IN_APP", "Trong chương trình"
+        EMAIL = "EMAIL", "Thư điện tử"
+        SMS = "SMS", "Tin nhắn SMS"
+        ZALO = "ZALO", "Zalo ZNS"
+        WEBHOOK = "WEBHOOK", "Webhook"
+
+    class State(models.TextChoices):
+        QUEUED = "QUEUED", "Chờ gửi"
+        SENT = "SENT", "Đã gửi"
+        FAILED = "FAILED", "Không gửi được"
+        UNCONFIGURED = "UNCONFIGURED", "Chưa cấu hình"
+
+    key = models.CharField(max_length=120, unique=True)  # what it is about: the same thing is told once
+    channel = models.CharField("kênh", max_length=8, choices=Channel)
+    person = models.ForeignKey(Person, models.CASCADE, null=True, related_name="sendings")
+    address = models.CharField("gửi đến", max_length=300)
+    title = models.CharField("tiêu đề", max_length=200)
+    text = models.CharField("nội dung", max_length=600)
+    url = models.CharField(max_length=300, blank=True)  # within the site
+    secret = models.CharField(max_length=80, blank=True)  # WEBHOOK: what it is signed with
+    state = models.CharField("trạng thái", max_length=12, choices=State, default=State.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)
+    error = models.CharField("lỗi", max_length=300, blank=True)
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["state", "next_try_at"], name="outbox")]
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.key}"
+
+
+class Roster(models.Model):
+    """Who answers, and when, for what one subject (an organisation, a work) covers."""
+
+    subject_id = models.BigIntegerField(unique=True)  # of places, which decides who sees and who manages it
+    name = models.CharField("tên", max_length=160)
+    webhook_url = models.CharField("địa chỉ webhook", max_length=300, blank=True)
+    webhook_key = models.CharField(max_length=80, blank=True)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Shift(models.Model):
+    """One person, each week on that day and these hours. An end at or before the beginning is on the next day."""
+
+    class Weekday(models.IntegerChoices):
+        MONDAY = 0, "Thứ Hai"
+        TUESDAY = 1, "Thứ Ba"
+        WEDNESDAY = 2, "Thứ Tư"
+        THURSDAY = 3, "Thứ Năm"
+        FRIDAY = 4, "Thứ Sáu"
+        SATURDAY = 5, "Thứ Bảy"
+        SUNDAY = 6, "Chủ nhật"
+
+    roster = models.ForeignKey(Roster, models.CASCADE, related_name="shifts")
+    weekday = models.PositiveSmallIntegerField("thứ", choices=Weekday)
+    start = models.TimeField("từ")  # local time
+    end = models.TimeField("đến")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="shifts", verbose_name="người trực")
+    valid_from = models.DateField("từ ngày", null=True, blank=True)
+    valid_to = models.DateField("đến trước ngày", null=True, blank=True)
+
+    class Meta:
+        ordering = ["weekday", "start", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.roster_id} {self.weekday} {self.start:%H:%M} {self.person_id}"
+
+
+class ShiftOverride(models.Model):
+    """Someone else for a span: in place of one person, or of whoever would be on."""
+
+    roster = models.ForeignKey(Roster, models.CASCADE, related_name="overrides")
+    from_at = models.DateTimeField("từ lúc")
+    until = models.DateTimeField("đến lúc")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="+", verbose_name="người trực thay")
+    instead_of = models.ForeignKey(
+        Person, models.CASCADE, null=True, blank=True, related_name="+", verbose_name="thay cho"
+    )
+    reason = models.CharField("lý do", max_length=200, blank=True)
+    made_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["from_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(from_at__lt=models.F("until")), name="shift_override_runs_forward")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.roster_id} {self.from_at}"
+
+
+class EscalationLevel(models.Model):
+    """Who is called next when those on duty do not answer. Level 1 is the duty itself and has no row."""
+
+    roster = models.ForeignKey(Roster, models.CASCADE, related_name="levels")
+    level = models.PositiveSmallIntegerField("cấp")  # 2, 3 …
+    after_min = models.PositiveSmallIntegerField("gọi sau (phút)")  # since the level before was called
+    people = models.ManyToManyField(Person, related_name="+", verbose_name="người được gọi")
+
+    class Meta:
+        ordering = ["level"]
+        constraints = [models.UniqueConstraint(fields=["roster", "level"], name="escalation_level_once")]
+
+    def __str__(self) -> str:
+        return f"{self.roster_id} cấp {self.level}"

@@ -4,7 +4,7 @@ from datetime import time
 
 from django.utils import timezone
 
-from machnuoc.core import audit, jobs, notices
+from machnuoc.core import audit, jobs, notices, sending
 from machnuoc.core.models import Job
 
 
@@ -25,3 +25,20 @@ def prune_jobs(job: Job) -> str:
 @jobs.every("core.prune_notices", days=1, at=time(2, 40), title="Xóa thông báo cũ")
 def prune_notices(job: Job) -> str:
     return f"Đã xóa {notices.prune(timezone.now())} thông báo cũ."
+
+
+@jobs.every("core.send_waiting", minutes=1, timeout_s=300, title="Gửi tin đi")
+def send_waiting(job: Job) -> str:
+    sent = failed = 0
+    while True:
+        gone, stayed = sending.send_due(timezone.now())
+        sent, failed = sent + gone, failed + stayed
+        if not gone and not stayed:
+            break
+        jobs.report_progress(job, sent, sent + failed)
+    return f"Đã gửi {sent} tin, {failed} lần không gửi được." if sent or failed else "Không có tin chờ gửi."
+
+
+@jobs.every("core.prune_sendings", days=1, at=time(2, 50), title="Xóa tin đã gửi từ lâu")
+def prune_sendings(job: Job) -> str:
+    return f"Đã xóa {sending.prune(timezone.now())} tin cũ."

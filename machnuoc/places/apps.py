@@ -10,4 +10,5 @@ class PlacesConfig(AppConfig):
         from machnuoc.core import permissions
         from machnuoc.places import access
 
-        permissions.set_judge(access.may, access.list_overseen_ids)  # core asks, places knows the grants
+        # Core asks, places knows the grants.
+        permissions.set_judge(access.may, access.list_overseen_ids, access.visible_subject_ids)

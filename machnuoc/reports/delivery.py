@@ -19,13 +19,12 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 
-from machnuoc.core import files
+from machnuoc.core import files, outgoing
 from machnuoc.reports.errors import ReportsError
 from machnuoc.reports.models import Delivery, Report, Snapshot
 
 TIMEOUT_S = 30
 ANSWER_MAX_BYTES = 64 * 1024
-SIGNATURE = "X-Machnuoc-Signature"
 
 
 class NotDelivered(ReportsError):
@@ -89,17 +88,8 @@ class Receipt:
     received_at: str
 
 
-def sign(content: bytes, key: str) -> str:
-    """Return the signature of bytes: «sha256=…».
-
-    >>> sign(b"{}", "k")[:15]
-    'sha256=add853b1'
-    """
-    return f"sha256={hmac.new(key.encode(), content, hashlib.sha256).hexdigest()}"
-
-
 def is_signed(content: bytes, key: str, signature: str) -> bool:
-    return hmac.compare_digest(sign(content, key), signature)
+    return hmac.compare_digest(outgoing.sign(content, key), signature)
 
 
 def make_receipt(content: bytes, *, number: str, key: str, now: datetime) -> bytes:
@@ -107,7 +97,7 @@ def make_receipt(content: bytes, *, number: str, key: str, now: datetime) -> byt
     body: dict[str, Any] = {
         "receipt": number, "content_sha256": hashlib.sha256(content).hexdigest(), "received_at": now.isoformat(),
     }  # fmt: skip
-    body["signature"] = sign(_canonical(body), key)
+    body["signature"] = outgoing.sign(_canonical(body), key)
     return _canonical(body)
 
 
@@ -140,29 +130,19 @@ def push(row: Delivery, taken: Snapshot) -> Receipt:
         settings.REPORT_PUSH_URL,
         data=content,
         headers={
-            "Content-Type": "application/json; charset=utf-8", SIGNATURE: sign(content, key),
+            "Content-Type": "application/json; charset=utf-8", outgoing.SIGNATURE: outgoing.sign(content, key),
             "Idempotency-Key": f"{taken.content_hash[:32]}-{row.pk}",
         },
         method="POST",
     )  # fmt: skip
     try:
-        with _opener().open(request, timeout=TIMEOUT_S) as response:
+        with outgoing.opener(may_be_local=True).open(request, timeout=TIMEOUT_S) as response:
             answer = response.read(ANSWER_MAX_BYTES)
     except urllib.error.HTTPError as reason:
         raise NotDelivered(f"Nơi nhận từ chối (HTTP {reason.code}). Liên hệ nơi nhận rồi gửi lại.") from None
     except (OSError, http.client.HTTPException) as reason:
         raise NotDelivered(f"Không kết nối được nơi nhận: {reason}. Kiểm tra mạng rồi gửi lại.") from None
     return read_receipt(answer, content, key)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *ignored: Any) -> None:
-        return None
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Follow no redirect: the signed content goes where the operator said and nowhere else."""
-    return urllib.request.build_opener(_NoRedirect)
 
 
 def final_snapshot(report: Report) -> Snapshot:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.core import mail
 
-from machnuoc.core import files, jobs
+from machnuoc.core import files, jobs, outgoing
 from machnuoc.core.models import Job
 from machnuoc.planning.models import Duty, DutyInstance
 from machnuoc.reports import delivery, operations, signing, tasks
@@ -129,7 +129,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
-        if not delivery.is_signed(content, KEY, self.headers[delivery.SIGNATURE]):
+        if not delivery.is_signed(content, KEY, self.headers[outgoing.SIGNATURE]):
             self.send_error(403)
             return
         self.received.append(content)
