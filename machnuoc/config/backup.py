@@ -1,8 +1,9 @@
 """One consistent copy of everything but the secret, and its way back.
 
-The archive is a .tar.gz: manifest.json first (what, when, SHA-256 of each file), then the database, then the stored
-files. The database is copied before the files: a file that arrives meanwhile is in the copy without a row, never a row
-without its file.
+The archive is a .tar.gz: manifest.json first (what, when, SHA-256 of each file), then the databases, then the stored
+files and the archived readings. Databases are copied before files: a file that arrives meanwhile is in the copy
+without a row, never a row without its file (an archived month that is replaced stays a day beside the new one).
+Embedded, the readings are a database of their own, copied after the main one: a device that a reading is of is there.
 """
 
 import hashlib
@@ -22,8 +23,11 @@ from typing import IO, Any
 from django.conf import settings
 from django.db import connection, connections
 
+from machnuoc.telemetry import store
+
 _SQLITE_NAME = "database.sqlite3"
 _POSTGRESQL_NAME = "database.pgdump"
+_STORE_NAME = "telemetry.sqlite3"
 _MANIFEST = "manifest.json"
 _CHUNK = 1024 * 1024
 _LARGEST_MANIFEST = 100 * 1024 * 1024
@@ -55,10 +59,13 @@ def make_backup(target: Path) -> Manifest:
     with tempfile.TemporaryDirectory(dir=settings.DATA_DIR, prefix=".backup-") as folder:
         members = {_database_name(): Path(folder) / _database_name()}
         _dump_database(members[_database_name()])
-        files_dir: Path = settings.FILES_DIR
-        for path in sorted(files_dir.rglob("*")) if files_dir.is_dir() else []:
-            if path.is_file() and not path.name.startswith("."):
-                members[f"files/{path.relative_to(files_dir).as_posix()}"] = path
+        if connection.vendor == "sqlite" and Path(store.path()).exists():
+            members[_STORE_NAME] = Path(folder) / _STORE_NAME
+            _copy_sqlite(Path(store.path()), members[_STORE_NAME])
+        for prefix, place in _folders().items():
+            for path in sorted(place.rglob("*")) if place.is_dir() else []:
+                if path.is_file() and not path.name.startswith("."):
+                    members[f"{prefix}/{path.relative_to(place).as_posix()}"] = path
         manifest = Manifest(
             version=metadata.version("machnuoc"),
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,11 +106,22 @@ def restore_backup(source: Path) -> Manifest:
                 f"Bản sao lưu là của {manifest.database}, cài đặt này dùng {connection.vendor}. "
                 "Đặt MACHNUOC_DATABASE_URL cho khớp."
             )
+        for database in (folder / _SQLITE_NAME, folder / _STORE_NAME):
+            if database.exists():
+                _require_sound(database)
         _load_database(folder / _database_name())
-        files_dir: Path = settings.FILES_DIR
-        if (folder / "files").is_dir():
-            shutil.copytree(folder / "files", files_dir, dirs_exist_ok=True)
+        if (folder / _STORE_NAME).exists():
+            store.close()
+            _put_in_place(folder / _STORE_NAME, Path(store.path()))
+        for prefix, place in _folders().items():
+            if (folder / prefix).is_dir():
+                shutil.copytree(folder / prefix, place, dirs_exist_ok=True)
     return manifest
+
+
+def _folders() -> dict[str, Path]:
+    """Return the folders whose files belong to the copy, by their names in it."""
+    return {"files": settings.FILES_DIR, "archive": settings.DATA_DIR / "archive"}
 
 
 def _database_name() -> str:
@@ -112,26 +130,45 @@ def _database_name() -> str:
 
 def _dump_database(target: Path) -> None:
     if connection.vendor == "sqlite":
-        with sqlite3.connect(connection.settings_dict["NAME"]) as source:
-            source.execute("VACUUM INTO ?", (str(target),))
-        source.close()
+        _copy_sqlite(Path(connection.settings_dict["NAME"]), target)
     else:
         _run_postgresql("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={target}")
 
 
+def _copy_sqlite(source: Path, target: Path) -> None:
+    """Write the state of one moment, however much is written meanwhile."""
+    link = sqlite3.connect(source)
+    try:
+        link.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as reason:
+        raise BackupFailed(f"Không sao chép được {source}: {reason}. Kiểm tra đĩa: machnuoc doctor") from None
+    finally:
+        link.close()
+
+
+def _require_sound(database: Path) -> None:
+    link = sqlite3.connect(database)
+    try:
+        answer = link.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.DatabaseError as reason:
+        answer = str(reason)
+    finally:
+        link.close()
+    if answer != "ok":
+        raise BackupFailed(f"Cơ sở dữ liệu trong bản sao lưu hỏng: {answer}. Dùng một bản sao lưu khác.")
+
+
+def _put_in_place(copy: Path, target: Path) -> None:
+    os.chmod(copy, 0o600)
+    for suffix in ("", "-wal", "-shm"):  # of the empty database that was looked at
+        target.with_name(target.name + suffix).unlink(missing_ok=True)
+    copy.rename(target)
+
+
 def _load_database(dump: Path) -> None:
     if connection.vendor == "sqlite":
-        with sqlite3.connect(dump) as copy:
-            answer = copy.execute("PRAGMA integrity_check").fetchone()[0]
-        copy.close()
-        if answer != "ok":
-            raise BackupFailed(f"Cơ sở dữ liệu trong bản sao lưu hỏng: {answer}. Dùng một bản sao lưu khác.")
         connections.close_all()
-        os.chmod(dump, 0o600)
-        target = Path(connection.settings_dict["NAME"])
-        for suffix in ("", "-wal", "-shm"):  # of the empty database that was looked at
-            target.with_name(target.name + suffix).unlink(missing_ok=True)
-        dump.rename(target)
+        _put_in_place(dump, Path(connection.settings_dict["NAME"]))
     else:
         _run_postgresql(
             "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction",
@@ -163,9 +200,11 @@ def _run_postgresql(program: str, *arguments: str) -> None:
 
 
 def _require_empty() -> None:
-    files_dir: Path = settings.FILES_DIR
-    if files_dir.is_dir() and any(path.is_file() for path in files_dir.rglob("*")):
-        raise BackupFailed(f"{files_dir} đang có tệp. Khôi phục vào một thư mục dữ liệu trống (MACHNUOC_DATA_DIR).")
+    for place in _folders().values():
+        if place.is_dir() and any(path.is_file() for path in place.rglob("*")):
+            raise BackupFailed(f"{place} đang có tệp. Khôi phục vào một thư mục dữ liệu trống (MACHNUOC_DATA_DIR).")
+    if connection.vendor == "sqlite" and Path(store.path()).exists():
+        raise BackupFailed(f"{store.path()} đã có. Khôi phục vào một thư mục dữ liệu trống (MACHNUOC_DATA_DIR).")
     if connection.introspection.table_names():
         raise BackupFailed(
             f"Cơ sở dữ liệu {connection.settings_dict['NAME']} đang có bảng. Khôi phục vào một cơ sở dữ liệu trống, "

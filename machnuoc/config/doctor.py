@@ -21,6 +21,7 @@ _SIGNS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 _LOW_DISK_BYTES = 1_000_000_000
 _NO_DISK_BYTES = 200_000_000
 _WORKER_SILENT = timedelta(minutes=15)  # the worker seals the audit trail every five minutes
+_SENSORS_SILENT = timedelta(hours=2)
 _OLDEST_POSTGRESQL = 15
 _OLDEST_SQLITE = (3, 34)
 
@@ -66,7 +67,7 @@ def examine(now: datetime | None = None) -> list[Finding]:
     if is_sound(findings):
         findings += _migrations()
     if is_sound(findings):
-        findings += [*_people(), *_worker(now), *_audit()]
+        findings += [*_people(), *_worker(now), *_audit(), *_broker(), *_receiving(now)]
     return findings
 
 
@@ -331,3 +332,62 @@ def _audit() -> Iterator[Finding]:
         yield Finding(
             "Nhật ký", "ok", f"{result.sealed} dòng niêm phong nguyên vẹn, {result.unsealed} dòng chờ niêm phong"
         )
+
+
+def _broker() -> Iterator[Finding]:
+    from django.conf import settings
+
+    from machnuoc.telemetry import broker
+
+    name = "Máy chủ MQTT"
+    if broker.is_embedded():
+        if broker.find_mosquitto() is None:
+            yield Finding(
+                name, "warning", "chưa cài Mosquitto; máy chủ nhỏ để dùng thử có thể mất số đo khi dừng đột ngột",
+                "apt-get install mosquitto, hoặc đặt MACHNUOC_MQTT_URL.",
+            )  # fmt: skip
+        if settings.MQTT_HOST not in {"127.0.0.1", "localhost", "::1"}:
+            yield Finding(
+                name, "warning", f"nghe ở {settings.MQTT_HOST} không mã hóa: mật khẩu của thiết bị đi qua mạng",
+                "Dùng máy chủ MQTT có TLS (docs/operations.md, Sensors).",
+            )  # fmt: skip
+    try:
+        where = broker.address()
+        if where.is_tls:
+            broker.tls_context()
+        answers = broker.answers()
+    except broker.NoBroker as reason:
+        yield Finding(name, "warning", str(reason))
+        return
+    if answers:
+        yield Finding(name, "ok", f"{where.shown()} nhận kết nối")
+    else:
+        todo = "Chạy machnuoc up, hoặc machnuoc broker." if broker.is_embedded() else "Kiểm tra MACHNUOC_MQTT_URL."
+        yield Finding(name, "warning" if broker.is_embedded() else "error", f"{where.shown()} không trả lời", todo)
+
+
+def _receiving(now: datetime) -> Iterator[Finding]:
+    from machnuoc.telemetry import metrics, store
+    from machnuoc.telemetry.models import Device
+
+    name = "Nhận số đo"
+    ledger = metrics.count_ledger(0)
+    if ledger["open"]:
+        yield Finding(
+            name, "error", f"sổ nhận lệch {ledger['open']} số đọc (nhận = lưu + sửa + trùng + từ chối + cách ly)",
+            "Giữ nguyên hiện trạng và báo người phát triển, kèm trang Sổ nhận.",
+        )  # fmt: skip
+        return
+    last_ms = store.query("SELECT max(received_at) FROM telemetry_device_state")[0][0]
+    devices = Device.objects.filter(removed_at__isnull=True).exclude(protocol=Device.Protocol.FILE).count()
+    if not devices:
+        yield Finding(name, "ok", "sổ nhận khớp, chưa có thiết bị nào")
+        return
+    silent = None if last_ms is None else now - datetime.fromtimestamp(last_ms / 1000, UTC)
+    if silent is None or silent > _SENSORS_SILENT:
+        what = (
+            "chưa nhận được gì" if silent is None else f"không nhận được gì từ {silent.total_seconds() / 3600:.0f} giờ"
+        )
+        yield Finding(name, "warning", f"{what}, dù có {devices} thiết bị", "Chạy machnuoc up, hoặc machnuoc ingest.")
+        return
+    yield Finding(name, "ok", f"sổ nhận khớp: {ledger['received']} số đọc của {devices} thiết bị")

@@ -43,6 +43,7 @@ VARIABLES = {
     "MACHNUOC_MQTT_KEY": "key of that certificate, where it is in a file of its own",
     "MACHNUOC_MQTT_HOST": "address that the program's own broker listens on (default: 127.0.0.1)",
     "MACHNUOC_MQTT_PORT": "port of the program's own broker (default: the first free one from 1883 on)",
+    "MACHNUOC_MQTT_SHARED": "1 where several ingest processes share the messages (default: 0)",
     "MACHNUOC_MOSQUITTO": "Mosquitto's program (default: looked for on this machine; none: the small one for trying)",
     "MACHNUOC_METRICS_TOKEN": "at least 32 characters that open /metrics from elsewhere; empty: this machine only",
 }

@@ -212,6 +212,7 @@ MQTT_CERT = environment.read_text("MACHNUOC_MQTT_CERT")
 MQTT_KEY = environment.read_text("MACHNUOC_MQTT_KEY")
 MQTT_HOST = environment.read_text("MACHNUOC_MQTT_HOST", "127.0.0.1")
 MQTT_PORT = environment.read_int("MACHNUOC_MQTT_PORT", 0, minimum=0, maximum=65535)  # 0: the first free one
+MQTT_SHARED = environment.read_flag("MACHNUOC_MQTT_SHARED")
 MOSQUITTO = environment.read_text("MACHNUOC_MOSQUITTO")
 METRICS_TOKEN = environment.read_token("MACHNUOC_METRICS_TOKEN")
 

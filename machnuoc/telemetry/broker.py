@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
 import threading
@@ -40,6 +41,7 @@ ROOT_TOPIC = "machnuoc/v1"
 RECEIVER = "machnuoc-ingest"  # user name of `machnuoc ingest`
 CHIRPSTACK = "machnuoc-chirpstack"
 SIMULATOR = "machnuoc-simulator"
+GROUP = "machnuoc"  # of the shared subscription of all receivers
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024  # beyond what a decoder takes, so that the ledger knows of the refusal
 LOOK_EVERY_S = 2.0  # so soon a new credential opens the broker, and a revoked or expired one closes it
 _ITERATIONS = 101  # as mosquitto_passwd: our secrets are long and random, so a hash needs not be slow
@@ -185,6 +187,21 @@ def receiver_filters() -> list[str]:
     """Return the filters that the receiver subscribes to: everything of devices, and what decoders name beside."""
     mine = f"{ROOT_TOPIC}/"
     return [f"{mine}#", *(topic for topic in payloads.topics() if not topic.startswith(mine))]
+
+
+def subscriptions(*, is_shared: bool, is_mqtt5: bool = True) -> list[str]:
+    """Return what a receiver subscribes to: alone, or as one of several that share what comes.
+
+    Mosquitto 2.0 keeps a shared subscription in memory only: after its restart it drops what comes until a receiver is
+    back. So one receiver subscribes plainly, and several are a choice (MACHNUOC_MQTT_SHARED).
+    """
+    return [f"$share/{GROUP}/{topic}" if is_shared and is_mqtt5 else topic for topic in receiver_filters()]
+
+
+def client_id(slot: int) -> str:
+    """Return the name of the session of a receiver at the broker: the same after every restart."""
+    place = hashlib.sha256(f"{socket.gethostname()}:{settings.DATA_DIR}".encode()).hexdigest()[:8]
+    return f"machnuoc-ingest-{place}-{slot}"
 
 
 def list_rights(now: datetime) -> list[Right]:
@@ -380,6 +397,8 @@ def _run_mosquitto(program: str, stop: threading.Event) -> int:
             if not _came_up(process, host, port, stop):
                 continue  # somebody else took the port in this moment
             announce(host, port, is_mqtt5=True)
+            reserve_session(address())
+            process.send_signal(signal.SIGUSR1)  # state to disk now: after a kill the session is there at once
             while not stop.wait(LOOK_EVERY_S):
                 code = process.poll()
                 if code is not None:
@@ -397,6 +416,36 @@ def _run_mosquitto(program: str, stop: threading.Event) -> int:
                     process.kill()
                     process.wait()
     raise NoBroker(f"Mosquitto không mở được cổng nào tại {host}. Xem lỗi ở trên, hoặc đặt MACHNUOC_MQTT_PORT.")
+
+
+def reserve_session(where: Address) -> None:
+    """Make the session of the first receiver, so that nothing is dropped between our start and its own.
+
+    A broker acknowledges and forgets what nobody has subscribed to. Raises NoBroker.
+    """
+
+    def text(each: str) -> bytes:
+        return struct.pack("!H", len(each.encode())) + each.encode()
+
+    hello = text("MQTT") + b"\x04\xc0\x00\x3c" + text(client_id(0)) + text(where.user) + text(where.password)
+    wanted = b"\x00\x01" + b"".join(text(topic) + b"\x01" for topic in subscriptions(is_shared=settings.MQTT_SHARED))
+    try:
+        with socket.create_connection((where.host, where.port), timeout=5) as link:
+            link.sendall(b"\x10" + _length(len(hello)) + hello)  # CONNECT, for a session that stays
+            answer = link.recv(4)
+            if answer[:1] != b"\x20" or answer[3:4] != b"\x00":
+                raise NoBroker("Mosquitto từ chối mật khẩu của chính chương trình. Xóa thư mục broker/ rồi chạy lại.")
+            if answer[2] & 1:
+                return  # it was kept
+            link.sendall(b"\x82" + _length(len(wanted)) + wanted)  # SUBSCRIBE
+            if link.recv(1) != b"\x90":
+                raise NoBroker("Mosquitto từ chối đăng ký của chính chương trình. Xóa thư mục broker/ rồi chạy lại.")
+    except OSError as reason:
+        raise NoBroker(f"Mosquitto không nhận đăng ký của chương trình: {reason}.") from None
+
+
+def _length(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number % 128 | 128, number // 128])
 
 
 def _came_up(process: "subprocess.Popen[bytes]", host: str, port: int, stop: threading.Event) -> bool:

@@ -12,11 +12,9 @@ that we stop reading, and they wait at the broker.
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import logging
 import random
 import signal
-import socket
 import sqlite3
 import time
 from collections import deque
@@ -38,7 +36,6 @@ from machnuoc.telemetry.payloads import Message
 
 logger = logging.getLogger(__name__)
 
-GROUP = "machnuoc"  # of the shared subscription
 WINDOW = 65_535  # messages that the broker may send ahead of our acknowledgements
 MOST_MESSAGES = 10_000  # in one transaction
 MOST_BYTES = 8 * 1024 * 1024
@@ -126,7 +123,7 @@ class Ingest:
         """Hold one connection as long as it lasts; return whether it came to a subscription."""
         where = await asyncio.get_running_loop().run_in_executor(None, broker.address)
         client = gmqtt.Client(
-            client_id(self.slot),
+            broker.client_id(self.slot),
             clean_session=False,
             optimistic_acknowledgement=False,
             session_expiry_interval=SESSION_KEPT_S,
@@ -154,18 +151,18 @@ class Ingest:
                 )
             )  # fmt: skip
             await self._first(connecting, lost, CONNECT_WITHIN_S)
-            filters = broker.receiver_filters()
-            if where.is_mqtt5:
-                filters = [f"$share/{GROUP}/{topic}" for topic in filters]
+            is_shared = bool(settings.MQTT_SHARED)
+            filters = broker.subscriptions(is_shared=is_shared, is_mqtt5=where.is_mqtt5)
             # Retained messages only for a new subscription, not after every reconnection; 3.1.1 knows no options.
             options = {"retain_handling_options": 1} if client._connection_state.protocol_version >= MQTTv50 else {}
             client.subscribe([gmqtt.Subscription(topic, qos=1, **options) for topic in filters])
             granted = await self._first(subscribed, lost, CONNECT_WITHIN_S)
             if any(code >= 128 for code in granted):
                 raise OSError(f"the broker refuses the subscription of {where.user}")
+            client.unsubscribe(broker.subscriptions(is_shared=not is_shared))  # of a time with the other choice
             self.counts.connections += 1
             self._said = ""
-            logger.info("receiving from %s as %s", where.shown(), client_id(self.slot))
+            logger.info("receiving from %s as %s", where.shown(), broker.client_id(self.slot))
             ends = [asyncio.ensure_future(event.wait()) for event in (lost, self._stopping)]
             await asyncio.wait([*ends, storing], return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
@@ -336,17 +333,16 @@ def hold_slot() -> Iterator[int]:
             file.close()
             continue
         try:
+            if slot and not settings.MQTT_SHARED:
+                raise NoSlot(
+                    "Đã có một tiến trình nhận số đo chạy trên thư mục dữ liệu này. Muốn chạy nhiều, đặt "
+                    "MACHNUOC_MQTT_SHARED=1 (xem docs/operations.md, Sensors)."
+                )
             yield slot
         finally:
             file.close()
         return
     raise NoSlot(f"Đã có {MOST_SLOTS} tiến trình nhận số đo chạy trên thư mục dữ liệu này.")
-
-
-def client_id(slot: int) -> str:
-    """Return the name of our session at the broker: the same after every restart."""
-    place = hashlib.sha256(f"{socket.gethostname()}:{settings.DATA_DIR}".encode()).hexdigest()[:8]
-    return f"machnuoc-ingest-{place}-{slot}"
 
 
 def run() -> None:

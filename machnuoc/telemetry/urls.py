@@ -1,6 +1,14 @@
 """Addresses of the room: live screens, alarms, devices."""
 
-from machnuoc.telemetry import alarm_urls, device_urls, ingest_urls, live_urls
+from django.urls import path
+
+from machnuoc.telemetry import alarm_urls, device_urls, ingest_urls, live_urls, metrics
 
 app_name = "telemetry"
-urlpatterns = [*live_urls.urlpatterns, *alarm_urls.urlpatterns, *device_urls.urlpatterns, *ingest_urls.urlpatterns]
+urlpatterns = [
+    path("metrics", metrics.metrics, name="metrics"),
+    *live_urls.urlpatterns,
+    *alarm_urls.urlpatterns,
+    *device_urls.urlpatterns,
+    *ingest_urls.urlpatterns,
+]
