@@ -303,6 +303,7 @@ def list_children() -> list[Child]:
     if not settings.MQTT_URL:
         children.append(Child("broker", "Máy chủ MQTT"))
     children.append(Child("ingest", "Nhận số đo"))
+    children.append(Child("watch", "Xét báo động"))
     return children
 
 

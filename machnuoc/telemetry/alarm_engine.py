@@ -21,7 +21,7 @@ from django.db.models import Count, Max, Q, Sum
 
 from machnuoc.core import units
 from machnuoc.telemetry import alarm_rules as rules
-from machnuoc.telemetry import store
+from machnuoc.telemetry import archive, history, store
 from machnuoc.telemetry.models import Alarm, AlarmRule, AlarmStep, Channel, RuleProgress
 from machnuoc.telemetry.quantities import QUANTITIES
 
@@ -59,6 +59,7 @@ class _Memory:
     watched: dict[int, Watched] = field(default_factory=dict)
     by_channel: dict[int, list[Watched]] = field(default_factory=dict)
     stamp: tuple[Any, ...] = ()
+    archived_ms: int = rules.NEVER  # readings before it may be in the archive
     loaded_ms: int = -RELOAD_AFTER_MS
     judged_ms: dict[int, int] = field(default_factory=dict)  # rule → its newest reading that was judged
     states: dict[int, rules.State] = field(default_factory=dict)  # rule → the episode that runs
@@ -140,6 +141,7 @@ def _refresh(now: datetime, now_ms: int) -> None:
         for channel in one.channels:
             memory.by_channel[channel].append(one)
     memory.stamp, memory.loaded_ms = stamp, now_ms
+    memory.archived_ms = max((month.to_ms for month in archive.list_months()), default=rules.NEVER)
     _close_unwatched(now)
 
 
@@ -232,6 +234,17 @@ def _delete_seen(dirty: Sequence[tuple[int, int, int]]) -> None:
 
 def _last_before(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
     """Return {(channel, instant): its last believable reading before}, without those that have none."""
+    found = _last_hot_before(pairs)
+    if _memory.archived_ms > rules.NEVER:
+        for pair in pairs:
+            if found.get(pair, rules.NEVER) < _memory.archived_ms:  # a later one may be in the archive
+                earlier = history.instants_before(*pair, 1)
+                if earlier:
+                    found[pair] = earlier[0]
+    return found
+
+
+def _last_hot_before(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
     if not pairs:
         return {}
     sql = "SELECT at FROM telemetry_reading WHERE channel = ? AND at < ? AND (quality & 1) = 0 ORDER BY at DESC LIMIT 1"
@@ -257,7 +270,16 @@ _EMPTY: _Columns = (np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
 
 
 def _read(spans: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], _Columns]:
-    """Return the hot readings of each (channel, from, to), half-open, by time; spans without readings are left out."""
+    """Return the readings of each (channel, from, to), half-open, by time; spans without readings are left out."""
+    found: dict[tuple[int, int, int], _Columns] = {}
+    for span in [span for span in spans if span[1] < _memory.archived_ms]:
+        raw = history.read_raw(*span)
+        if len(raw):
+            found[span] = raw.at, raw.value, (raw.quality & store.OUT_OF_RANGE) == 0
+    return found | _read_hot([span for span in spans if span[1] >= _memory.archived_ms])
+
+
+def _read_hot(spans: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], _Columns]:
     found: dict[tuple[int, int, int], _Columns] = {}
     if not spans:
         return found
@@ -401,8 +423,8 @@ def _remember(one: Watched, verdict: rules.Verdict, found: Sequence[rules.Episod
 
 
 def _first_reading_ms(channel: int, otherwise_ms: int) -> int:
-    found = store.query("SELECT min(at) FROM telemetry_reading WHERE channel = ?", [channel])[0][0]
-    return otherwise_ms if found is None else int(found)
+    found = history.instants_from(channel, 0, 1)
+    return found[0] if found else otherwise_ms
 
 
 def _known(alarm: Alarm) -> rules.Known:
