@@ -316,11 +316,10 @@ def _receipt(ledger: Ledger, rejections: Rejections) -> Receipt:
     return Receipt(total, {device: Counts(*counts) for device, counts in by_device.items()}, reasons)
 
 
-def _archive_of(cursor: Any, at: Ints, now_ms: int) -> Callable[[Ints, Ints], Floats] | None:
+def _archive_of(cursor: Any, at: Ints, now_ms: int) -> store_writing.Archived | None:
     """Return how to ask the archive what it has, or None where all instants are of months that are not archived."""
     this_month = store.local_months(now_ms, now_ms)[0][1]
-    recent = store.local_months(this_month - 1, this_month - 1)[0][1]
-    if not len(at) or int(at.min()) >= recent:
+    if not len(at) or int(at.min()) >= this_month:
         return None
     months = {row[0] for row in cursor.execute("SELECT month FROM telemetry_archive").fetchall()}
     if not months:

@@ -12,12 +12,13 @@ import psycopg
 from numpy.typing import NDArray
 
 from machnuoc.telemetry import store
-from machnuoc.telemetry.store import OVERRULED, Floats, Ints, Readings
+from machnuoc.telemetry.store import OVERRULED, Ints, Readings
 
 SAME_WITHIN = 1e-9  # |new - stored| up to this × max(1, |stored|) is the same reading
 
 STORED, CORRECTED, DUPLICATE, KEPT = 0, 1, 2, 3  # fates; KEPT: a person's own value stands, this one is refused
 Fates = NDArray[np.int8]
+Archived = Callable[[Ints, Ints], Readings]
 Known = dict[int, tuple[float, int]]  # row → value and quality that are stored already
 
 _UPSERT = (
@@ -48,15 +49,15 @@ def write(
     *,
     now_ms: int,
     reason: str,
-    archived: Callable[[Ints, Ints], Floats] | None = None,
+    archived: Archived | None = None,
     is_quick: bool = False,
     by_person: bool = False,
 ) -> Fates:
     """Write readings in the order they arrived and return the fate of each, shape (n,).
 
-    archived: gives the archived values of (channel, at), NaN where none, for months that are archived; None where no
-    row is of such a month. is_quick: assume that all are new; raises NotAllNew (on SQLite) if not. by_person: replaces
-    what a person overruled before, and a change of quality alone counts as a correction.
+    archived: gives what the archive has of (channel, at); None where no row is of a month that is archived.
+    is_quick: assume that all are new; raises NotAllNew (on SQLite) if not.
+    by_person: replaces what a person overruled before, and a change of quality alone counts as a correction.
     """
     fate = np.zeros(len(rows), np.int8)
     if not len(rows):
@@ -126,13 +127,18 @@ def _find(cursor: Any, rows: Readings, which: Ints) -> Known:
     return found
 
 
-def _find_archived(
-    cursor: Any, rows: Readings, first: Ints, archived: Callable[[Ints, Ints], Floats]
-) -> tuple[Known, Ints]:
+def _find_archived(cursor: Any, rows: Readings, first: Ints, archived: Archived) -> tuple[Known, Ints]:
     """Return what is known of archived rows, and the rows left to insert. A hot row stands over the archive."""
-    value = archived(rows.channel[first], rows.at[first])
-    is_there = ~np.isnan(value)
-    known: Known = {row: (number, 0) for row, number in zip(first[is_there].tolist(), value[is_there], strict=True)}
+    found = archived(rows.channel[first], rows.at[first])
+    kept = {
+        (channel, at): (value, quality)
+        for channel, at, value, quality in zip(
+            found.channel.tolist(), found.at.tolist(), found.value.tolist(), found.quality.tolist(), strict=True
+        )
+    }
+    keys = list(zip(rows.channel[first].tolist(), rows.at[first].tolist(), strict=True))
+    is_there = np.array([key in kept for key in keys], bool)
+    known: Known = {row: kept[key] for row, key in zip(first.tolist(), keys, strict=True) if key in kept}
     known |= _find(cursor, rows, first[is_there])
     return known, first[~is_there]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from machnuoc.telemetry import directory, payloads, receive, store
+from machnuoc.telemetry import archive, directory, payloads, receive, store
 from machnuoc.telemetry.models import Device
 from machnuoc.telemetry.payloads import Message
 from machnuoc.telemetry.receive import Counts
@@ -130,29 +130,28 @@ def test_two_processes_that_store_the_same_at_once_lose_and_double_nothing(clean
     assert all(counts.is_closed for counts in counted().values())
 
 
-def test_what_an_archived_month_holds_is_a_duplicate_and_what_it_does_not_is_stored(clean_store, monkeypatch):
+def test_what_an_archived_month_holds_is_a_duplicate_and_what_it_does_not_is_stored(clean_store, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    if not store.is_postgresql():
+        store.prepare()  # the file of this folder
     fill_devices()
     late = NOW - 200 * 24 * HOUR
-    with store.transaction() as cursor:
-        cursor.execute(
-            store.adapt("INSERT INTO telemetry_archive VALUES ('2026-05', 'x.parquet', 1, 1, '', ?)"), (NOW,)
-        )  # fmt: skip
-    snapshot = directory.current(NOW)
-    archived = {(int(snapshot.channel[snapshot.by_code["a"].keys["p"]]), late): 3.0}
-    monkeypatch.setattr(receive, "_archive_of", lambda *_: lambda channel, at: receive.np.array([
-        archived.get(key, float("nan")) for key in zip(channel.tolist(), at.tolist(), strict=True)]))  # fmt: skip
 
-    totals = [
-        receive.take(
-            [Message("machnuoc/v1/a/up", json.dumps([{"t": late, "v": {"p": value}}]).encode(), NOW)], NOW
-        ).total
-        for value in (3.0, 4.0, 4.0)
-    ]
-    fresh = receive.take([Message("machnuoc/v1/b/up", json.dumps({"t": late, "v": {"p": 3}}).encode(), NOW)], NOW)
+    def take(device: str, value: float) -> Counts:
+        body = json.dumps([{"t": late, "v": {"p": value}}]).encode()
+        return receive.take([Message(f"machnuoc/v1/{device}/up", body, NOW)], NOW).total
+
+    take("a", 3.0)
+    assert [done.key for done in archive.archive_closed(NOW, keep_days=0)] == ["2026-05"]
+    assert store.query("SELECT at FROM telemetry_reading") == []
+
+    totals = [take("a", value) for value in (3.0, 4.0, 4.0)]
+    fresh = take("b", 3.0)
 
     assert totals == [Counts(1, duplicate=1), Counts(1, corrected=1), Counts(1, duplicate=1)]
-    assert fresh.total == Counts(1, stored=1)
+    assert fresh == Counts(1, stored=1)
     assert store.query("SELECT value FROM telemetry_reading_history") == [(3.0,)]
+    assert store.query("SELECT value FROM telemetry_reading ORDER BY value") == [(3.0,), (4.0,)]
 
 
 @pytest.mark.parametrize("size", [payloads.MAX_PAYLOAD_BYTES + 1, 10 * 1024 * 1024])
