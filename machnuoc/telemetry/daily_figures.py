@@ -242,22 +242,24 @@ def _is_simulated(terms: Iterable[Terms]) -> bool:
     return any(one.is_simulated for one in terms)
 
 
-def _coverage(rows: Iterable[Rolled]) -> float:
-    """Return the share of the expected readings that came, of the worst channel."""
-    return min((min(1.0, row.readings / row.expected) if row.expected else 1.0 for row in rows), default=0.0)
+def _coverage(rows: Iterable[tuple[Terms, Rolled]]) -> float:
+    """Return the share of a whole day's readings that came, of the worst channel."""
+    return min((min(1.0, row.readings * one.interval_ms / DAY_MS) for one, row in rows), default=0.0)
 
 
 def _volume(terms: Sequence[Terms], day: int, by_day: Rollups, decimals: int) -> Figure | None:
     """Return the sum of the channels, if every one that was there that day says something."""
     there = [one for one in terms if one.expected(day, day + DAY_MS) > 0]
-    rows = [row for one in there if (row := by_day.get((one.channel, day))) is not None and row.volume is not None]
+    rows = [
+        (one, row) for one in there if (row := by_day.get((one.channel, day))) is not None and row.volume is not None
+    ]
     if not rows or len(rows) < len(there):
         return None
     coverage = _coverage(rows)
     # Of a counter, `within` counts the readings whose step is neither an event nor a gap.
-    has_events = any(row.within is not None and row.within < row.readings - row.out_of_range for row in rows)
+    has_events = any(row.within is not None and row.within < row.true for _, row in rows)
     return Figure(
-        round(sum(row.volume or 0.0 for row in rows) * 10**decimals),
+        round(sum(row.volume or 0.0 for _, row in rows) * 10**decimals),
         is_estimated=coverage < FULL_SHARE or has_events,
         is_simulated=_is_simulated(there),
         coverage_pct=round(100 * coverage),
@@ -341,7 +343,7 @@ def _quality(terms: Sequence[Terms], day: int, by_day: Rollups) -> dict[str, Fig
     judged = [(one, row) for one, row in rows if row.within is not None and row.true > 0]
     if not judged:
         return {}
-    coverage = _coverage(row for _, row in judged)
+    coverage = _coverage(judged)
     about = {
         "is_estimated": coverage < FULL_SHARE,
         "is_simulated": _is_simulated(one for one, _ in judged),

@@ -131,7 +131,8 @@ def mark_silent_days(now_ms: int) -> int:
         return 0
     known = dict(
         store.query(
-            "SELECT channel, max(day) FROM telemetry_rollup_day WHERE computed_at >= day + ? GROUP BY channel", [DAY_MS]
+            "SELECT channel, max(day) FROM telemetry_rollup_day WHERE computed_at >= day + ? GROUP BY channel",
+            [DAY_MS + CLOSING_MS],
         )
     )
     begun = dict(store.query("SELECT channel, min(day) FROM telemetry_rollup_day GROUP BY channel"))
@@ -265,11 +266,11 @@ def _roll_archived(cursor: Any, runs: Sequence[Run], months: Sequence[archive.Mo
         "ON r.channel = d.channel AND r.at >= d.from_at AND r.at < d.to_at",
         parameters,
     )
-    kinds = (np.int64, np.int64, np.float64, np.int64)
-    columns = zip(*hot, strict=True) if hot else [()] * 4
-    found = archive.hours(
-        rows, Readings(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))), months
+    channel, at, value, quality = zip(*hot, strict=True) if hot else ((), (), (), ())
+    hot_rows = Readings(
+        np.array(channel, np.int64), np.array(at, np.int64), np.array(value, np.float64), np.array(quality, np.int64)
     )
+    found = archive.hours(rows, hot_rows, months)
     names = ("channel", "hour", *_COLUMNS)
     _put_hours(cursor, list(zip(*(found[name].tolist() for name in names), strict=True)), now_ms)
 

@@ -263,3 +263,16 @@ def test_an_interruption_counts_where_a_quarter_of_an_hour_is_up(station, device
 
     assert daily_figures.count_interruptions(terms, FIRST) == 0
     assert daily_figures.count_interruptions(terms, FIRST + DAY) == 1
+
+
+def test_what_arrives_in_the_minutes_after_midnight_does_not_hide_the_day(station, supply):
+    rows = counted(supply, days=1)
+    readings.put(rows[:-2])
+    run_all(FIRST + 23 * HOUR)
+    readings.put(rows[-2:])
+    run_all(FIRST + DAY + 5 * MINUTE)  # the day is made up, but not over yet
+    assert not MeasureFact.objects.exists()
+
+    run_all(FIRST + DAY + HOUR)
+
+    assert MeasureFact.objects.get(key="telemetry.volume_supplied_m3").number == 24 * 12 * 10
