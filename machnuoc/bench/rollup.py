@@ -128,25 +128,25 @@ def fill(size: Size, channels: list[int]) -> int:
         wave = 25 + place % 10 + 3 * np.sin(2 * np.pi * (at % store.DAY_MS) / store.DAY_MS)
         rows += _insert(channel, at, np.round(wave + chance.normal(0, 0.05, len(at)), 2))
     few = np.arange(end - 20 * 300_000, end, 300_000, dtype=np.int64)
-    for number in range(size.latest):
-        rows += _insert(_LATEST_FROM + number, few, np.round(20 + chance.normal(0, 0.1, 20), 2))
+    for first in range(0, size.latest, 500):
+        ids = np.arange(_LATEST_FROM + first, _LATEST_FROM + min(first + 500, size.latest))
+        value = np.round(20 + chance.normal(0, 0.1, 20 * len(ids)), 2)
+        rows += _insert(np.repeat(ids, 20), np.tile(few, len(ids)), value)
     _tidy()
     return rows
 
 
-def _insert(channel: int, at: Any, value: Any) -> int:
+def _insert(channel: Any, at: Any, value: Any) -> int:
+    """Store readings, arrays of shape (n,) or one channel for all, in one transaction."""
     from machnuoc.telemetry import store
 
-    if store.is_postgresql():
-        text = "".join(f"{channel}\t{a}\t{v!r}\t0\n" for a, v in zip(at.tolist(), value.tolist(), strict=True))
-        with store.transaction() as cursor, cursor.copy("COPY telemetry_reading FROM STDIN") as copy:
-            copy.write(text)
-    else:
-        with store.transaction() as cursor:
-            cursor.executemany(
-                f"INSERT INTO telemetry_reading VALUES ({channel}, ?, ?, 0)",  # noqa: S608 - our own number
-                zip(at.tolist(), value.tolist(), strict=True),
-            )
+    rows = zip(np.broadcast_to(channel, at.shape).tolist(), at.tolist(), value.tolist(), strict=True)
+    with store.transaction() as cursor:
+        if store.is_postgresql():
+            with cursor.copy("COPY telemetry_reading FROM STDIN") as copy:
+                copy.write("".join(f"{one}\t{instant}\t{reading!r}\t0\n" for one, instant, reading in rows))
+        else:
+            cursor.executemany("INSERT INTO telemetry_reading VALUES (?, ?, ?, 0)", rows)
     return len(at)
 
 

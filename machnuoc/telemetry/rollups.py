@@ -165,7 +165,7 @@ def roll_hours(now_ms: int, limit: int = LIMIT) -> int:
         if not _is_alone(cursor):
             return 0
         rows = store.query(
-            "SELECT hour, channel, version FROM telemetry_dirty_hour ORDER BY hour DESC, channel LIMIT ?", [limit]
+            "SELECT hour, channel, version FROM telemetry_dirty_hour ORDER BY hour DESC, channel DESC LIMIT ?", [limit]
         )
         if not rows:
             return 0
@@ -197,24 +197,29 @@ def roll_hours(now_ms: int, limit: int = LIMIT) -> int:
 
 def _runs(terms: Terms, hours: Sequence[int]) -> list[Run]:
     """Return the hours, ascending, as runs that count alike."""
-    runs: list[Run] = []
-    is_flow = int(terms.quantity == "flow")
-    for hour in hours:
+    moments = {terms.removed_ms, *(at for held in terms.held for at in (held.from_ms, held.to_ms))}
+    if terms.installed_ms is not None:
+        moments.add(terms.installed_ms)
+    edges = np.array(
+        sorted(
+            {at for moment in moments for at in (moment // HOUR_MS * HOUR_MS, moment // HOUR_MS * HOUR_MS + HOUR_MS)}
+        ),
+        np.int64,
+    )
+    each = np.array(hours, np.int64)
+    zone = np.searchsorted(edges, each, "right")
+    starts = np.flatnonzero((np.diff(each, prepend=-HOUR_MS) != HOUR_MS) | (np.diff(zone, prepend=-1) != 0))
+    runs = []
+    for start, end in pairwise([*starts.tolist(), len(hours)]):
+        hour = hours[start]
         held = terms.held_at(hour)
         low, high = (held.low, held.high) if held else (-NO_LIMIT, NO_LIMIT)
-        run = Run(
-            terms.channel, hour, hour + HOUR_MS, terms.expected(hour, hour + HOUR_MS), int(held is not None), low, high,
-            is_flow,
-        )  # fmt: skip
-        last = runs[-1] if runs else None
-        if last and last.to_ms == hour and (last.expected, last.held, last.low, last.high) == (
-            run.expected, run.held, run.low, run.high,
-        ):  # fmt: skip
-            runs[-1] = Run(
-                last.channel, last.from_ms, run.to_ms, last.expected, last.held, last.low, last.high, is_flow
+        runs.append(
+            Run(
+                terms.channel, hour, hours[end - 1] + HOUR_MS, terms.expected(hour, hour + HOUR_MS),
+                int(held is not None), low, high, int(terms.quantity == "flow"),
             )
-        else:
-            runs.append(run)
+        )  # fmt: skip
     return runs
 
 

@@ -114,3 +114,18 @@ def test_nothing_is_an_empty_series(pressure):
 def test_a_span_that_ends_before_it_begins_is_refused(pressure):
     with pytest.raises(ValueError, match="ends after"):
         history.read(pressure.pk, TODAY, TODAY)
+
+
+def test_what_the_database_sums_up_is_what_the_readings_say(pressure, monkeypatch):
+    rows = [(pressure.pk, TODAY - 4 * DAY + i * MINUTE, round(20 + (i % 97) / 10, 1)) for i in range(4 * 1440)]
+    del rows[2000:2300]  # a pause of hours, and one within a bucket
+    del rows[4000:4012]
+    rows[1500] = (pressure.pk, rows[1500][1], 999.0, store.OUT_OF_RANGE)
+    readings.put(rows)
+
+    summed = history.read(pressure.pk, TODAY - 4 * DAY, TODAY, points=100)
+    monkeypatch.setattr(history, "_of_many_readings", lambda *_: None)
+    one_by_one = history.read(pressure.pk, TODAY - 4 * DAY, TODAY, points=100)
+
+    assert summed.gaps == one_by_one.gaps and len(summed.gaps) == 2
+    assert summed.as_data() == one_by_one.as_data()
