@@ -7,7 +7,7 @@ theirs), a stranger is sent to the sign-in page, and nobody ever sees a 500. An 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -274,6 +274,10 @@ ROWS = [
     Row("core:documents", ACCOUNTS),
     Row("core:document", ACCOUNTS, args=("@document",)),
     Row("core:document", NOBODY, args=("khong-co",), refused=404),
+    Row("core:rosters", ACCOUNTS),
+    Row("core:roster_add", MANAGERS, MANAGERS),
+    Row("core:roster", SEES_BINH_CHANH, args=("@roster",), refused=404),
+    Row("core:roster_change", None, MANAGERS, ("@roster",), data={"act": "settings", "name": "Trạm"}),
     Row("core:jobs", ADMIN),
     Row("core:retry_job", None, ADMIN, ("@job",)),
     Row("core:cancel_job", None, ADMIN, ("@job",)),
@@ -393,6 +397,7 @@ def things(demo, db) -> dict[str, Any]:
         **_task_things(station, now),
         **_duty_things(station, now),
         **_report_things(now),
+        **_roster_things(),
         **_plan_things(),
         **_programme_things(),
         **_project_things(),
@@ -459,6 +464,18 @@ def _report_things(now: datetime) -> dict[str, Any]:
     operations.submit(signed, by=writer, now=now)
     operations.approve(signed, by=director, now=now)
     return {"@report": draft.pk, "@report_signed": signed.pk, "@report_section": draft.sections.first().pk}
+
+
+def _roster_things() -> dict[str, Any]:
+    """Give a station a duty roster with one shift."""
+    from machnuoc.core import roster
+
+    team = Organisation.objects.get(subject__key=QN_ORGANISATION[0])
+    made = roster.put_roster(subject_id=team.pk, name="Trạm Bình Chánh", by=None)
+    roster.add_shifts(
+        made, weekdays=[0], start=time(18), end=time(6), person=Person.objects.get(username="qn.binhchanh"), by=None
+    )
+    return {"@roster": made.pk}
 
 
 def _plan_things() -> dict[str, Any]:

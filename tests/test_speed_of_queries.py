@@ -18,7 +18,7 @@ PAGES = [
     "/nhiem-vu/dong-thoi-gian/", "/hop-kiem-tra/", "/tuyen-truyen-tap-huan/",
     "/du-an/", "/du-an/bieu-do/", "/du-an/no-dong/", "/ban-giao/",
     "/lich-bao-cao/", "/lich-bao-cao/danh-sach/", "/lich-bao-cao/nghia-vu/", "/lich-bao-cao/don-vi/",
-    "/bao-cao/",
+    "/bao-cao/", "/giam-sat/truc/",
 ]  # fmt: skip
 PLAN_PAGES = [
     "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",

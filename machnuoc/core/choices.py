@@ -1,6 +1,6 @@
 """Fields of forms that choose rows by their id or name a day, whatever somebody writes in its place."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
@@ -20,6 +20,20 @@ class DayField(forms.DateField):
         if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
             raise forms.ValidationError(f"Năm phải từ {FIRST_YEAR} đến {LAST_YEAR}. Nhập lại ngày.", code="invalid")
         return day
+
+
+class MomentField(forms.DateTimeField):
+    """A minute of local time, in the years that people plan in."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M")
+        super().__init__(**{"widget": widget, **kwargs})
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment = super().to_python(value)
+        if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise forms.ValidationError(f"Năm phải từ {FIRST_YEAR} đến {LAST_YEAR}. Nhập lại ngày giờ.", code="invalid")
+        return moment
 
 
 class OneOf(forms.ModelChoiceField):  # type: ignore[type-arg]

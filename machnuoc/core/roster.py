@@ -45,10 +45,13 @@ def span_of(shift: Shift, day: date) -> tuple[datetime, datetime]:
 
 def list_spans(roster: Roster, from_at: datetime, until: datetime) -> list[Span]:
     """Return who is on in [from_at, until), by time. Overrides cut the shifts they replace."""
-    shifts = list(roster.shifts.select_related("person"))
-    overrides = list(
-        roster.overrides.filter(from_at__lt=until, until__gt=from_at).select_related("person", "instead_of")
-    )
+    is_loaded = "shifts" in getattr(roster, "_prefetched_objects_cache", {})
+    shifts = list(roster.shifts.all() if is_loaded else roster.shifts.select_related("person"))
+    overrides = [
+        row
+        for row in (roster.overrides.all() if is_loaded else roster.overrides.select_related("person", "instead_of"))
+        if row.from_at < until and row.until > from_at
+    ]
     found: list[Span] = []
     day = from_at.astimezone(LOCAL_ZONE).date() - timedelta(days=1)
     last = until.astimezone(LOCAL_ZONE).date()
@@ -140,6 +143,11 @@ def list_uncovered(roster: Roster, from_at: datetime, until: datetime) -> list[t
 def list_rosters(visible_to: Person, action: str = "view") -> QuerySet[Roster]:
     """Return the rosters of subjects on which the person holds the action."""
     return Roster.objects.filter(subject_id__in=permissions.list_subject_ids(visible_to, action))
+
+
+def list_loaded(visible_to: Person) -> QuerySet[Roster]:
+    """Return the rosters in scope with their shifts and overrides, in a fixed number of queries."""
+    return list_rosters(visible_to).prefetch_related("shifts__person", "overrides__person", "overrides__instead_of")
 
 
 def get_roster(pk: int, visible_to: Person) -> Roster:

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from machnuoc.core import views
+from machnuoc.core import roster_views, views
 
 app_name = "core"
 urlpatterns = [
@@ -17,5 +17,9 @@ urlpatterns = [
     path("thong-bao/<int:pk>/", views.open_notice, name="open_notice"),
     path("van-ban/", views.documents, name="documents"),
     path("van-ban/<str:key>/", views.document, name="document"),
+    path("giam-sat/truc/", roster_views.rosters, name="rosters"),
+    path("giam-sat/truc/them/", roster_views.add_roster, name="roster_add"),
+    path("giam-sat/truc/<int:pk>/", roster_views.show_roster, name="roster"),
+    path("giam-sat/truc/<int:pk>/sua/", roster_views.change_roster, name="roster_change"),
     path("quan-tri/", include("machnuoc.core.admin_urls")),
 ]

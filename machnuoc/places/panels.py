@@ -19,6 +19,7 @@ def navigation(person: Person) -> list[NavigationItem]:
         NavigationItem("Địa bàn", reverse("places:units"), "map-pin", 50),
         NavigationItem("Tổ chức", reverse("places:organisations"), "sitemap", 55),
         NavigationItem("Bản đồ", reverse("places:map"), "map-2", 60),
+        NavigationItem("Lịch trực", reverse("core:rosters"), "users-group", 26, "Giám sát"),
     ]
     if access.may(person, "administer"):
         items.append(NavigationItem("Người dùng", reverse("places:people"), "users", 94, "Quản trị"))
