@@ -35,6 +35,12 @@ VARIABLES = {
     "MACHNUOC_SIGNING_PASSWORD_FILE": "file that holds the password of the certificate",
     "MACHNUOC_EMAIL_URL": "smtp://user:password@host:587, smtps://… for TLS from the start; empty: no e-mail",
     "MACHNUOC_EMAIL_FROM": "address that e-mail comes from (default: machnuoc@localhost)",
+    "MACHNUOC_SITE_URL": "https address under which people reach the site, for links in messages; empty: none",
+    "MACHNUOC_SMS_URL": "address of a message gateway that takes JSON {to, text, id}; empty: no SMS",
+    "MACHNUOC_SMS_KEY": "bearer token of the message gateway",
+    "MACHNUOC_ZALO_TOKEN": "access token of Zalo ZNS; empty: no Zalo",
+    "MACHNUOC_ZALO_TEMPLATE": "number of the ZNS template, with the fields tieu_de and noi_dung",
+    "MACHNUOC_ZALO_URL": "address of ZNS (default: Zalo's own)",
     "MACHNUOC_REPORT_PUSH_URL": "https address that reports are pushed to; empty: none",
     "MACHNUOC_REPORT_PUSH_KEY": "secret of at least 32 characters, shared with the receiver of pushed reports",
     "MACHNUOC_MQTT_URL": "mqtt://user:password@host:1883, mqtts://… for TLS; empty: a broker of our own",
@@ -172,6 +178,21 @@ def read_token(name: str, *, environ: Mapping[str, str] | None = None) -> str:
     if text and len(text) < 32:
         raise BadSetting(f"{name}: cần ít nhất 32 ký tự.")
     return text
+
+
+def read_address(name: str, *, environ: Mapping[str, str] | None = None) -> str:
+    """Return an http(s) address that the operator sets, empty where there is none. Raises BadSetting."""
+    url = read_text(name, environ=environ)
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"https", "http"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise BadSetting(f"{name}={url!r}: viết như https://vi-du.vn/duong-dan, hoặc để trống.")
+    return url
 
 
 def read_push(*, environ: Mapping[str, str] | None = None) -> tuple[str, str]:

@@ -110,6 +110,10 @@ class Day:
     is_today: bool
     spans: Sequence[Span]
 
+    @property
+    def name(self) -> str:
+        return str(Shift.Weekday(self.date.weekday()).label)
+
 
 def get_week(roster: Roster, monday: date, today: date) -> list[Day]:
     """Return the seven days of a week with who is on in each; a shift over midnight shows on both days."""
