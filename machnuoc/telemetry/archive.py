@@ -176,9 +176,8 @@ def hours(runs: Sequence[Sequence[float]], hot: Readings, months: Sequence[Month
     return found
 
 
-def instants(channel: int, at_ms: int, count: int, *, before: bool) -> list[int]:
+def instants(channel: int, at_ms: int, count: int, *, before: bool, months: Sequence[Month]) -> list[int]:
     """Return the archived instants nearest to one, before it (latest first) or from it on (earliest first)."""
-    months = [m for m in list_months() if (m.from_ms < at_ms if before else m.to_ms > at_ms)]
     found: list[int] = []
     for month in reversed(months) if before else months:
         sign, order = ("<", "DESC") if before else (">=", "")
@@ -208,6 +207,14 @@ def _fetch(months: Sequence[Month], condition: str, parameters: list[int]) -> tu
         .fetchnumpy()
     )
     return found["at"].astype(np.int64), found["value"].astype(np.float64), found["quality"].astype(np.int64)
+
+
+def ask(sql: str, months: Sequence[Month], parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+    """Return the rows of a SELECT whose first parameter is the files of these months: FROM read_parquet(?)."""
+    if not months:
+        return []
+    files = [str(folder() / month.file) for month in months]
+    return list(_connection().execute(sql, [files, *parameters]).fetchall())
 
 
 def _connection() -> Any:

@@ -95,9 +95,16 @@ def _instants(channel: int, at_ms: int, count: int, *, before: bool) -> list[int
         f"ORDER BY at {order} LIMIT ?",
         [channel, at_ms, count],
     )
-    found = {row[0] for row in rows}
-    found |= set(archive.instants(channel, at_ms, count, before=before))
-    return sorted(found, reverse=before)[:count]
+    found = [row[0] for row in rows]
+    months = [m for m in archive.list_months() if (m.from_ms < at_ms if before else m.to_ms > at_ms)]
+    if len(found) == count and before:  # the archive is asked only for what may lie nearer
+        months = [month for month in months if month.to_ms > found[-1]]
+    elif len(found) == count:
+        months = [month for month in months if month.from_ms <= found[-1]]
+    if months:
+        archived = archive.instants(channel, at_ms, count, before=before, months=months)
+        found = sorted({*found, *archived}, reverse=before)[:count]
+    return found
 
 
 def read(
@@ -133,9 +140,9 @@ def _choose(terms: Terms, from_ms: int, to_ms: int) -> str:
 
 def _of_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Series:
     if (to_ms - from_ms) / terms.interval_ms > 4 * points and terms.kind != ChannelKind.TOTAL:
-        shown = _of_many_readings(terms, from_ms, to_ms, points)
-        if shown is not None:
-            return shown
+        summed = _of_many_readings(terms, from_ms, to_ms, points)
+        if summed is not None:
+            return summed
     found = read_raw(terms.channel, from_ms, to_ms)
     true = (found.quality & OUT_OF_RANGE) == 0
     at, value = found.at[true], found.value[true]

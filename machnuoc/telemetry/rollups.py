@@ -18,10 +18,11 @@ from machnuoc.telemetry.channel_terms import NO_LIMIT, Terms
 from machnuoc.telemetry.quantities import ChannelKind
 from machnuoc.telemetry.store import DAY_MS, HOUR_MS, OUT_OF_RANGE, Readings
 
-LIMIT = 5_000  # hours, or days, in one transaction: others may write in between
+LIMIT = 2_000  # hours, or days, in one transaction: others may write in between
 CLOSING_MS = 10 * 60_000  # after midnight, until a day counts as over: the last readings are still on their way
 SILENT_DAYS = 45  # so far back, days without a reading are counted as days
 
+_NEVER = 1 << 62
 _LOCK = 79002  # PostgreSQL: one runner at a time
 
 _COLUMNS = (
@@ -48,14 +49,20 @@ class Run:
         return (self.channel, self.from_ms, self.to_ms, self.expected, self.held, self.low, self.high, self.is_flow)
 
 
-def run_once(now_ms: int, limit: int = LIMIT) -> int:
+def run_once(now_ms: int, limit: int = LIMIT, *, running_every_ms: int = 0) -> int:
     """Do a piece of what waits: hours, then days, then figures of works. Returns how many marks were worked off.
 
     Call it again while it returns more than 0. Any number of processes may; one works, the others return 0.
+    running_every_ms: how long the hour that runs may wait, which every reading marks again; a process that calls this
+    all the time says some seconds.
     """
     from machnuoc.telemetry import daily_figures
 
-    done = roll_hours(now_ms, limit)
+    place = store.connection_name()
+    with_running = not 0 <= now_ms - _running_rolled.get(place, -running_every_ms) < running_every_ms
+    done = roll_hours(now_ms, limit, with_running=with_running)
+    if with_running and done < limit:
+        _running_rolled[place] = now_ms
     mark_silent_days(now_ms)
     days, over = roll_days(now_ms, limit)
     if over:
@@ -113,11 +120,13 @@ def _mark_days(cursor: Any, hours: Iterable[tuple[int, int]]) -> None:
 
 
 _silent_checked: dict[str, int] = {}
+_running_rolled: dict[str, int] = {}
 
 
 def forget() -> None:
-    """Look for silent days again at the next run."""
+    """Look for silent days, and at the hour that runs, again at the next run."""
     _silent_checked.clear()
+    _running_rolled.clear()
 
 
 def mark_silent_days(now_ms: int) -> int:
@@ -126,7 +135,7 @@ def mark_silent_days(now_ms: int) -> int:
     Looked for once a day and process. Returns how many days were marked.
     """
     today = store.local_day(now_ms - CLOSING_MS)
-    place = str(store.connection_name())
+    place = store.connection_name()
     if _silent_checked.get(place) == today:
         return 0
     known = dict(
@@ -159,13 +168,18 @@ def mark_silent_days(now_ms: int) -> int:
 # --- hours ------------------------------------------------------------------------------------------------------
 
 
-def roll_hours(now_ms: int, limit: int = LIMIT) -> int:
+def roll_hours(now_ms: int, limit: int = LIMIT, *, with_running: bool = True) -> int:
     """Make the newest marked hours anew and mark their days; return how many marks were worked off."""
+    before = _NEVER if with_running else now_ms // HOUR_MS * HOUR_MS
+    if not store.query("SELECT 1 FROM telemetry_dirty_hour WHERE hour < ? LIMIT 1", [before]):
+        return 0
     with store.transaction() as cursor:
         if not _is_alone(cursor):
             return 0
         rows = store.query(
-            "SELECT hour, channel, version FROM telemetry_dirty_hour ORDER BY hour DESC, channel DESC LIMIT ?", [limit]
+            "SELECT hour, channel, version FROM telemetry_dirty_hour WHERE hour < ? "
+            "ORDER BY hour DESC, channel DESC LIMIT ?",
+            [before, limit],
         )
         if not rows:
             return 0
@@ -412,6 +426,8 @@ def roll_days(now_ms: int, limit: int = LIMIT) -> tuple[int, list[Day]]:
 
     The marks of days that are over stay until their figures are written (_forget_days); those of today go.
     """
+    if not store.query("SELECT 1 FROM telemetry_dirty_day LIMIT 1"):
+        return 0, []
     with store.transaction() as cursor:
         if not _is_alone(cursor):
             return 0, []

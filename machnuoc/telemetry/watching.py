@@ -27,6 +27,7 @@ CALLS_EVERY_S = 2.0
 STANDBY_EVERY_S = 2.0
 PAUSE_AFTER_FAILURE_S = 2.0
 SLOW_ROUND_S = 5.0
+RUNNING_HOUR_EVERY_MS = 10_000  # every reading marks its hour again: not made up anew each time
 _LOCK_KEY = 7_246_081  # of PostgreSQL's advisory locks; any number of ours
 
 
@@ -41,7 +42,7 @@ class _Task:
 
 
 def _rollups(now: datetime) -> int:
-    return rollups.run_once(alarm_engine.to_ms(now))
+    return rollups.run_once(alarm_engine.to_ms(now), running_every_ms=RUNNING_HOUR_EVERY_MS)
 
 
 def list_tasks() -> list[list[_Task]]:

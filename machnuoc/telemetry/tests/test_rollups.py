@@ -296,3 +296,16 @@ def test_hours_of_an_archived_month_are_made_from_both(device, settings, tmp_pat
 
     assert hour_of(pressure, start)["total"] == 142
     assert sum(volumes(meter).values()) == 13
+
+
+def test_the_hour_that_runs_may_wait_but_those_that_are_over_do_not(device):
+    pressure = world.make_channel(device, "p", "pressure")
+    readings.put([(pressure.pk, NOW, 10)])
+    assert rollups.run_once(NOW, running_every_ms=10_000)
+
+    readings.put([(pressure.pk, NOW + 1000, 20), (pressure.pk, NOW - HOUR, 30)])
+    rollups.run_once(NOW + 1000, running_every_ms=10_000)
+    assert (hour_of(pressure, NOW)["readings"], hour_of(pressure, NOW - HOUR)["readings"]) == (1, 1)
+
+    rollups.run_once(NOW + 11_000, running_every_ms=10_000)
+    assert hour_of(pressure, NOW)["readings"] == 2
