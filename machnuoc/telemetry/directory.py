@@ -149,8 +149,10 @@ def _load(version: Version, now_ms: int) -> Snapshot:
         removed[device_id] = _FOREVER if removed_at is None else payloads.to_ms(removed_at)
     pieces: dict[int, list[tuple[datetime, float, float]]] = {}
     calibrations = Calibration.objects.order_by("channel_id", "valid_from")
-    for channel_id, *piece in calibrations.values_list("channel_id", "valid_from", "factor", "offset"):
-        pieces.setdefault(channel_id, []).append((piece[0], piece[1], piece[2]))
+    for channel_id, valid_from, factor, offset in calibrations.values_list(
+        "channel_id", "valid_from", "factor", "offset"
+    ):
+        pieces.setdefault(channel_id, []).append((valid_from, factor, offset))
     columns: list[tuple[int, int, float, float, int, bool]] = []
     piece_rows: list[tuple[int, float, float]] = []
     conversions: dict[tuple[str, str], float] = {}

@@ -98,9 +98,9 @@ _ROUTES_MAX = 50_000
 
 def _find_route(message: Message, snapshot: Snapshot) -> _Route | None:
     name = (message.topic, message.device_claimed, message.protocol)
-    if name in snapshot.routes:
-        return snapshot.routes[name]
-    route: _Route | None = None
+    route: _Route | None = snapshot.routes.get(name)
+    if route is not None:
+        return route
     if message.topic:
         by_topic = payloads.find_decoder(message.topic)
         route = None if by_topic is None else (by_topic[0], snapshot.find(by_topic[1]), by_topic[1])

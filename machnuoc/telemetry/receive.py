@@ -233,8 +233,8 @@ def put_readings(
         fate = _write_rows(cursor, rows, now_ms, reason, is_quick=is_quick and is_receipt, by_person=not is_receipt)
         if is_receipt:
             return _close_the_ledger(cursor, batch, fate).total
-        by_fate = np.bincount(fate, minlength=store_writing.KEPT + 1).tolist()
-        return Counts(len(at), *by_fate[: store_writing.KEPT], rejected=len(at) - sum(by_fate[: store_writing.KEPT]))
+        stored, corrected, duplicate = np.bincount(fate, minlength=4)[:3].tolist()
+        return Counts(len(at), stored, corrected, duplicate, len(at) - stored - corrected - duplicate)
 
     return _in_transaction(rows.at, act)
 

@@ -1,5 +1,4 @@
 import json
-import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -279,5 +278,7 @@ def test_what_a_device_writes_is_what_we_read(readings):
     decoded = machnuoc_json.decode(json.dumps(body).encode(), 0)
 
     assert columns(decoded) == [
-        (key, math.floor(at.timestamp() * 1000 + 1e-3), value) for at, values in zoned for key, value in values.items()
+        (key, (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1), value)
+        for at, values in zoned
+        for key, value in values.items()
     ]
