@@ -3,6 +3,7 @@
 from datetime import time
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 
 from machnuoc.core import roster, search
@@ -103,5 +104,8 @@ def test_who_only_looks_changes_nothing_and_sees_no_secret(duty, manager, statio
 
     assert duty.webhook_key not in page and "Sắp xếp" not in page
     assert change(client, duty, "settings", name="x").status_code == 403
+    with pytest.raises(PermissionDenied):
+        roster.add_shifts(duty, weekdays=[0], start=time(6), end=time(18), person=operator, by=operator)
+    assert list(roster.list_rosters(operator)) == [duty] and not roster.list_rosters(stranger).exists()
     assert sign_in(stranger).get(f"/giam-sat/truc/{duty.pk}/").status_code == 404
     assert sign_in(stranger).get("/giam-sat/truc/them/").status_code == 403
