@@ -128,7 +128,8 @@ def take_apart(messages: Sequence[Message], now_ms: int) -> Batch:
     for message in messages:
         route = _find_route(message, snapshot)
         if route is None:
-            quarantined.append(Quarantined(UNKNOWN, message, "không có bộ giải mã cho chủ đề này"))
+            owner = _owner_of(message.topic, snapshot)
+            quarantined.append(Quarantined(owner, message, "không có bộ giải mã cho chủ đề này"))
             continue
         decoder, sender, name = route
         if sender is None:
@@ -168,6 +169,13 @@ def take_apart(messages: Sequence[Message], now_ms: int) -> Batch:
         np.array(device, np.int64), np.array(received, np.int64), keys,
     )  # fmt: skip
     return judge(parts, snapshot, signals, rejections, quarantined)
+
+
+def _owner_of(topic: str, snapshot: Snapshot) -> int:
+    """Return the device whose topic this is, although no decoder reads it."""
+    parts = topic.split("/")
+    sender = snapshot.by_code.get(parts[2]) if len(parts) > 2 and parts[:2] == ["machnuoc", "v1"] else None
+    return sender.id if sender else UNKNOWN
 
 
 def _fault_of_sender(message: Message, sender: Sender | None, decoded: Decoded, snapshot: Snapshot) -> str:

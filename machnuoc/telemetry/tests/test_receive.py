@@ -147,14 +147,16 @@ def test_a_device_speaks_for_itself_alone(logger):
 
 def test_an_unreadable_message_counts_one_and_waits_in_quarantine(logger):
     device, _, _ = logger
-    garbage = [Message("machnuoc/v1/binh-chanh-1/up", b"\x00\xff", NOW), Message("a/b", b"{}", NOW)]
+    own = Message("machnuoc/v1/binh-chanh-1/up", b"\x00\xff", NOW)
+    garbage = [own, own._replace(topic="machnuoc/v1/binh-chanh-1/x/y", payload=b"1"), Message("a/b", b"{}", NOW)]
 
     receipt = receive.take(garbage, NOW)
 
-    assert receipt.total == Counts(received=2, quarantined=2)
+    assert receipt.total == Counts(received=3, quarantined=3)
     kept = store.query("SELECT device, topic, payload, state FROM telemetry_quarantine ORDER BY id")
     assert [(row[0], row[1], bytes(row[2]), row[3]) for row in kept] == [
-        (device.pk, "machnuoc/v1/binh-chanh-1/up", b"\x00\xff", "NEW"), (0, "a/b", b"{}", "NEW"),
+        (device.pk, "machnuoc/v1/binh-chanh-1/up", b"\x00\xff", "NEW"),
+        (device.pk, "machnuoc/v1/binh-chanh-1/x/y", b"1", "NEW"), (0, "a/b", b"{}", "NEW"),
     ]  # fmt: skip
 
 
