@@ -1,4 +1,5 @@
-# Where this machine keeps PostgreSQL (15 or newer, with pg_trgm), Chromium, LibreOffice and poppler. Sourced by the other scripts.
+# Where this machine keeps PostgreSQL (15 or newer, with pg_trgm), Chromium, LibreOffice, poppler and Mosquitto. Sourced by
+# the other scripts.
 
 # Print the folder of PostgreSQL's server programs; fail when there is none that serves.
 find_postgresql() {
@@ -54,4 +55,9 @@ has_vietnamese_times() {
 # Succeed where the programs are there that look into a PDF.
 has_poppler() {
     command -v pdftotext >/dev/null && command -v pdffonts >/dev/null && command -v pdftoppm >/dev/null
+}
+
+# Print Mosquitto's server program; the distribution puts it where only root looks.
+find_mosquitto() {
+    command -v mosquitto || PATH="$PATH:/usr/sbin:/sbin" command -v mosquitto
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the tests need beyond Python: a PostgreSQL server (15+, with pg_trgm), Chromium, LibreOffice with a font in the
-# widths of Times New Roman, and poppler. Whatever is missing is taken from the distribution's packages, as root or by
-# sudo. Without PostgreSQL or Chromium the tests that need it are skipped with the reason.
+# widths of Times New Roman, poppler, and Mosquitto. Whatever is missing is taken from the distribution's packages, as
+# root or by sudo. Without PostgreSQL, Chromium or Mosquitto the tests that need it are skipped with the reason.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/find_system.sh
@@ -26,6 +26,10 @@ fi
 if ! has_poppler; then
     echo "poppler is missing: installing poppler-utils (the tests look into PDF files)"
     packages+=(poppler-utils)
+fi
+if ! find_mosquitto >/dev/null; then
+    echo "Mosquitto is missing: installing the package mosquitto (what devices send is received from a real broker)"
+    packages+=(mosquitto)
 fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 
@@ -60,4 +64,5 @@ done
 find_postgresql >/dev/null || echo "Still no PostgreSQL 15+ with pg_trgm: the tests on PostgreSQL are skipped." >&2
 find_chromium >/dev/null || echo "Still no Chromium that starts (Ubuntu's chromium is a snap; google-chrome-stable serves
 as well): the browser tests are skipped." >&2
+find_mosquitto >/dev/null || echo "Still no Mosquitto: the tests of receiving are skipped." >&2
 find_soffice >/dev/null || echo "Still no LibreOffice: reports have no PDF, and the tests of their pages fail." >&2

@@ -13,6 +13,16 @@ _KEEP_A_FILE = (
     "files.store('STT,Trạm\\n1,Bình Đông\\n'.encode(), name='tram.csv', by=Person.objects.get(),"
     " kinds=frozenset({'csv'}))"
 )
+_KEEP_READINGS = (
+    "from django.conf import settings; from machnuoc.telemetry import store; store.prepare();"
+    "from machnuoc.telemetry.tests import readings; readings.put([(7, 1_760_000_000_000 + n, n) for n in range(500)]);"
+    "place = settings.DATA_DIR / 'archive'; place.mkdir(); (place / '2025-01.x.parquet').write_bytes(b'PAR1')"
+)
+_SHOW_READINGS = (
+    "from django.conf import settings; from machnuoc.telemetry import store;"
+    "print(store.query('SELECT count(*), max(value) FROM telemetry_reading')[0],"
+    " (settings.DATA_DIR / 'archive' / '2025-01.x.parquet').read_bytes())"
+)
 _SHOW = (
     "from machnuoc.core import files, audit; from machnuoc.core.models import Person, StoredFile;"
     "print(Person.objects.get().username, files.open_file(StoredFile.objects.get()).read().decode().split()[-1],"
@@ -56,6 +66,19 @@ def test_a_copy_brings_back_people_files_and_the_audit_chain(installation, other
         other_environment, "manage", "shell", "-c",
         "from machnuoc.core import search; print('OK' if search.find('binh son') else 'nothing')",
     ).stdout  # fmt: skip
+
+
+def test_a_copy_brings_back_readings_and_archived_months(run_machnuoc, other_environment, tmp_path):
+    copy = tmp_path / "sao-luu.tar.gz"
+    for arguments in (["migrate"], ["manage", "shell", "-c", _KEEP_READINGS], ["backup", str(copy)]):
+        done = run_machnuoc(*arguments)
+        assert done.returncode == 0, done.stderr
+
+    restored = _run(other_environment, "restore", str(copy))
+    assert restored.returncode == 0, restored.stderr
+    shown = _run(other_environment, "manage", "shell", "-c", _SHOW_READINGS)
+
+    assert shown.stdout.strip().endswith("(500, 499.0) b'PAR1'"), shown.stderr
 
 
 def test_the_secret_is_not_in_the_copy_and_each_file_has_its_hash(installation, tmp_path):

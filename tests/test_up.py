@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
-PARTS = {"web", "worker", "broker", "ingest"}
+PARTS = {"web", "worker", "broker", "ingest", "watch"}
 
 
 def _answer(port: int) -> str:

@@ -44,6 +44,7 @@ SESSION_KEPT_S = 30 * 24 * 3600  # the broker queues for us so long while we are
 KEEP_ALIVE_S = 30
 CONNECT_WITHIN_S = 10.0
 LONGEST_WAIT_S = 15.0  # between two tries to connect
+LONGEST_LOCAL_WAIT_S = 1.0  # our own broker is soon back, and what it queues meanwhile is in memory only
 LONGEST_RETRY_S = 5.0  # between two tries to store
 FINISH_WITHIN_S = 3.0
 START_WITHIN_S = 15.0  # a broker that `up` starts beside us may take so long
@@ -102,6 +103,7 @@ class Ingest:
                 await storing
             self._thread.submit(_close_databases)
             self._thread.shutdown()
+            logger.info("stored %s messages in %s commits", self.counts.messages, self.counts.commits)
 
     # --- from the broker ----------------------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class Ingest:
                 storing.result()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s * random.uniform(0.8, 1.2))  # noqa: S311
-            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+            wait_s = min(LONGEST_LOCAL_WAIT_S if broker.is_embedded() else LONGEST_WAIT_S, 2 * wait_s)
 
     async def _serve(self, storing: "asyncio.Task[None]") -> bool:
         """Hold one connection as long as it lasts; return whether it came to a subscription."""

@@ -41,6 +41,8 @@ def act(order: dict[str, object]) -> object:
             return prepare(int(str(order["devices"])), int(str(order["channels"])))
         case "ingest" | "broker" as what:
             return fork(str(what), order)
+        case "files":
+            return broker.write_files(broker.folder(), timezone.now())
         case "secret":
             return broker.own_secret(str(order["user"]))
         case "revoke":
