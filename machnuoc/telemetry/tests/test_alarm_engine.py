@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from machnuoc.telemetry import alarm_engine, alarm_rules, store
+from machnuoc.telemetry import alarm_engine, alarm_rules, archive, store
 from machnuoc.telemetry.models import Alarm, AlarmRule, AlarmStep, RuleProgress
 from machnuoc.telemetry.tests.alarm_world import (
     MINUTE,
@@ -348,3 +348,31 @@ def test_alarms_are_as_if_nothing_had_happened(seed):
         assert [
             (alarm_engine.to_ms(a.began_at), a.ended_at and alarm_engine.to_ms(a.ended_at), a.peak) for a in stored
         ] == [(one.began_ms, one.ended_ms, one.peak) for one in whole], row.kind
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_late_readings_of_an_archived_month_are_judged_with_what_the_archive_holds(settings, tmp_path, restarts):
+    if store.is_postgresql():
+        settings.DATA_DIR = tmp_path
+    channel = make_channel()
+    rule = make_rule(channel, "THRESHOLD", {"high": 6.0, "deadband": 1.0}, on_delay_s=120)
+    silence = make_rule(channel, "SILENCE", {"grace_s": 600})
+    much_later = 90 * 24 * 60.0
+    arrive(channel, *((minute, 7.0 if 20 <= minute < 30 else 5.5 if minute < 40 else 2.0) for minute in range(60)))
+    look(60)
+    before = told(rule)
+    archive.archive_closed(NOON_MS + int(much_later * MINUTE), keep_days=0)
+    assert store.query("SELECT count(*) FROM telemetry_reading") == [(0,)]
+    alarm_engine.forget()
+    if not restarts:
+        look(much_later)
+
+    arrive(channel, (25.5, 9.0), (50.5, 8.0), (51, 8.0), (52, 8.0), (52.5, 8.0), (53, 8.0))
+    look(much_later + 1)
+
+    assert before == [(20, 40, "RETURNED_UNACKED")]
+    assert [row[:2] for row in told(rule)] == [(20, 40), (50.5, 54)]
+    assert Alarm.objects.get(began_at=NOON + timedelta(minutes=20)).peak == 9.0
+    assert [row[:2] for row in told(silence)] == [(69, None)]
+    for path in archive.folder().glob("*.parquet"):
+        path.unlink()
