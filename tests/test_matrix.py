@@ -257,6 +257,39 @@ def _project_rows() -> Iterator[Row]:
     yield Row("planning:handover_paper_file", SEES_QUANG_NGAI, args=("@handover", "@paper"), refused=404)
 
 
+def _desk_rows() -> Iterator[Row]:
+    """Give the pages of alarms, rules and devices of a station in Quảng Ngãi."""
+    lists = [
+        "alarm_list", "alarm_history", "alarm_statistics", "rule_list", "maintenance_list", "device_list",
+        "device_health", "limit_list", "ledger", "quarantine_list",
+    ]  # fmt: skip
+    for name in lists:
+        yield Row(f"telemetry:{name}", ACCOUNTS)
+    yield Row("telemetry:alarm_acknowledge", None, ACCOUNTS)  # without a tick: told so
+    enters = DEPARTMENTS | {"qn.binhchanh"}
+    yield Row("telemetry:alarm_detail", SEES_BINH_CHANH, args=("@alarm",), refused=404)
+    yield Row("telemetry:alarm_note", enters, enters, ("@alarm",), data={"text": "Đã xem"})
+    yield Row("telemetry:rule_detail", SEES_BINH_CHANH, args=("@rule",), refused=404)
+    for name in ["rule_add", "maintenance_add", "device_add", "limit_add"]:
+        yield Row(f"telemetry:{name}", MANAGERS, MANAGERS)
+    for name in ["rule_edit", "rule_shelve", "rule_out_of_service"]:
+        yield Row(f"telemetry:{name}", MANAGERS, MANAGERS, ("@rule",))
+    for name in ["rule_unshelve", "rule_in_service"]:
+        yield Row(f"telemetry:{name}", None, MANAGERS, ("@rule",))
+    yield Row("telemetry:maintenance_end", None, MANAGERS, ("@maintenance",))
+    yield Row("telemetry:device_detail", SEES_BINH_CHANH, args=("@device",), refused=404)
+    for name in ["device_edit", "device_remove", "channel_add"]:
+        yield Row(f"telemetry:{name}", MANAGERS, MANAGERS, ("@device",))
+    yield Row("telemetry:credential_issue", MANAGERS, MANAGERS, ("@device",), data={"days": "30"}, shown=302)
+    yield Row("telemetry:credential_revoke", None, MANAGERS, ("@device", "@credential"))
+    for name in ["channel_edit", "channel_calibrate", "channel_totaliser"]:
+        yield Row(f"telemetry:{name}", MANAGERS, MANAGERS, ("@device", "@channel"))
+    yield Row("telemetry:limit_edit", MANAGERS, MANAGERS, ("@limit",))
+    yield Row("telemetry:quarantine_item", SEES_BINH_CHANH, args=("@quarantined",), refused=404)
+    yield Row("telemetry:quarantine_replay", None, MANAGERS, ("@quarantined",))
+    yield Row("telemetry:quarantine_dismiss", MANAGERS, MANAGERS, ("@quarantined",), data={"reason": "thử"})
+
+
 ROWS = [
     Row("core:overview", ACCOUNTS),
     Row("core:later_overview", ACCOUNTS, args=("now",)),
@@ -281,6 +314,8 @@ ROWS = [
     Row("core:jobs", ADMIN),
     Row("core:retry_job", None, ADMIN, ("@job",)),
     Row("core:cancel_job", None, ADMIN, ("@job",)),
+    Row("core:sendings", ADMIN),
+    Row("core:send_again", None, ADMIN, ("@sending",)),
     Row("core:audit", ADMIN | LEADER),
     Row("core:export_audit", ADMIN | LEADER),
     Row("core:file", MANAGERS | {"qn.binhchanh"}, args=("@file",)),
@@ -349,6 +384,7 @@ ROWS = [
     *_plans(),
     *_programme_rows(),
     *_project_rows(),
+    *_desk_rows(),
     Row("telemetry:readings", None, NOBODY, is_for_devices=True),
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
@@ -401,6 +437,7 @@ def things(demo, db) -> dict[str, Any]:
         **_plan_things(),
         **_programme_things(),
         **_project_things(),
+        **_desk_things(now),
     }  # fmt: skip
 
 
@@ -467,15 +504,18 @@ def _report_things(now: datetime) -> dict[str, Any]:
 
 
 def _roster_things() -> dict[str, Any]:
-    """Give a station a duty roster with one shift."""
-    from machnuoc.core import roster
+    """Give a station a duty roster with one shift, and leave a message that could not go."""
+    from machnuoc.core import roster, sending
 
+    person = Person.objects.get(username="qn.binhchanh")
+    told = sending.queue(
+        key="matrix", channel="SMS", person=person, title="Cao", text="Clo thấp", now=timezone.now(), address="0"
+    )
+    assert told is not None
     team = Organisation.objects.get(subject__key=QN_ORGANISATION[0])
     made = roster.put_roster(subject_id=team.pk, name="Trạm Bình Chánh", by=None)
-    roster.add_shifts(
-        made, weekdays=[0], start=time(18), end=time(6), person=Person.objects.get(username="qn.binhchanh"), by=None
-    )
-    return {"@roster": made.pk}
+    roster.add_shifts(made, weekdays=[0], start=time(18), end=time(6), person=person, by=None)
+    return {"@roster": made.pk, "@sending": told.pk}
 
 
 def _plan_things() -> dict[str, Any]:
@@ -527,6 +567,31 @@ def _project_things() -> dict[str, Any]:
         "@milestone": projects.put_milestone(project, name="Khởi công", today=today).pk,
         "@obstacle": projects.raise_obstacle(project, text="Mặt bằng", raised_on=today, today=today).pk,
         "@handover": offered.pk,
+    }  # fmt: skip
+
+
+def _desk_things(now: datetime) -> dict[str, Any]:
+    """Give Trạm Bình Chánh a device that sends, an alarm, a maintenance and a message that nobody can read."""
+    from machnuoc.telemetry import alarm_operations, credentials, store
+    from machnuoc.telemetry.models import QualityLimit
+    from machnuoc.telemetry.tests import desk
+
+    device = desk.make_device("bc-matrix", now=now)
+    desk.send(device, "{", now)
+    alarm = desk.make_alarm(device, now)
+    credential, _ = credentials.make(device, None, now)
+    maintenance = alarm_operations.plan_maintenance(
+        device.work, from_at=now, until=now + timedelta(hours=2), reason="Rửa bể", now=now,
+        by=Person.objects.get(username="qn.khkt"),
+    )  # fmt: skip
+    limit = QualityLimit.objects.create(
+        subject_id=device.work_id, quantity="ph", low=6, standard="thử", source="thử", confidence="RECALLED"
+    )
+    sql = "SELECT max(id) FROM telemetry_quarantine WHERE device = ?"
+    return {
+        "@device": device.code, "@alarm": alarm.pk, "@rule": alarm.rule_id, "@credential": credential.pk,
+        "@channel": device.channels.get(key="total").pk, "@maintenance": maintenance.pk, "@limit": limit.pk,
+        "@quarantined": store.query(sql, [device.pk])[0][0],
     }  # fmt: skip
 
 

@@ -19,6 +19,9 @@ PAGES = [
     "/du-an/", "/du-an/bieu-do/", "/du-an/no-dong/", "/ban-giao/",
     "/lich-bao-cao/", "/lich-bao-cao/danh-sach/", "/lich-bao-cao/nghia-vu/", "/lich-bao-cao/don-vi/",
     "/bao-cao/", "/giam-sat/truc/",
+    "/giam-sat/canh-bao/", "/giam-sat/canh-bao/da-qua/", "/giam-sat/canh-bao/thong-ke/", "/giam-sat/quy-tac/",
+    "/giam-sat/bao-tri/", "/giam-sat/thiet-bi/", "/giam-sat/suc-khoe-thiet-bi/", "/giam-sat/gioi-han/",
+    "/giam-sat/so-nhan/", "/giam-sat/cach-ly/",
 ]  # fmt: skip
 PLAN_PAGES = [
     "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",
@@ -41,7 +44,7 @@ PROJECT_PAGES = [
     )
     for username in usernames
 ]
-ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/nhat-ky/"]
+ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/tin-gui/", "/quan-tri/nhat-ky/"]
 LISTS = [
     "units",
     "organisations",

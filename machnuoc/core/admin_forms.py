@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from machnuoc.core import audit, jobs
-from machnuoc.core.models import Job, Person
+from machnuoc.core.models import Job, Person, Sending
 
 
 class JobFilter(forms.Form):
@@ -19,6 +19,13 @@ class JobFilter(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["state"].choices = [("", "Mọi trạng thái"), *Job.State.choices]  # type: ignore[attr-defined]
         self.fields["task"].choices = [("", "Mọi tác vụ"), *jobs.list_titles().items()]  # type: ignore[attr-defined]
+
+
+class SendingFilter(forms.Form):
+    state = forms.ChoiceField(
+        label="Trạng thái", required=False, choices=[("", "Mọi trạng thái"), *Sending.State.choices]
+    )
+    channel = forms.ChoiceField(label="Kênh", required=False, choices=[("", "Mọi kênh"), *Sending.Channel.choices])
 
 
 class AuditFilter(forms.Form):

@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from machnuoc.core import admin_forms, audit, files, jobs, permissions
-from machnuoc.core.models import Document, Job, Person, StoredFile
+from machnuoc.core import admin_forms, audit, files, jobs, permissions, sending
+from machnuoc.core.models import Document, Job, Person, Sending, StoredFile
 
 ROWS_A_PAGE = 50
 
@@ -42,6 +42,35 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
     context = {"form": form, "page": page, "rows": rows, "is_moving": is_moving, "alive_at": jobs.last_sign_of_life()}
     is_poll = request.headers.get("HX-Target") == "jobs" and request.headers.get("HX-Request") == "true"
     return render(request, "core/admin/jobs.html#list" if is_poll else "core/admin/jobs.html", context)
+
+
+@require_GET
+def list_sendings(request: HttpRequest) -> HttpResponse:
+    """Show what left the program and what did not. For who administers everything: it names people's addresses."""
+    permissions.require_everywhere(request.user, "administer")
+    form = admin_forms.SendingFilter(request.GET or None)
+    criteria = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
+    rows = Sending.objects.select_related("person").filter(**criteria)
+    page = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
+    channels = [
+        (label, sending.is_configured(channel))
+        for channel, label in Sending.Channel.choices
+        if channel not in {Sending.Channel.IN_APP, Sending.Channel.WEBHOOK}
+    ]
+    return render(request, "core/admin/sendings.html", {"form": form, "page": page, "channels": channels})
+
+
+@require_POST
+def send_again(request: HttpRequest, pk: int) -> HttpResponse:
+    person = permissions.require_everywhere(request.user, "administer")
+    row = get_object_or_404(Sending, pk=pk)
+    try:
+        sending.send_again(row, by=person, now=timezone.now())
+    except sending.CannotSendAgain as reason:
+        messages.error(request, str(reason))
+    else:
+        messages.success(request, f"Tin #{row.pk} đã vào hàng chờ gửi.")
+    return redirect("core:sendings")
 
 
 @require_POST

@@ -64,6 +64,7 @@ def _list_own_navigation(person: Any) -> list[panels.NavigationItem]:
     ]
     for title, name, picture, order, is_open in (
         ("Tác vụ nền", "core:jobs", "activity-heartbeat", 95, permissions.may_everywhere(person, "administer")),
+        ("Tin gửi đi", "core:sendings", "send", 96, permissions.may_everywhere(person, "administer")),
         ("Nhật ký", "core:audit", "shield-check", 96, permissions.may(person, "read_audit")),
     ):
         address = _address(name)

@@ -15,7 +15,7 @@ from django.core.mail import EmailMessage
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from machnuoc.core import jobs, notices, outgoing
+from machnuoc.core import audit, jobs, notices, outgoing
 from machnuoc.core.models import Person, Sending
 
 log = logging.getLogger(__name__)
@@ -240,6 +240,32 @@ def send_due(now: datetime, *, limit: int = 200) -> tuple[int, int]:
 
 def _close(row: Sending, state: str, error: str) -> None:
     Sending.objects.filter(pk=row.pk).update(state=state, error=error[:300], next_try_at=None)
+
+
+class CannotSendAgain(ValueError):
+    """The message is on its way, has arrived, or has nowhere to go."""
+
+
+@transaction.atomic
+def send_again(row: Sending, *, by: Person, now: datetime) -> None:
+    """Queue a message that did not go, to the address its person has today. Raises CannotSendAgain."""
+    row = Sending.objects.select_for_update().get(pk=row.pk)
+    if row.state not in {State.FAILED, State.UNCONFIGURED}:
+        raise CannotSendAgain(f"Tin #{row.pk} đang chờ gửi hoặc đã gửi, không cần gửi lại.")
+    row.address = (_address_of(row.person, row.channel) or row.address)[:300]
+    try:
+        _require_configured(row.channel)
+    except NotConfigured as reason:
+        raise CannotSendAgain(str(reason)) from None
+    if not row.address:
+        raise CannotSendAgain("Người nhận chưa khai địa chỉ của kênh này. Bổ sung vào tài khoản rồi gửi lại.")
+    row.state, row.attempts, row.next_try_at, row.error = State.QUEUED, 0, now, ""
+    row.save(update_fields=["address", "state", "attempts", "next_try_at", "error"])
+    audit.record("core.sending.again", actor=by, target=row)
+    jobs.enqueue(TASK, schedule=TASK)
+
+
+audit.describe("core.sending.again", "cho gửi lại tin {target}")
 
 
 def prune(now: datetime) -> int:

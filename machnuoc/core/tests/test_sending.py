@@ -154,3 +154,16 @@ def test_a_gateway_that_never_answers_is_given_up_in_the_end(person, settings):
 
     row.refresh_from_db()
     assert (row.state, row.attempts) == ("FAILED", sending.MOST_ATTEMPTS)
+
+
+def test_a_message_that_did_not_go_is_sent_again_once_its_channel_is_set_up(person, settings, gateway):
+    row = put("SMS", person)
+    with pytest.raises(sending.CannotSendAgain, match="MACHNUOC_SMS_URL"):
+        sending.send_again(row, by=person, now=NOW)
+    settings.SMS_URL = gateway.url
+
+    sending.send_again(row, by=person, now=NOW)
+
+    assert sending.send_due(NOW) == (1, 0)
+    with pytest.raises(sending.CannotSendAgain, match="đã gửi"):
+        sending.send_again(row, by=person, now=NOW)
