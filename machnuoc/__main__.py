@@ -199,6 +199,19 @@ def run_demo(args: argparse.Namespace) -> int:
     return DONE
 
 
+def run_simulate(args: argparse.Namespace) -> int:
+    start_with_tables()
+    from machnuoc.demo.simulator import command, playing
+
+    try:
+        command.run(args, say)
+    except command.BadArgument as reason:
+        raise WrongUse(str(reason)) from None
+    except playing.CannotPlay as reason:
+        raise CommandFailed(str(reason)) from None
+    return DONE
+
+
 def run_audit(args: argparse.Namespace) -> int:
     start_with_tables()
     from django.utils import timezone
@@ -419,6 +432,22 @@ def build_parser() -> Parser:
     add("demo", run_demo, "dữ liệu mẫu lấy từ các kế hoạch; nạp lại không tạo bản trùng").add_argument(
         "action", choices=["load"], help="load: nạp"
     )
+    simulate = add("simulate", run_simulate, "chơi các thiết bị mô phỏng qua đường truyền thật, hoặc đặt một sự kiện")
+    simulate.add_argument("--speed", default="1", metavar="LẦN", help="1 đến 10000; không vượt quá hiện tại")
+    simulate.add_argument("--seed", metavar="SỐ", help="hạt giống (mặc định: của dữ liệu dùng thử)")
+    simulate.add_argument("--from", dest="since", metavar="LÚC", help="chơi lại từ lúc này, ví dụ 2026-11-20T07:00")
+    simulate.add_argument("--to", dest="until", metavar="LÚC", help="dừng ở lúc này")
+    simulate.add_argument("--stations", default="", metavar="TRẠM,…", help="chỉ các trạm này, ví dụ binh-hai,tinh-hoa")
+    simulate.add_argument(
+        "--event", metavar="LOẠI",
+        help="leak, break, pump-failure, power-cut, chlorine-loss, drift, stuck, silence, clock-drift, late-batch, "
+        "rollover",
+    )  # fmt: skip
+    simulate.add_argument("--station", metavar="TRẠM", help="trạm xảy ra sự kiện")
+    simulate.add_argument("--at", metavar="LÚC", help="lúc sự kiện bắt đầu (mặc định: ngay)")
+    simulate.add_argument("--lasts", metavar="PHÚT", help="sự kiện kéo dài bao lâu")
+    simulate.add_argument("--size", metavar="SỐ", help="độ lớn của sự kiện")
+    simulate.add_argument("--once", action="store_true", help="mỗi thiết bị gửi số mới nhất một lần rồi thôi")
     add("audit", run_audit, "nhật ký: kiểm tra hoặc niêm phong").add_argument(
         "action", choices=["verify", "seal"], help="verify: kiểm tra chuỗi; seal: niêm phong các dòng mới"
     )

@@ -106,13 +106,11 @@ def serve_web() -> None:
     from granian.server import Server
 
     Server(
-        "machnuoc.config.wsgi:application",
+        "machnuoc.config.front:application",
         address=settings.HOST,
         port=settings.PORT,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,  # front.py has settings.WEB_THREADS threads of its own for Django
         workers=settings.WEB_PROCESSES,
-        blocking_threads=settings.WEB_THREADS,
-        blocking_threads_idle_timeout=600,
         http=HTTPModes.http1,  # a front server speaks HTTP/1.1 to us, and so does a browser without TLS
         websockets=False,
         # Counts open connections, kept-alive ones included: too low a number locks browsers out.
@@ -294,15 +292,20 @@ def run_up(*, with_demo: bool, say: Callable[[str], None]) -> int:
         host = "127.0.0.1" if _is_everywhere(settings.HOST) else settings.HOST
         say(f"Mạch Nước đang chạy tại http://{f'[{host}]' if ':' in host else host}:{settings.PORT} (dừng: Ctrl-C)")
 
-    return Supervisor(list_children(), say, is_up=_answers, announce=announce).run()
+    return Supervisor(list_children(with_demo=with_demo), say, is_up=_answers, announce=announce).run()
 
 
-def list_children() -> list[Child]:
-    """Return what `up` keeps alive. The broker is among them unless the province has one of its own."""
+def list_children(*, with_demo: bool = False) -> list[Child]:
+    """Return what `up` keeps alive. The broker is among them unless the province has one of its own.
+
+    with_demo: also what plays the devices of the demonstration.
+    """
     children = [Child("web", "Trang web"), Child("worker", "Tác vụ nền")]
     if not settings.MQTT_URL:
         children.append(Child("broker", "Máy chủ MQTT"))
     children.append(Child("ingest", "Nhận số đo"))
+    if with_demo:
+        children.append(Child("simulate", "Thiết bị mô phỏng"))
     children.append(Child("watch", "Xét báo động"))
     return children
 

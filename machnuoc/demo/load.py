@@ -10,7 +10,7 @@ from django.db import transaction
 from machnuoc.core import audit, documents
 from machnuoc.core.models import AuditEntry, Passage, Person
 from machnuoc.core.periods import Period
-from machnuoc.demo import planning, plans
+from machnuoc.demo import planning, plans, telemetry
 from machnuoc.indicators import bands, catalogue
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLine, Fact, Metric, State
@@ -86,6 +86,8 @@ def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
         indicators.recompute_dirty(now)
         planning.load(now, simulate=simulate)
         accounts = _load_accounts(organisations)
+        if simulate:
+            telemetry.load_telemetry(now)
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 

@@ -68,7 +68,8 @@ def run_once(now_ms: int, limit: int = LIMIT, *, running_every_ms: int = 0) -> i
     if over:
         daily_figures.update(over, now_ms)
         _forget_days(over)
-    daily_figures.recompute_what_waits(now_ms)
+    if max(done, days) < limit:  # while a backlog is worked off, the indicators wait for its end
+        daily_figures.recompute_what_waits(now_ms)
     return done + days
 
 
