@@ -150,6 +150,19 @@ def test_a_device_whose_clock_runs_backwards_loses_nothing(world):
 NESTED = b'{"t":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
 
+def test_a_machine_whose_clock_is_set_back_and_forth_loses_nothing(world):
+    before = world.ledger("d01")["received"]
+    for number, shift_s in enumerate((0, -7_200, 3_600, -60)):
+        pid = world.start("ingest", clock_s=shift_s)
+        world.publisher("d01").publish(messages_of("d01", 200, first=3_000 + 200 * number))
+        wait_for(lambda wanted=before + 200 * (number + 1): world.ledger("d01")["received"] >= wanted, 30)
+        world.kill(pid, signal.SIGTERM)
+
+    assert is_closed(world.ledger("d01"))
+    assert world.ledger("d01")["rejected"] == 0
+    assert world.count_stored("d01") >= 800
+
+
 @pytest.mark.parametrize(
     ("what", "payload"),
     [
@@ -237,6 +250,28 @@ def test_a_store_that_is_locked_loses_nothing_and_acknowledges_nothing_meanwhile
     ledger = world.ledger("d10")
     assert is_closed(ledger)
     assert ledger["stored"] == 3_100
+
+
+def test_a_receiver_that_cannot_store_stops_reading_before_its_memory_is_full(world):
+    pid = world.start("ingest", busy_within_s=0.5)
+    wait_for(lambda: _status_mb(pid, "VmRSS") > 20, 10)
+    ballast = b"x" * 3_500_000
+    messages = [(topic, payload[:-1] + b',"note":"' + ballast + b'"}') for topic, payload in messages_of("d13", 60)]
+
+    with _locked(world):
+        world.publisher("d13").publish(messages)
+        time.sleep(2)
+    wait_for(lambda: world.count_stored("d13") == 60, 60)
+
+    assert is_closed(world.ledger("d13"))
+    assert _status_mb(pid, "VmHWM") < 350, "210 MB of messages were held in memory"
+    world.publisher("d13").publish(messages_of("d13", 10, first=60))  # and it reads again
+    wait_for(lambda: world.count_stored("d13") == 70, 20)
+
+
+def _status_mb(pid: int, name: str) -> float:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found.group(1)) / 1024 if found else 0.0
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ def up(fresh_environment, free_port, tmp_path):
     process.port = free_port
     process.read_log = (tmp_path / "up.log").read_text
     try:
-        _wait_for(lambda: "đang chạy tại" in process.read_log() or process.poll() is not None, 90)
+        _wait_for(lambda: "đang chạy tại" in process.read_log() or process.poll() is not None, 180)
         assert process.poll() is None, process.read_log()
         yield process
     finally:

@@ -218,7 +218,8 @@ async def _publish(size: Size, where: Any) -> int:
     while (passed_s := time.monotonic() - begun_s) < size.seconds:
         due = int(passed_s * size.rate)
         for number in range(sent, due):
-            values = ",".join(f'"c{each}":{value:.2f}' for each, value in enumerate(rng.uniform(20, 95, size.channels)))
+            # Within the thresholds but for one reading in thirty thousand: alarms come and go, and are no flood.
+            values = ",".join(f'"c{each}":{value:.2f}' for each, value in enumerate(rng.normal(50, 10, size.channels)))
             # One message of a device each millisecond at most: no two of its readings share an instant.
             at_ms = int(datetime.now(UTC).timestamp() * 1000) - size.seconds * 1000 + number // size.devices
             client.publish(

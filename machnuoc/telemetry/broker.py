@@ -29,7 +29,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from machnuoc.telemetry import payloads
@@ -364,7 +364,7 @@ def refresh(place: Path) -> bool:
     """Write the files of rights anew if they changed; a database that does not answer changes nothing."""
     try:
         return write_files(place, timezone.now())
-    except OperationalError as reason:
+    except (OperationalError, InterfaceError) as reason:
         logger.warning("rights of the broker not refreshed: %s", str(reason).strip())
         connections.close_all()
         return False
