@@ -141,7 +141,7 @@ def list_people(alarm: Alarm, roster: Roster | None, now: datetime, level: int) 
 def alarm_url(alarm_id: int) -> str:
     """Return the page of an alarm within the site."""
     try:
-        return reverse("telemetry:alarm", args=[alarm_id])
+        return reverse("telemetry:alarm_detail", args=[alarm_id])
     except NoReverseMatch:
         return f"/giam-sat/canh-bao/{alarm_id}/"
 

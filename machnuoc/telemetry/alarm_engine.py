@@ -93,6 +93,14 @@ def run_once(now: datetime, *, limit: int = ROWS_AT_ONCE) -> int:
 
     limit: dirty channels taken in this round; the others keep waiting.
     """
+    try:
+        return _round(now, limit)
+    except BaseException:
+        forget()  # what is remembered may be ahead of what was written
+        raise
+
+
+def _round(now: datetime, limit: int) -> int:
     now_ms = to_ms(now)
     _refresh(now, now_ms)
     dirty = store.query("SELECT channel, from_at, version FROM telemetry_dirty_alarm LIMIT ?", [limit])

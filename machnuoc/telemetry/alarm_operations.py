@@ -108,7 +108,8 @@ def put_rule(
     rule = AlarmRule.objects.select_for_update().filter(key=key).first() if key else None
     if rule is None:
         rule = AlarmRule.objects.create(key=key or _new_key(channel, kind), applies_from=applies_from or now, **values)
-        rule.others.set(beside)
+        if beside:
+            rule.others.set(beside)
         audit.record("telemetry.rule.made", actor=by, target=rule, kind=kind, channel=channel.pk)
         return rule
     if rule.channel_id != channel.pk:

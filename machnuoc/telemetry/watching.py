@@ -111,7 +111,6 @@ def run_round(tasks: list[_Task], clock_s: float) -> bool:
         except Exception:
             log.exception("%s failed", task.name)
             task.due_s = clock_s + max(task.every_s, PAUSE_AFTER_FAILURE_S)
-            alarm_engine.forget()
         else:
             if task.name == "alarms" and done:
                 _call_at_once(tasks)  # an alarm has just changed: its calls are made in this round

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import OperationalError
 
 from machnuoc.telemetry import alarm_engine, alarm_rules, archive, store
 from machnuoc.telemetry.models import Alarm, AlarmRule, AlarmStep, RuleProgress
@@ -376,3 +377,25 @@ def test_late_readings_of_an_archived_month_are_judged_with_what_the_archive_hol
     assert [row[:2] for row in told(silence)] == [(69, None)]
     for path in archive.folder().glob("*.parquet"):
         path.unlink()
+
+
+def test_a_database_that_fails_in_the_middle_leaves_nothing_to_be_remembered_wrongly(monkeypatch):
+    channel = make_channel()
+    rule = make_rule(channel, "THRESHOLD", {"high": 1.0})
+    arrive(channel, (0, 0.5))
+    look(0)
+    arrive(channel, (1, 2.0))
+
+    def fail(*ignored: object, **also: object) -> None:
+        raise OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Alarm.objects, "create", fail)
+        with pytest.raises(OperationalError):
+            look(1)
+    assert told() == []
+    arrive(channel, (2, 3.0))
+    look(2)
+
+    assert told(rule) == [(1, None, "ACTIVE_UNACKED")]
+    assert Alarm.objects.get().peak == 3.0
