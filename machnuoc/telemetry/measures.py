@@ -123,9 +123,8 @@ def _provide(metric_key: str, period: Period) -> providers.Provided:
     today = timezone.localdate()
     sensed = _months_by_sensors(figure, period, today)
     entered = _months_entered(metric_key, figure, period)
-    if figure.how == "days" and sensed:  # as sure as what it counts
-        states = _months_by_sensors(_FIGURES[figure.fact], period, today)
-        sensed = {place: _Month(one.amount, one.weight, states[place].state) for place, one in sensed.items()}
+    if figure.how == "days":
+        sensed = _days(figure, sensed, period, today)
     standing = {place: one for place, one in sensed.items() if not _stands(entered.get(place), one)}
     if period.kind == "M":  # an entered figure that stands is the indicators' own
         months = {place[0]: [one] for place, one in standing.items()}
@@ -150,6 +149,20 @@ def _provide(metric_key: str, period: Period) -> providers.Provided:
     )
 
 
+def _days(
+    figure: _Figure, sensed: dict[tuple[int, date], _Month], period: Period, today: date
+) -> dict[tuple[int, date], _Month]:
+    """Return the days by month, as sure as what they count: of an entered amount that stands, all days of the month."""
+    counted = _months_by_sensors(_FIGURES[figure.fact], period, today)
+    found = {place: _Month(one.amount, one.weight, counted[place].state) for place, one in sensed.items()}
+    for (work, month), one in _months_entered(figure.fact, _FIGURES[figure.fact], period).items():
+        known = counted.get((work, month))
+        if known is None or _stands(one, known):
+            days = (Period("M", month).end_date - month).days
+            found[work, month] = _Month(float(days), 1, one.state)
+    return found
+
+
 def _stands(entered: _Month | None, sensed: _Month) -> bool:
     """Return whether the entered figure is surer than that of the sensors."""
     return entered is not None and entered.state < sensed.state
@@ -158,6 +171,10 @@ def _stands(entered: _Month | None, sensed: _Month) -> bool:
 def _explain(metric_key: str, subject_id: int, period: Period) -> list[providers.Source]:
     figure = _FIGURES[metric_key]
     sources = [*_sensor_sources(figure, subject_id, period)]
+    if figure.how == "days" and any(
+        work == subject_id for work, _ in _months_entered(figure.fact, _FIGURES[figure.fact], period)
+    ):
+        sources.append(providers.Source(text="Tháng có lượng được nhập mà không nhập số ngày: tính đủ ngày của tháng"))
     changed = (
         MeasureFact.objects.filter(
             key=figure.fact, work_id=subject_id, day__gte=period.start_date, day__lt=period.end_date

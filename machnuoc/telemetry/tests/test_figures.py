@@ -276,3 +276,15 @@ def test_what_arrives_in_the_minutes_after_midnight_does_not_hide_the_day(statio
     run_all(FIRST + DAY + HOUR)
 
     assert MeasureFact.objects.get(key="telemetry.volume_supplied_m3").number == 24 * 12 * 10
+
+
+def test_an_entered_volume_is_divided_by_all_days_of_its_month(station, supply):
+    other = world.make_work("tram-khac", "Trạm khác")
+    readings.put(counted(supply, skip=range(5, 9)))
+    run_all()
+
+    for work in (station, other):
+        enter(work, "telemetry.volume_supplied_m3", 9300)
+
+    assert [number_of(work, "telemetry.supplied_m3d") for work in (station, other)] == [300, 300]
+    assert value_of(other, "telemetry.supplied_days").state == State.APPROVED
