@@ -386,13 +386,15 @@ ROWS = [
     *_project_rows(),
     *_desk_rows(),
     Row("telemetry:readings", None, NOBODY, is_for_devices=True),
+    Row("telemetry:sensorthings", ACCOUNTS, is_open=True),
+    Row("telemetry:sensorthings_path", ACCOUNTS, args=("Things",), is_open=True),  # scopes: see test_sensorthings
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
 ]  # fmt: skip
 
 
 @pytest.fixture
-def things(demo, db) -> dict[str, Any]:
+def things(demo, db, clean_store) -> dict[str, Any]:
     """Make one of each thing that an address names, belonging to the station Bình Chánh, and find the others."""
     from machnuoc.core.models import Document
     from machnuoc.works.models import Work

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from machnuoc.telemetry import alarm_urls, device_urls, ingest_urls, live_urls, metrics
+from machnuoc.telemetry.sensorthings import urls as sensorthings_urls
 
 app_name = "telemetry"
 urlpatterns = [
@@ -11,4 +12,5 @@ urlpatterns = [
     *alarm_urls.urlpatterns,
     *device_urls.urlpatterns,
     *ingest_urls.urlpatterns,
+    *sensorthings_urls.urlpatterns,
 ]

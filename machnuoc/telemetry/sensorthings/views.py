@@ -1,0 +1,296 @@
+"""The door: who asks, what address, which answer. Everything goes through `serve`.
+
+Source: OGC 18-088 (SensorThings API Part 1: Sensing, version 1.1), 9 and 10.
+"""
+
+import base64
+import binascii
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from django import db
+from django.contrib.auth.decorators import login_not_required
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import conditional_page
+
+from machnuoc.core import tokens
+from machnuoc.core.models import Person
+from machnuoc.telemetry import payloads
+from machnuoc.telemetry.models import Credential
+from machnuoc.telemetry.sensorthings import answers, observations, world, writing
+from machnuoc.telemetry.sensorthings.answers import Place, Writer
+from machnuoc.telemetry.sensorthings.model import KINDS, in_path
+from machnuoc.telemetry.sensorthings.options import NotThere, Options, QueryError, Step, read_options, read_path
+from machnuoc.telemetry.sensorthings.world import Viewer, World
+
+_DATABASE_AWAY = (sqlite3.OperationalError, psycopg.OperationalError, db.OperationalError, db.InterfaceError)
+_SPEC = "http://www.opengis.net/spec/iot_sensing/1.1/req/"
+CONFORMANCE = [
+    _SPEC + part
+    for part in (
+        "datamodel", "resource-path/resource-path-to-entities", "request-data/status-code",
+        "request-data/query-status-code", "request-data/order", "request-data/expand", "request-data/select",
+        "request-data/orderby", "request-data/top", "request-data/skip", "request-data/count", "request-data/filter",
+        "request-data/built-in-filter-operations", "request-data/pagination", "data-array/data-array",
+    )
+]  # fmt: skip
+PROVISIONING = (
+    "Things, Locations, Sensors và Datastreams là công trình, thiết bị và kênh: khai báo ở trang Giám sát › Thiết bị "
+    "(/giam-sat/thiet-bi/), không qua SensorThings."
+)
+NO_CHANGE = (
+    "Số đọc không sửa, không xóa qua SensorThings. Gửi (POST) số khác cho cùng thời điểm là đính chính; "
+    "số cũ được giữ lại."
+)
+
+
+class Stranger(Exception):
+    """A token that opens nothing; the text says so."""
+
+
+class Refused(Exception):
+    """An answer that is an error. allow: methods that are taken there, where another was used."""
+
+    def __init__(self, status: int, message: str, allow: str = "") -> None:
+        super().__init__(message)
+        self.status, self.allow = status, allow
+
+
+@csrf_exempt
+@login_not_required
+@conditional_page
+def serve(request: HttpRequest, path: str = "") -> HttpResponse:
+    """Answer a request of SensorThings; every error is JSON with a sentence."""
+    try:
+        return _serve(request, path, timezone.now())
+    except QueryError as error:
+        return _error(400, str(error))
+    except Stranger as error:
+        response = _error(401, str(error))
+        response["WWW-Authenticate"] = 'Bearer, Basic realm="SensorThings"'
+        return response
+    except writing.NotAllowed as error:
+        return _error(403, str(error))
+    except NotThere:
+        return _error(404, "Không có đối tượng này, hoặc nó nằm ngoài phạm vi của mã truy cập.")
+    except Refused as error:
+        response = _error(error.status, str(error))
+        if error.allow:
+            response["Allow"] = error.allow
+        return response
+    except _DATABASE_AWAY:
+        response = _error(503, "Cơ sở dữ liệu đang bận hoặc không sẵn sàng. Thử lại sau ít giây.")
+        response["Retry-After"] = "5"
+        return response
+
+
+def _serve(request: HttpRequest, path: str, now: datetime) -> HttpResponse:
+    root = request.build_absolute_uri("/sta/v1.1/")
+    steps = read_path(path)
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        viewer = _find_viewer(request, now)
+        if request.method == "OPTIONS":
+            response = HttpResponse(status=204)
+            response["Allow"] = "GET, HEAD, OPTIONS, POST"
+            return response
+        return _read(request, steps, root, viewer, now)
+    return _write(request, steps, root, now)
+
+
+# --- who asks -------------------------------------------------------------------------------------------------------
+
+
+def _find_viewer(request: HttpRequest, now: datetime) -> Viewer:
+    """Return who asks: by token (Bearer, or as password of Basic), by the signed-in browser, or nobody."""
+    secret = _secret(request)
+    if secret is not None:
+        return _find_by_secret(secret, now)
+    person = getattr(request, "user", None)
+    return Viewer(person=person) if isinstance(person, Person) else Viewer()
+
+
+def _secret(request: HttpRequest) -> str | None:
+    raw = request.headers.get("Authorization", "")
+    scheme, _, value = raw.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _find_by_secret(secret: str, now: datetime) -> Viewer:
+    token = tokens.find_token(secret, now=now) if secret.startswith(tokens.MARK) else None
+    if token is not None:
+        return Viewer(person=token.person, can_write=token.can_write)
+    live = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+    found = Credential.objects.filter(live, token_sha256=tokens.hash_token(secret)).select_related("device").first()
+    if found is None:
+        raise Stranger(
+            "Mã truy cập không đúng, đã hết hạn hoặc bị thu hồi. Gửi Authorization: Bearer <mã> (mã API của tài khoản, "
+            "hoặc mã của thiết bị), hay bỏ tiêu đề này để chỉ đọc số liệu công bố."
+        )
+    return Viewer(device=found.device, can_write=True)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _read(request: HttpRequest, steps: tuple[Step, ...], root: str, viewer: Viewer, now: datetime) -> HttpResponse:
+    if not steps:
+        return _json(_root_answer(root))
+    query = request.META.get("QUERY_STRING", "")
+    seen = world.load(viewer, observations.spans, _narrow(steps, query))
+    is_links = steps[-1].name == "$ref"
+    place = answers.follow(seen, steps[:-1] if is_links else steps)
+    if place.rest:
+        if is_links or query.lstrip("?").startswith("$"):
+            raise QueryError("Địa chỉ của một thuộc tính không nhận tùy chọn nào.")
+        return _property_answer(seen, place)
+    options = read_options(query, place.kind)
+    writer = Writer(seen, root, now)
+    if place.entity is None:
+        return _json(writer.set_answer(place, options, only_links=is_links))
+    if is_links:
+        return _json({"@iot.selfLink": writer.address(place.entity)})
+    alone = {"$select", "$expand"}
+    if any(name not in alone for name, _ in options.said):
+        raise QueryError("Một đối tượng chỉ nhận $select và $expand.")
+    return _json(writer.write_all([place.entity], options)[0])
+
+
+def _narrow(steps: tuple[Step, ...], query: str) -> Q | None:
+    """Return the condition on channels that a request below one thing stays within, None if it may leave it."""
+    first = steps[0]
+    is_wide = "ObservedPropert" in query or any(step.name.startswith("ObservedPropert") for step in steps)
+    if first.id is None or is_wide:
+        return None
+    id_ = first.id
+    if first.name == "Observations":
+        key = observations.read_id(id_)
+        id_ = key[0] if key else 0
+    if not isinstance(id_, int) or not 0 < id_ < 2**31:
+        return Q(pk__in=[])
+    if first.name in ("Datastreams", "Observations"):
+        return Q(device__work__devices__channels=id_)
+    return Q(device__work__devices=id_) if first.name == "Sensors" else Q(device__work=id_)
+
+
+def _root_answer(root: str) -> dict[str, Any]:
+    return {
+        "value": [{"name": name, "url": root + name} for name in KINDS],
+        "serverSettings": {"conformance": CONFORMANCE},
+    }
+
+
+def _property_answer(seen: World, place: Place) -> HttpResponse:
+    """Return one property of an entity, or with $value its bare text."""
+    names = [step.name for step in place.rest]
+    is_bare = names[-1] == "$value"
+    if is_bare:
+        names.pop()
+    if place.entity is None or not names or any(step.id is not None for step in place.rest) or len(names) > 5:
+        raise NotThere
+    if names[0] not in place.kind.properties and names[0] not in ("id", "@iot.id"):
+        raise NotThere
+    value = answers.plain(seen.look_up(place.entity, tuple(names)))
+    if value is None:
+        return HttpResponse(status=204)
+    if not is_bare:
+        return _json({names[-1]: value})
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def _write(request: HttpRequest, steps: tuple[Step, ...], root: str, now: datetime) -> HttpResponse:
+    names = [step.name for step in steps]
+    is_arrays = names == ["CreateObservations"]
+    is_set = names[-1:] == ["Observations"] and steps[-1].id is None
+    if not is_arrays and not is_set:
+        is_reading = bool(steps) and names[0] == "Observations"
+        raise Refused(405, NO_CHANGE if is_reading else PROVISIONING, "GET, HEAD")
+    if request.method != "POST":
+        raise Refused(405, NO_CHANGE, "POST" if is_arrays else "GET, HEAD, POST")
+    channel = None if is_arrays else _channel_of(steps)
+    secret = _secret(request)
+    if secret is None:
+        raise Stranger("Ghi cần mã truy cập: Authorization: Bearer <mã của thiết bị, hoặc mã API có quyền ghi>.")
+    viewer = _find_by_secret(secret, now)
+    if not viewer.can_write:
+        raise writing.NotAllowed("Mã truy cập này chỉ được đọc. Tạo mã có quyền ghi ở trang Tài khoản.")
+    if int(request.META.get("CONTENT_LENGTH") or 0) > payloads.MAX_PAYLOAD_BYTES:
+        raise Refused(
+            413, f"Một lần gửi không quá {payloads.MAX_PAYLOAD_BYTES // 1024 // 1024} MB. Chia nhỏ rồi gửi lại."
+        )
+    try:
+        body = msgspec.json.decode(request.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise QueryError("Nội dung không phải là JSON đọc được.") from None
+    now_ms = payloads.to_ms(now)
+    if is_arrays:
+        return _create_many(viewer, writing.read_arrays(body, now_ms), root, now)
+    sent = writing.read_one(body, channel, now_ms)
+    found = writing.write(viewer, [sent], now)[0]
+    if isinstance(found, str):
+        raise QueryError(f"Observation không được nhận: {found}.")
+    return _created(viewer, found, root, now)
+
+
+def _channel_of(steps: tuple[Step, ...]) -> int | None:
+    """Return the Datastream below which is written, None at Observations itself. Raises Refused."""
+    if len(steps) == 1:
+        return None
+    if len(steps) == 2 and steps[0].name == "Datastreams" and isinstance(steps[0].id, int):
+        return steps[0].id
+    raise Refused(
+        405, "Ghi Observation vào /Observations, /Datastreams(số)/Observations hoặc /CreateObservations.", "GET, HEAD"
+    )
+
+
+def _created(viewer: Viewer, key: tuple[int, int], root: str, now: datetime) -> HttpResponse:
+    steps = (Step("Observations", f"{key[0]}:{key[1]}"),)
+    seen = world.load(viewer, observations.spans, _narrow(steps, ""))
+    writer = Writer(seen, root, now)
+    place = answers.follow(seen, steps)
+    if place.entity is None:
+        raise NotThere
+    response = _json(writer.write_all([place.entity], Options())[0], 201)
+    response["Location"] = writer.address(place.entity)
+    return response
+
+
+def _create_many(viewer: Viewer, sent: list[writing.Sent], root: str, now: datetime) -> HttpResponse:
+    """Store rows of values; answer with the address of each, or with «error: » and why, in the order they came."""
+    found = writing.write(viewer, sent, now) if sent else []
+    return _json(
+        [
+            f"error: {each}" if isinstance(each, str) else f"{root}Observations({in_path(f'{each[0]}:{each[1]}')})"
+            for each in found
+        ],
+        201,
+    )
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+def _json(data: Any, status: int = 200) -> HttpResponse:
+    response = HttpResponse(msgspec.json.encode(data), status=status, content_type="application/json; charset=utf-8")
+    response["Cache-Control"] = "private, no-cache"  # to be kept by who asks, and asked for again by ETag
+    return response
+
+
+def _error(status: int, message: str) -> HttpResponse:
+    return _json({"code": status, "type": "error", "message": message}, status)
