@@ -7,6 +7,7 @@ from django.utils import timezone
 from machnuoc.core import jobs
 from machnuoc.core.models import Job
 from machnuoc.telemetry import archive
+from machnuoc.telemetry import device_jobs as device_jobs
 
 
 @jobs.every("telemetry.archive", days=1, at=time(3, 10), timeout_s=3600, title="Lưu trữ số đo của tháng cũ")

@@ -1,0 +1,50 @@
+"""Background work of devices: recomputing after a calibration, making rollups anew, files of readings."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from django.utils import timezone
+
+from machnuoc.core import jobs
+from machnuoc.core.models import Job
+from machnuoc.telemetry import history, receive, rollups, store
+
+_AT_ONCE = 20_000
+
+
+@jobs.task("telemetry.recalibrate", timeout_s=3_600, title="Tính lại số đọc sau hiệu chuẩn")
+def recalibrate(
+    job: Job, *, channel_id: int, from_ms: int, to_ms: int, old: list[float], new: list[float], reason: str
+) -> str:
+    """Replace what was stored under the old calibration. Run twice it leaves alone what it has replaced.
+
+    Readings of that span that arrive between the change and this job are stored under the new calibration already; a
+    backlog sent in just those seconds would be calibrated twice. What a person overruled stays.
+    """
+    now_ms = round(timezone.now().timestamp() * 1000)
+    sql = "SELECT at FROM telemetry_reading_history WHERE channel = ? AND at >= ? AND at < ? AND reason = ?"
+    done = {row[0] for row in store.query(sql, [channel_id, from_ms, to_ms, reason])}
+    changed = 0
+    for _, start, end in store.local_months(from_ms, max(from_ms, to_ms - 1)):
+        found = history.read_raw(channel_id, max(start, from_ms), min(end, to_ms))
+        keep = (found.quality & store.OVERRULED) == 0
+        if done:
+            keep &= ~np.isin(found.at, np.fromiter(done, np.int64, len(done)))
+        at, quality = found.at[keep], found.quality[keep]
+        value = (found.value[keep] - old[1]) / old[0] * new[0] + new[1]
+        for first in range(0, len(at), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            counts = receive.put_readings(
+                channel_id, at[part], value[part], quality[part], reason=reason, now_ms=now_ms
+            )
+            changed += counts.corrected
+        jobs.report_progress(job, min(end, to_ms) - from_ms, max(1, to_ms - from_ms))
+    return f"Đã tính lại {changed} số đọc: {reason}."
+
+
+@jobs.task("telemetry.remake_rollups", timeout_s=900, title="Tính lại số giờ, số ngày của kênh")
+def remake_rollups(job: Job, *, channels: list[int], from_ms: int, to_ms: int, reason: str) -> str:
+    """Mark the hours of channels whose meaning changed; the watching process makes them anew."""
+    marked = rollups.mark(channels, from_ms, to_ms)
+    since = datetime.fromtimestamp(from_ms / 1000, UTC)
+    return f"Đã đánh dấu {marked} giờ từ {timezone.localtime(since):%d/%m/%Y}: {reason}."
