@@ -1,11 +1,13 @@
 """What every test of the project shares: which database it runs on, and files of its own."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +65,29 @@ def _migrated_template(cache: pytest.Cache) -> Path:
 @pytest.fixture(scope="session")
 def django_db_keepdb(request: pytest.FixtureRequest, django_db_modify_db_settings: None) -> bool:
     """Start from the tables that an earlier run made: migrating takes longer than most tests."""
-    template = _migrated_template(request.config.cache)
     name = connections["default"].creation._get_test_db_name()
+    if connections["default"].vendor == "postgresql" and _migrated_template(request.config.cache).exists():
+        _postgresql("psql", "postgres", "-c", f'DROP DATABASE IF EXISTS "{name}"', "-c", f'CREATE DATABASE "{name}"')
+    return _put_migrated_tables(request.config.cache, name)
+
+
+def _put_migrated_tables(cache: pytest.Cache, name: str) -> bool:
+    """Put the kept tables into an empty database (a file not yet there, on SQLite); return whether some are kept."""
+    template = _migrated_template(cache)
     if not template.exists():
         return False
     if connections["default"].vendor == "sqlite":
         shutil.copyfile(template, name)
+        Path(name).chmod(0o600)
     else:
-        _postgresql("psql", "postgres", "-c", f'DROP DATABASE IF EXISTS "{name}"', "-c", f'CREATE DATABASE "{name}"')
         _postgresql("psql", name, "-f", str(template))
     return True
+
+
+@pytest.fixture(scope="session")
+def put_migrated_tables(request: pytest.FixtureRequest, django_db_setup: None) -> Callable[[str], bool]:
+    """Return what puts kept tables into an empty database, where its first start is not what is tested."""
+    return functools.partial(_put_migrated_tables, request.config.cache)
 
 
 @pytest.fixture(scope="session")

@@ -60,11 +60,23 @@ def _new_installation(data_dir: Path):
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def _database_name(environment: dict[str, str]) -> str:
+    url = environment.get("MACHNUOC_DATABASE_URL")
+    return urlsplit(url).path.lstrip("/") if url else str(Path(environment["MACHNUOC_DATA_DIR"]) / "machnuoc.sqlite3")
+
+
 @pytest.fixture
-def run_machnuoc(fresh_environment, tmp_path):
+def run_machnuoc(fresh_environment, tmp_path, put_migrated_tables):
     """Return a function that runs the command in a new installation and gives back the finished process."""
+    data_dir = Path(fresh_environment["MACHNUOC_DATA_DIR"])
+    has_tables = False
 
     def run(*arguments: str, stdin: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+        nonlocal has_tables
+        if arguments[:1] in {("migrate",), ("createperson",)} and not has_tables:
+            has_tables = True  # the tables of each migration in turn are made by the tests of `up`
+            data_dir.mkdir(mode=0o700, exist_ok=True)
+            put_migrated_tables(_database_name(fresh_environment))
         return subprocess.run(
             [sys.executable, "-m", "machnuoc", *arguments],
             env=fresh_environment | variables,
