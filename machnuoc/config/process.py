@@ -106,11 +106,13 @@ def serve_web() -> None:
     from granian.server import Server
 
     Server(
-        "machnuoc.config.front:application",
+        "machnuoc.config.wsgi:application",
         address=settings.HOST,
         port=settings.PORT,
-        interface=Interfaces.RSGI,  # front.py has settings.WEB_THREADS threads of its own for Django
+        interface=Interfaces.WSGI,
         workers=settings.WEB_PROCESSES,
+        blocking_threads=settings.WEB_THREADS,
+        blocking_threads_idle_timeout=600,
         http=HTTPModes.http1,  # a front server speaks HTTP/1.1 to us, and so does a browser without TLS
         websockets=False,
         # Counts open connections, kept-alive ones included: too low a number locks browsers out.
