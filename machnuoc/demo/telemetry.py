@@ -7,7 +7,7 @@ secret of its own and speaks over the same road as a real one (simulator/playing
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -44,15 +44,23 @@ def list_stations() -> list[station_model.Station]:
     return [station_model.Station(row.key, row.connected_2025) for row in plans.list_stations() if not row.parent_key]
 
 
+def list_units() -> list[Unit]:
+    """Return the devices of all of them."""
+    return sensors.list_units([one.key for one in list_stations()])
+
+
 @transaction.atomic
-def load_telemetry(now: datetime) -> int:
-    """Put devices, channels, rules and secrets; return how many devices are new. A second call changes nothing."""
+def load_telemetry(now: datetime, *, only: Collection[str] | None = None) -> int:
+    """Put devices, channels, rules and secrets; return how many devices are new. A second call changes nothing.
+
+    only: keys of stations; None: all.
+    """
     quality_limits.load_limits()
-    stations = {one.key: one for one in list_stations()}
+    stations = {one.key: one for one in list_stations() if only is None or one.key in only}
     works = {
         work.subject.key: work for work in Work.objects.filter(subject__key__in=stations).select_related("subject")
     }
-    units = [unit for unit in sensors.list_units(list(stations)) if unit.station in works]
+    units = [unit for unit in list_units() if unit.station in works]
     known = {device.code: device for device in Device.objects.filter(code__in=[unit.code for unit in units])}
     fresh = [unit for unit in units if unit.code not in known]
     midnight = datetime.combine(local_date(now) - timedelta(days=HISTORY_DAYS), time(0), LOCAL_ZONE)

@@ -45,7 +45,7 @@ TICK_S = 0.5
 SAVE_EVERY_S = 30.0
 OPENING_AGAIN_MS = 6 * HOUR_MS  # a demonstration that was off for longer begins with something to see
 MOST_WAITING = 2_000  # messages of all devices that the broker has not taken yet: beyond that time stands still
-FINISH_WITHIN_S = 3.0
+FINISH_WITHIN_S = 1.0
 KEEP_ALIVE_S = 120
 _CHIRPSTACK = broker.CHIRPSTACK
 
@@ -87,7 +87,7 @@ def full_key(station: str) -> str:
 def list_units(stations: Sequence[str] = ()) -> list[Unit]:
     """Return the simulated devices that are loaded and in use. Raises CannotPlay if there is none."""
     there = set(Device.objects.filter(is_simulated=True, removed_at__isnull=True).values_list("code", flat=True))
-    units = [unit for unit in sensors.list_units([one.key for one in telemetry.list_stations()]) if unit.code in there]
+    units = [unit for unit in telemetry.list_units() if unit.code in there]
     if stations:
         units = [unit for unit in units if unit.station in stations]
     if not units:

@@ -223,7 +223,7 @@ def _read(world: World, unit: Unit, sensor: Sensor, at: Ints, events: Sequence[E
             if one.kind == Kind.DRIFT:
                 inside = (at >= one.at_ms) & (at < one.until_ms)
                 value = value + np.where(inside, one.size * (at - one.at_ms) / (one.until_ms - one.at_ms), 0.0)
-    return np.round(np.maximum(value, 0.0), sensor.decimals)
+    return np.asarray(np.round(np.maximum(value, 0.0), sensor.decimals), np.float64)
 
 
 def _true(world: World, unit: Unit, sensor: Sensor, at: Ints) -> Floats:

@@ -170,8 +170,8 @@ class World:
         self._block = None
 
     def take_back(self, at_ms: int) -> None:
-        """Forget what was computed for later instants, a few steps at most: something is to happen before them."""
-        while self._before and len(self._rows) > 1 and self._next_ms - STEP_MS > at_ms:
+        """Forget what was computed from the instant on, a few steps at most: something is to happen there."""
+        while self._before and len(self._rows) > 1 and self._next_ms - STEP_MS >= at_ms:
             self._now = self._before.pop()
             self._rows.pop()
             self._next_ms -= STEP_MS
