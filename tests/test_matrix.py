@@ -286,6 +286,13 @@ def _desk_rows() -> Iterator[Row]:
         yield Row(f"telemetry:{name}", MANAGERS, MANAGERS, ("@device", "@channel"))
     yield Row("telemetry:limit_edit", MANAGERS, MANAGERS, ("@limit",))
     yield Row("telemetry:quarantine_item", SEES_BINH_CHANH, args=("@quarantined",), refused=404)
+    for name in ["wall", "stream", "online"]:
+        yield Row(f"telemetry:{name}", ACCOUNTS)
+    yield Row("telemetry:station", SEES_BINH_CHANH, args=(QN_WORK,), refused=404)
+    yield Row("telemetry:channel", SEES_BINH_CHANH, args=("@channel",), refused=404)
+    yield Row("telemetry:channel_data", SEES_BINH_CHANH, args=("@channel",), refused=404)
+    yield Row("telemetry:channel_note", None, enters, ("@channel",), data={"text": "Rửa lọc"})
+    yield Row("telemetry:public_quality", ACCOUNTS, is_open=True)
     yield Row("telemetry:quarantine_replay", None, MANAGERS, ("@quarantined",))
     yield Row("telemetry:quarantine_dismiss", MANAGERS, MANAGERS, ("@quarantined",), data={"reason": "thử"})
 

@@ -1,0 +1,77 @@
+"""Pieces of the live screens: instants as a clock says them, and what the browser needs to keep a value fresh."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from machnuoc.core import vietnamese
+from machnuoc.telemetry.daily_figures import DECIMALS, SUPPLY_HOURS
+from machnuoc.telemetry.live_queries import Figure
+
+register = template.Library()
+
+
+@register.filter
+def clock(moment: datetime) -> str:
+    """Return the local time, with the day where it is not today's."""
+    local = timezone.localtime(moment)
+    return f"{local:%H:%M}" if local.date() == timezone.localdate() else f"{local:%H:%M %d/%m/%Y}"
+
+
+@register.filter
+def clock_full(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%H:%M %d/%m/%Y}"
+
+
+@register.filter
+def for_input(moment: datetime) -> str:
+    """Return the local time as an input of kind datetime-local holds it."""
+    return f"{timezone.localtime(moment):%Y-%m-%dT%H:%M}"
+
+
+@register.filter
+def plain(number: float) -> str:
+    """Return a number as SVG reads it."""
+    return f"{number:g}"
+
+
+@register.filter
+def line_y(counter: int) -> int:
+    """Return where the nth line under a drawing stands."""
+    return 182 + 24 * counter
+
+
+@register.filter
+def hours_of(facts: Mapping[int, Any], work_id: int) -> str:
+    """Return the newest hours of supply of a work, with its day."""
+    fact = facts.get(work_id)
+    if fact is None:
+        return "–"
+    hours = fact.number / 10 ** DECIMALS[SUPPLY_HOURS] / max(1, fact.weight)
+    return f"{vietnamese.format_number(hours, 1)} giờ ({fact.day:%d/%m})"
+
+
+@register.simple_tag
+def live_attributes(figure: Figure) -> SafeString:
+    """Return what tells the browser which reading belongs here and how to write it."""
+    words = figure.words
+    said = format_html(' data-off="{}" data-on="{}"', *words) if words else ""
+    return format_html(
+        'data-channel="{}" data-decimals="{}" data-at="{}"{}',
+        figure.channel.pk, figure.quantity.decimals, figure.at_ms or "", said,
+    )  # fmt: skip
+
+
+@register.simple_tag
+def devices_address() -> str:
+    """Return the page of devices, empty where the program has none."""
+    try:
+        return reverse("telemetry:device_list")
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,212 @@
+"""The live screens: what they show, to whom, and how often they ask."""
+
+import json
+import time
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from machnuoc.core.models import Person
+from machnuoc.places.models import Grant, Subject
+from machnuoc.telemetry import live, live_queries, store
+from machnuoc.telemetry.models import QualityLimit
+from machnuoc.telemetry.tests import world
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_store")]
+
+NOW_MS = time.time_ns() // 1_000_000
+
+
+def put(channel, *readings: tuple[int, float]) -> None:
+    with store.transaction() as cursor:
+        store.ensure_months(cursor, min(at for at, _ in readings), max(at for at, _ in readings))
+        for at, value in readings:
+            cursor.execute(
+                store.adapt("INSERT INTO telemetry_reading (channel, at, value, quality) VALUES (?, ?, ?, 0)"),
+                (channel.pk, at, value),
+            )
+
+
+def sign_in(work, username="truc-ban", role=Grant.Role.DEPARTMENT) -> Client:
+    person = Person.objects.create(username=username, full_name="Người trực")
+    Grant.objects.create(person=person, role=role, scope=work.subject, valid_from="2026-01-01")
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def station():
+    Subject.objects.create(key="vn", kind=Subject.Kind.COUNTRY, name="Việt Nam")
+    work = world.make_work("tram-binh", "Trạm Bình Chánh")
+    device = world.make_device(work, is_simulated=True)
+    channels = {
+        "flow": world.make_channel(device, "flow", "flow", point="OUTLET", name="Lưu lượng ra mạng"),
+        "pressure": world.make_channel(
+            device, "p", "pressure", point="CRITICAL", role="CONTINUITY", minimum=10.0, name="Áp lực cuối mạng"
+        ),
+        "ph": world.make_channel(device, "ph", "ph", point="TREATMENT", role="QUALITY", is_public=True, name="pH"),
+        "level": world.make_channel(device, "level", "level", point="TANK", full_at=4.0, name="Mực bể"),
+        "pump": world.make_channel(device, "pump", "pump", point="SOURCE", name="Bơm 1"),
+    }
+    for one, value in zip(channels.values(), (62.5, 8.0, 7.25, 3.0, 1.0), strict=True):
+        put(one, (NOW_MS - 60_000, value + 0.0), (NOW_MS - 1_000, value))
+    return work, channels
+
+
+def test_the_wall_shows_the_latest_figures_of_a_station(station):
+    page = sign_in(station[0]).get(reverse("telemetry:wall")).content.decode()
+
+    assert "Trạm Bình Chánh" in page and "62,5" in page and "3,00" in page
+    assert "mô phỏng" in page and "Bình thường" in page
+
+
+def test_the_wall_is_searched_without_diacritics(station):
+    client = sign_in(station[0])
+
+    assert "Trạm Bình Chánh" in client.get(reverse("telemetry:wall"), {"q": "binh chanh"}).content.decode()
+    assert "Không có trạm nào khớp" in client.get(reverse("telemetry:wall"), {"q": "tra bong"}).content.decode()
+
+
+def test_a_station_that_has_said_nothing_for_long_is_stale(station):
+    person = Person.objects.create(username="x")
+    Grant.objects.create(person=person, role="LEADER", scope=station[0].subject, valid_from="2026-01-01")
+
+    now = live_queries.list_stations(person, NOW_MS)[0]
+    later = live_queries.list_stations(person, NOW_MS + 3_600_000)[0]
+
+    assert (now.state, later.state) == ("good", "stale")
+
+
+def test_somebody_of_another_place_sees_neither_station_nor_channel(station):
+    elsewhere = sign_in(world.make_work("tram-khac", "Trạm khác"))
+    channel = station[1]["flow"]
+
+    assert "Bình Chánh" not in elsewhere.get(reverse("telemetry:wall")).content.decode()
+    assert elsewhere.get(reverse("telemetry:station", args=["tram-binh"])).status_code == 404
+    for name in ("channel", "channel_data"):
+        assert elsewhere.get(reverse(f"telemetry:{name}", args=[channel.pk])).status_code == 404
+    assert elsewhere.post(reverse("telemetry:channel_note", args=[channel.pk]), {"text": "x"}).status_code == 404
+
+
+def test_a_stream_begins_with_everything_that_stands_and_nothing_of_others(station):
+    url = reverse("telemetry:stream")
+    mine, other = sign_in(station[0]).get(url), sign_in(world.make_work("k", "K"), "khac").get(url)
+
+    assert mine["Content-Type"].startswith("text/event-stream") and mine["Cache-Control"] == "no-store"
+    rows = json.loads(mine.content.decode().split("data: ")[1].strip())["rows"]
+    assert {row[0] for row in rows} == {one.pk for one in station[1].values()}
+    assert json.loads(other.content.decode().split("data: ")[1].strip())["rows"] == []
+    assert Client().get(url).status_code == 302
+
+
+def test_the_station_page_draws_tank_pump_and_what_is_beyond(station):
+    page = sign_in(station[0]).get(reverse("telemetry:station", args=["tram-binh"])).content.decode()
+
+    assert "75 %" in page and "chạy" in page  # 3 m of 4 m
+    assert "ngoài giới hạn" in page and "tối thiểu 10,0" in page  # 8 mH2O
+
+
+def test_the_chart_data_keep_gaps_carry_notes_and_answer_304(station):
+    channel = station[1]["flow"]
+    put(channel, *((NOW_MS - 7_200_000 + step * 300_000, 50.0 + step) for step in range(5)))
+    client = sign_in(station[0])
+    client.post(reverse("telemetry:channel_note", args=[channel.pk]), {"text": "rửa lọc"})
+    address = reverse("telemetry:channel_data", args=[channel.pk])
+    span = {"from": f"{timezone.localtime() - timezone.timedelta(hours=3):%Y-%m-%dT%H:%M}",
+            "to": f"{timezone.localtime() + timezone.timedelta(hours=1):%Y-%m-%dT%H:%M}"}  # fmt: skip
+
+    first = client.get(address, span)
+    data = first.json()
+
+    assert None in data["series"][0]["value"] and data["series"][0]["gaps"]
+    assert [note["text"] for note in data["notes"]] == ["rửa lọc"]
+    assert len(data["series"][0]["at"]) <= 2_000
+    assert client.get(address, span, headers={"If-None-Match": first["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("query", [{"from": "x", "to": "y"}, {"from": "2026-02-01T00:00", "to": "2026-01-01T00:00"}])
+def test_a_span_that_makes_no_sense_is_refused(station, query):
+    client = sign_in(station[0])
+
+    assert client.get(reverse("telemetry:channel_data", args=[station[1]["flow"].pk]), query).status_code == 400
+
+
+def test_a_channel_is_exported_reading_by_reading(station):
+    client = sign_in(station[0])
+    address = reverse("telemetry:channel", args=[station[1]["flow"].pk])
+
+    lines = b"".join(client.get(address, {"export": "csv"}).streaming_content).decode().splitlines()
+
+    assert len(lines) == 3 and "62.5" in lines[-1]
+    assert client.get(address, {"export": "xlsx"}).status_code == 200
+
+
+def test_a_limit_is_shown_with_its_standard_and_only_where_it_is_known(station):
+    work, channels = station
+    client = sign_in(work)
+    before = client.get(reverse("telemetry:online")).content.decode()
+    QualityLimit.objects.create(
+        subject=work.subject, quantity="ph", low=6.0, high=7.0, standard="QC thử", source="x", confidence="RECALLED"
+    )
+    after = client.get(reverse("telemetry:online")).content.decode()
+
+    assert "chưa biết giới hạn" in before and "QC thử" not in before
+    assert "QC thử" in after and "chưa đối chiếu văn bản" in after and "ngoài giới hạn" in after
+    assert channels["ph"].name
+
+
+def test_the_public_page_shows_what_is_published_alone(station):
+    cache.clear()
+    url = reverse("telemetry:public_quality")
+
+    page = Client().get(url)
+    data = Client().get(url, {"format": "json"}).json()["figures"]
+
+    assert page.status_code == 200 and "mô phỏng" in page.content.decode()
+    assert [(one["quantity"], one["value"], one["is_simulated"]) for one in data] == [("pH", 7.25, True)]
+    assert "7.25" in Client().get(url, {"format": "csv"}).content.decode()
+
+
+def test_the_poller_tells_what_is_new_once(station):
+    poller = live.Poller()
+    channel = station[1]["flow"]
+    first, _ = poller.look(NOW_MS)
+    put(channel, (NOW_MS, 70.0))
+    with store.transaction() as cursor:
+        cursor.execute(
+            store.adapt(
+                "INSERT INTO telemetry_device_state (device, received_at, measured_at, drift_ms, messages) "
+                "VALUES (?, ?, ?, 0, 1)"
+            ),
+            (channel.device_id, NOW_MS, NOW_MS),
+        )
+
+    again, _ = poller.look(NOW_MS + 500)
+    quiet, _ = poller.look(NOW_MS + 1_000)
+
+    assert len(first) == 5
+    assert again == [(station[0].pk, [channel.pk, NOW_MS, 70.0, 0])] and quiet == []
+
+
+def test_a_session_that_is_over_listens_no_more(station):
+    client = sign_in(station[0])
+    person = Person.objects.get(username="truc-ban")
+    key = client.session.session_key
+
+    before = live.still_listens(key, person.pk)
+    client.logout()
+
+    assert before and live.still_listens(key, person.pk) is False
+
+
+def test_live_pages_ask_a_fixed_number_of_times(station, django_assert_max_num_queries):
+    client = sign_in(station[0])
+    for name, args in (("wall", []), ("station", ["tram-binh"]), ("channel", [station[1]["ph"].pk]), ("online", [])):
+        address = reverse(f"telemetry:{name}", args=args)
+        client.get(address)
+        with django_assert_max_num_queries(15):
+            client.get(address)
