@@ -16,11 +16,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from machnuoc.core import audit
+from machnuoc.core import audit, roster
+from machnuoc.core.models import Person, Roster
 from machnuoc.core.periods import LOCAL_ZONE, local_date
 from machnuoc.demo import plans
 from machnuoc.demo.simulator import sensors, station_model
 from machnuoc.demo.simulator.sensors import Part, Unit
+from machnuoc.places.models import Subject
 from machnuoc.telemetry import alarm_defaults, credentials, quality_limits
 from machnuoc.telemetry.models import Channel, Credential, Device
 from machnuoc.telemetry.quantities import QUANTITIES
@@ -32,6 +34,7 @@ SEED = 20260210  # date of the plan whose stations these are
 MINIMUM_MH2O = 6.0  # at the critical point: below it a station counts as not supplying. Mô phỏng.
 CHLORINE_MGL = (0.3, 1.0)  # by which the simulated stations run; no regulation
 NOTE = "Thiết bị mô phỏng để xem thử; không có thật."
+_ON_DUTY = ("qn.khkt", "qn.hcth", "qn.lanhdao")  # by day, by night, when neither answers
 _PARTS = {
     Part.CABINET: ("Tủ điều khiển", Device.Kind.CONTROLLER, "Nhà điều hành"),
     Part.ANALYSER: ("Máy phân tích chất lượng nước", Device.Kind.ANALYSER, "Sau bể chứa"),
@@ -120,7 +123,16 @@ def _put_rules(fresh: Sequence[Unit], devices: Mapping[str, Device], now: dateti
 
 
 def _put_roster() -> None:
-    """Put who answers at the centre, so that there is somebody to call."""
+    """Say who of the demonstration accounts answers at the centre. A roster that is there is left as people made it."""
+    centre = Subject.objects.filter(key="org.qn.trung-tam").first()
+    people = {one.username: one for one in Person.objects.filter(username__in=_ON_DUTY)}
+    if centre is None or len(people) < len(_ON_DUTY) or Roster.objects.filter(subject_id=centre.pk).exists():
+        return
+    made = roster.put_roster(subject_id=centre.pk, name="Trực vận hành của Trung tâm (dùng thử)", by=None)
+    by_day, by_night, leader = (people[name] for name in _ON_DUTY)
+    roster.add_shifts(made, weekdays=range(7), start=time(6), end=time(18), person=by_day, by=None)
+    roster.add_shifts(made, weekdays=range(7), start=time(18), end=time(6), person=by_night, by=None)
+    roster.put_level(made, level=2, after_min=30, people=[leader], by=None)
 
 
 # --- what only this installation knows ----------------------------------------------------------------------------

@@ -1,12 +1,17 @@
 """Each thing that can happen at a simulated station is played through the road: its alarm, its figure, its recount."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
+from machnuoc.core import roster
+from machnuoc.core.models import Roster
 from machnuoc.demo import telemetry
 from machnuoc.demo.simulator import sensors
 from machnuoc.demo.tests import simulated
 from machnuoc.demo.tests.simulated import DAY, HOUR, START_MS, STATION, begin, count, day
+from machnuoc.places.models import Subject
 from machnuoc.telemetry import daily_figures, receive, store, totalisers
 from machnuoc.telemetry.models import AlarmStep, Channel, Device
 
@@ -238,3 +243,16 @@ def test_a_secret_that_was_lost_is_made_anew():
 
     after = telemetry.read_simulation().secrets
     assert set(after) == set(before) and not set(after.values()) & set(before.values())
+
+
+def test_the_centre_has_somebody_on_duty_at_every_hour_and_a_changed_roster_stays():
+    telemetry.load_telemetry(simulated.START, only=[STATION])
+    centre = Subject.objects.get(key="org.qn.trung-tam")
+    made = Roster.objects.get(subject_id=centre.pk)
+
+    assert roster.list_uncovered(made, simulated.START, simulated.START + timedelta(days=7)) == []
+    assert [one.username for one in roster.who_is_on(made, simulated.START, level=2)] == ["qn.lanhdao"]
+
+    roster.put_roster(subject_id=centre.pk, name="Tổ trực", by=None)
+    telemetry.load_telemetry(simulated.START, only=[STATION])
+    assert Roster.objects.get(subject_id=centre.pk).name == "Tổ trực"
