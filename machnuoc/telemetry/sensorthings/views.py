@@ -6,7 +6,7 @@ Source: OGC 18-088 (SensorThings API Part 1: Sensing, version 1.1), 9 and 10.
 import base64
 import binascii
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import conditional_page
 
 from machnuoc.core import tokens
-from machnuoc.core.models import Person
+from machnuoc.core.models import ApiToken, Person
 from machnuoc.telemetry import payloads
 from machnuoc.telemetry.models import Credential
 from machnuoc.telemetry.sensorthings import answers, observations, world, writing
@@ -30,6 +30,7 @@ from machnuoc.telemetry.sensorthings.options import NotThere, Options, QueryErro
 from machnuoc.telemetry.sensorthings.world import Viewer, World
 
 _DATABASE_AWAY = (sqlite3.OperationalError, psycopg.OperationalError, db.OperationalError, db.InterfaceError)
+_USED_EVERY = timedelta(minutes=10)  # how exactly the last use of a token is kept
 _SPEC = "http://www.opengis.net/spec/iot_sensing/1.1/req/"
 CONFORMANCE = [
     _SPEC + part
@@ -84,8 +85,9 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
         if error.allow:
             response["Allow"] = error.allow
         return response
-    except _DATABASE_AWAY:
-        response = _error(503, "Cơ sở dữ liệu đang bận hoặc không sẵn sàng. Thử lại sau ít giây.")
+    except (writing.NotYet, *_DATABASE_AWAY) as error:
+        is_ours = isinstance(error, writing.NotYet)
+        response = _error(503, str(error) if is_ours else "Cơ sở dữ liệu đang bận hoặc không sẵn sàng. Thử lại sau.")
         response["Retry-After"] = "5"
         return response
 
@@ -131,6 +133,8 @@ def _secret(request: HttpRequest) -> str | None:
 def _find_by_secret(secret: str, now: datetime) -> Viewer:
     token = tokens.find_token(secret, now=now) if secret.startswith(tokens.MARK) else None
     if token is not None:
+        if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
+            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
         return Viewer(person=token.person, can_write=token.can_write)
     live = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
     found = Credential.objects.filter(live, token_sha256=tokens.hash_token(secret)).select_related("device").first()
@@ -148,7 +152,8 @@ def _find_by_secret(secret: str, now: datetime) -> Viewer:
 def _read(request: HttpRequest, steps: tuple[Step, ...], root: str, viewer: Viewer, now: datetime) -> HttpResponse:
     if not steps:
         return _json(_root_answer(root))
-    query = request.META.get("QUERY_STRING", "")
+    # The gateway hands on the bytes of the address as Latin-1; who did not encode «ạ» sent it as UTF-8.
+    query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace").decode("utf-8", "replace")
     seen = world.load(viewer, observations.spans, _narrow(steps, query))
     is_links = steps[-1].name == "$ref"
     place = answers.follow(seen, steps[:-1] if is_links else steps)

@@ -23,10 +23,15 @@ from machnuoc.telemetry.sensorthings.options import QueryError
 from machnuoc.telemetry.sensorthings.world import Viewer
 
 REASON = "nhập qua SensorThings"
+NOT_STORED = "Kênh đã ngừng dùng, thiết bị đã tháo trước thời điểm đo, hoặc số đã được người có trách nhiệm sửa"
 
 
 class NotAllowed(Exception):
     """The reading may not be written by whoever sends it; says in Vietnamese why."""
+
+
+class NotYet(Exception):
+    """A channel was made a moment ago and the receiver does not know it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +121,10 @@ def write(viewer: Viewer, sent: Sequence[Sent], now: datetime) -> list[tuple[int
             found.append(receive.REASONS[each.at])
         elif (fault := _fault(each.at, each.value, now_ms)) is not None:
             found.append(fault)
-        elif (each.channel, each.at) in there:
+        elif (each.channel, each.at) in there and not (reasons and len(sent) == 1):
             found.append((each.channel, each.at))
         else:
-            found.append("; ".join(receive.REASONS[key] for key in reasons) or "Số đọc không được lưu")
+            found.append("; ".join(reasons) or NOT_STORED)
     return found
 
 
@@ -164,26 +169,31 @@ def _take(device: Device, sent: Sequence[Sent], channels: dict[int, Channel], no
         batch.append({"t": each.at if isinstance(each.at, int) else each.sent_at, "v": {channel.key: value}})
     payload = msgspec.json.encode(batch)
     receipt = receive.take([Message("", payload, now_ms, device.code, "MQTT")], now_ms)
-    return list(receipt.reasons)
+    return [receive.REASONS[key] for key in receipt.reasons]
 
 
 def _put(viewer: Viewer, sent: Sequence[Sent], channels: dict[int, Channel], now_ms: int) -> Sequence[str]:
-    """Write what a person enters, channel by channel, with an audit row for each."""
+    """Write what a person enters, channel by channel, with an audit row for each; return why some were refused."""
     by_channel: dict[int, list[tuple[int, float]]] = {}
     for each in sent:
         if isinstance(each.at, int) and each.value is not None:
             by_channel.setdefault(each.channel, []).append((each.at, each.value))
+    refused = 0
     for channel, rows in by_channel.items():
-        counts = receive.put_readings(
-            channel, [at for at, _ in rows], [value for _, value in rows], store.FROM_FILE,
-            reason=REASON, now_ms=now_ms, is_receipt=True,
-        )  # fmt: skip
+        try:
+            counts = receive.put_readings(
+                channel, [at for at, _ in rows], [value for _, value in rows], store.FROM_FILE,
+                reason=REASON, now_ms=now_ms, is_receipt=True,
+            )  # fmt: skip
+        except LookupError:
+            raise NotYet(f"Datastream {channel} vừa được tạo nên chưa nhận số đọc. Gửi lại sau vài giây.") from None
+        refused += counts.rejected
         audit.record(
             "telemetry.observations.entered", actor=viewer.person, target=channels[channel].device,
             channel=channel, received=counts.received, stored=counts.stored, corrected=counts.corrected,
             rejected=counts.rejected,
         )  # fmt: skip
-    return ()
+    return [NOT_STORED] if refused else []
 
 
 audit.describe("telemetry.observations.entered", "nhập số đọc của thiết bị {target} qua SensorThings")

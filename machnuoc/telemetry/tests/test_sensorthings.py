@@ -262,6 +262,14 @@ def test_things_are_filtered_ordered_and_paged(measured, token):
     assert "@iot.nextLink" not in second
 
 
+def test_letters_may_come_unencoded(measured, token):
+    headers = {"Authorization": f"Bearer {token}"}
+
+    response = Client().get(ROOT + "Things?$filter=contains(name,'Nghĩa')", headers=headers)
+
+    assert names(response.json()) == ["Trạm Nghĩa Phú"]
+
+
 def test_select_gives_what_is_named_and_no_more(measured, token):
     answer = ask(f"Datastreams({measured['p'].pk})", token, select="id,name,Thing")
 
@@ -688,6 +696,43 @@ def test_an_inactive_channel_takes_nothing_and_says_so(stations, device_token):
     )  # fmt: skip
 
 
+def test_what_a_person_overruled_stands_and_the_sender_is_told(stations, device_token, token):
+    put([(stations["p"].pk, T0, 9, store.OVERRULED)])
+
+    for raw in (device_token, token):
+        response = send("Observations", body_for(stations["p"]), raw)
+        assert response.status_code == 400
+        assert "người có trách nhiệm sửa" in response.json()["message"]
+    assert readings() == [(stations["p"].pk, T0, 9, store.OVERRULED)]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.just(10**400)
+    | st.sampled_from([AT, "2026-10-01", "9999-12-31T23:59:59Z", "2026-10-01T00:00:00Z/..", "1e5", "\0", T0, -1]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(result=_JSON, at=_JSON, is_device=st.booleans())
+def test_no_odd_observation_breaks_the_service_and_the_ledger_closes(
+    stations, device_token, token, result, at, is_device
+):
+    raw = device_token if is_device else token
+    named = {"Datastream": {"@iot.id": stations["p"].pk}}
+    array = {**named, "components": ["result", "phenomenonTime"], "dataArray": [[result, at], [1, AT]]}
+
+    one = send("Observations", {**named, "result": result, "phenomenonTime": at}, raw)
+    many = send("CreateObservations", [array], raw)
+
+    assert one.status_code in (201, 400)
+    assert many.status_code in (201, 400)
+    assert all(row[1] == sum(row[2:]) for row in store.query(
+        "SELECT device, received, stored, corrected, duplicate, rejected, quarantined FROM telemetry_ledger"
+    ))  # fmt: skip
+
+
 # --- cost and odd questions -------------------------------------------------------------------------------------------
 
 QUESTIONS = [
@@ -705,12 +750,11 @@ def test_what_a_question_costs_does_not_grow_with_the_number_of_rows(measured, t
 
     def cost():
         asked.clear()
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             ask(path, token)
         return len(captured) + len(asked)
 
+    cost()  # the first use of a token is written down
     before = cost()
     for number in range(5):
         device = make_device(measured["p"].device.work, f"them-{number}")
