@@ -284,6 +284,10 @@ def _desk_rows() -> Iterator[Row]:
     yield Row("telemetry:credential_revoke", None, MANAGERS, ("@device", "@credential"))
     for name in ["channel_edit", "channel_calibrate", "channel_totaliser"]:
         yield Row(f"telemetry:{name}", MANAGERS, MANAGERS, ("@device", "@channel"))
+    brings = MANAGERS | WRITERS
+    yield Row("telemetry:sheet_imports", brings, brings)
+    yield Row("telemetry:sheet_template", brings, args=("so-doc",))
+    yield Row("telemetry:sheet_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@sheet",), refused=404)
     yield Row("telemetry:limit_edit", MANAGERS, MANAGERS, ("@limit",))
     yield Row("telemetry:quarantine_item", SEES_BINH_CHANH, args=("@quarantined",), refused=404)
     for name in ["wall", "stream", "online"]:
@@ -582,7 +586,7 @@ def _project_things() -> dict[str, Any]:
 def _desk_things(now: datetime) -> dict[str, Any]:
     """Give Trạm Bình Chánh a device that sends, an alarm, a maintenance and a message that nobody can read."""
     from machnuoc.telemetry import alarm_operations, credentials, store
-    from machnuoc.telemetry.models import QualityLimit
+    from machnuoc.telemetry.models import DeviceImport, QualityLimit
     from machnuoc.telemetry.tests import desk
 
     device = desk.make_device("bc-matrix", now=now)
@@ -593,6 +597,11 @@ def _desk_things(now: datetime) -> dict[str, Any]:
         device.work, from_at=now, until=now + timedelta(hours=2), reason="Rửa bể", now=now,
         by=Person.objects.get(username="qn.khkt"),
     )  # fmt: skip
+    by = Person.objects.get(username="qn.khkt")
+    stored = files.store(b"a;b\n", name="thiet-bi.csv", by=by, kinds=frozenset({"csv"}))
+    sheet = DeviceImport.objects.create(
+        kind="DEVICES", file=stored, file_name="thiet-bi.csv", uploaded_by=by, uploaded_at=now
+    )
     limit = QualityLimit.objects.create(
         subject_id=device.work_id, quantity="ph", low=6, standard="thử", source="thử", confidence="RECALLED"
     )
@@ -600,7 +609,7 @@ def _desk_things(now: datetime) -> dict[str, Any]:
     return {
         "@device": device.code, "@alarm": alarm.pk, "@rule": alarm.rule_id, "@credential": credential.pk,
         "@channel": device.channels.get(key="total").pk, "@maintenance": maintenance.pk, "@limit": limit.pk,
-        "@quarantined": store.query(sql, [device.pk])[0][0],
+        "@sheet": sheet.pk, "@quarantined": store.query(sql, [device.pk])[0][0],
     }  # fmt: skip
 
 

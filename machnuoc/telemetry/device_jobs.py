@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 
 import numpy as np
+from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from machnuoc.core import jobs
-from machnuoc.core.models import Job
-from machnuoc.telemetry import history, receive, rollups, store
+from machnuoc.core import jobs, notices
+from machnuoc.core.models import Job, Person
+from machnuoc.indicators.sheets import SheetError
+from machnuoc.telemetry import device_sheets, history, receive, rollups, store
+from machnuoc.telemetry.models import DeviceImport
 
+NOTICE = "telemetry"
 _AT_ONCE = 20_000
 
 
@@ -48,3 +52,22 @@ def remake_rollups(job: Job, *, channels: list[int], from_ms: int, to_ms: int, r
     marked = rollups.mark(channels, from_ms, to_ms)
     since = datetime.fromtimestamp(from_ms / 1000, UTC)
     return f"Đã đánh dấu {marked} giờ từ {timezone.localtime(since):%d/%m/%Y}: {reason}."
+
+
+@jobs.task("telemetry.import_sheet", timeout_s=3_600, title="Nhập tệp thiết bị, kênh, số đọc")
+def import_sheet(job: Job, *, batch_id: int, mode: str, person_id: int) -> str:
+    """Take a sheet. Run twice it finds the sheet taken; readings sent twice are duplicates."""
+    batch = DeviceImport.objects.select_related("file").get(pk=batch_id)
+    person = Person.objects.get(pk=person_id)
+    if batch.applied_at is not None:
+        return "Tệp đã được nhập."
+    try:
+        batch = device_sheets.apply(
+            batch, mode=mode, by=person, now=timezone.now(),
+            progress=lambda done, total: jobs.report_progress(job, done, total, "Đang nhập"),
+        )  # fmt: skip
+    except (SheetError, PermissionDenied) as reason:
+        raise jobs.GiveUp(str(reason)) from None
+    text = f"Đã nhập tệp {batch.file_name}: {device_sheets.outcome(batch)}."
+    notices.notify([person], kind=NOTICE, text=text, url=f"/giam-sat/nhap-tep/{batch.pk}/")
+    return text

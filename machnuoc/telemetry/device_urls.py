@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from machnuoc.telemetry import device_views
+from machnuoc.telemetry import device_views, sheet_views
 
 _DEVICE = "giam-sat/thiet-bi/<slug:code>/"
 
@@ -19,6 +19,9 @@ urlpatterns: list[URLPattern] = [
     path(f"{_DEVICE}kenh/<int:pk>/sua/", device_views.channel_edit, name="channel_edit"),
     path(f"{_DEVICE}kenh/<int:pk>/hieu-chuan/", device_views.channel_calibrate, name="channel_calibrate"),
     path(f"{_DEVICE}kenh/<int:pk>/dong-ho/", device_views.channel_totaliser, name="channel_totaliser"),
+    path("giam-sat/nhap-tep/", sheet_views.sheet_imports, name="sheet_imports"),
+    path("giam-sat/nhap-tep/mau/<slug:name>/", sheet_views.sheet_template, name="sheet_template"),
+    path("giam-sat/nhap-tep/<int:pk>/", sheet_views.sheet_import, name="sheet_import"),
     path("giam-sat/gioi-han/", device_views.limit_list, name="limit_list"),
     path("giam-sat/gioi-han/them/", device_views.limit_add, name="limit_add"),
     path("giam-sat/gioi-han/<int:pk>/sua/", device_views.limit_edit, name="limit_edit"),

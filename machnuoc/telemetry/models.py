@@ -7,7 +7,7 @@ embedded, plain tables on PostgreSQL. What is here changes seldom and is written
 from django.db import models
 from django.db.models import F, Q
 
-from machnuoc.core.models import Document, Person
+from machnuoc.core.models import Document, Job, Person, StoredFile
 from machnuoc.places.models import Subject
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.works.models import Work
@@ -413,3 +413,32 @@ class MeasureFact(models.Model):
 
     def __str__(self) -> str:
         return f"{self.work_id} {self.key} {self.day}"
+
+
+class DeviceImport(models.Model):
+    """A sheet of devices, channels or readings that somebody uploaded, and what became of its rows."""
+
+    class Kind(models.TextChoices):
+        DEVICES = "DEVICES", "Thiết bị"
+        CHANNELS = "CHANNELS", "Kênh đo"
+        READINGS = "READINGS", "Số đọc"
+
+    kind = models.CharField("loại", max_length=10, choices=Kind)
+    file = models.ForeignKey(StoredFile, models.PROTECT, related_name="+")
+    file_name = models.CharField(max_length=200)
+    uploaded_by = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    uploaded_at = models.DateTimeField()
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    received = models.PositiveIntegerField(default=0)  # rows
+    stored = models.PositiveIntegerField(default=0)  # before it is applied: good rows
+    corrected = models.PositiveIntegerField(default=0)
+    duplicate = models.PositiveIntegerField(default=0)  # nothing new in them
+    rejected = models.PositiveIntegerField(default=0)
+    found = models.JSONField(default=dict)  # what its page shows: problems by cell, first good rows
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.file_name
