@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from machnuoc.telemetry import history
 from machnuoc.telemetry.sensorthings import filters, observations
-from machnuoc.telemetry.sensorthings.filters import Interval, Many
+from machnuoc.telemetry.sensorthings.filters import Expression, Interval, Many
 from machnuoc.telemetry.sensorthings.model import KINDS, Entity, Id, Kind, in_path
 from machnuoc.telemetry.sensorthings.observations import Row
 from machnuoc.telemetry.sensorthings.options import ID_NAMES, Expand, NotThere, Options, QueryError, Step
@@ -172,15 +172,15 @@ class Writer:
             is_own = kind.name == "Datastreams" and all(len(names) == 1 for names in spoken)
             self.world.fill_spans(entities if is_own else self.world.all_datastreams())
         if options.filter is not None:
-            condition = options.filter
-            entities = [
-                each for each in entities
-                if filters.holds(condition, partial(self.world.look_up, each), self.now)
-            ]  # fmt: skip
+            entities = [each for each in entities if self._is_taken(each, options.filter)]
         for names, is_descending in reversed(options.orderby):
             keys = {each.id: _sort_key(self.world.look_up(each, names)) for each in entities}
             entities.sort(key=lambda each: keys[each.id], reverse=is_descending)
         return entities[wanted], len(entities)
+
+    def _is_taken(self, entity: Entity, condition: Expression) -> bool:
+        self.world.check_time()
+        return filters.holds(condition, partial(self.world.look_up, entity), self.now)
 
     def write_all(self, entities: Sequence[Entity], options: Options) -> list[dict[str, Any]]:
         """Return the entities as JSON, with what is opened of them: one question to the store for all of them."""

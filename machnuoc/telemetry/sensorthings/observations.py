@@ -260,6 +260,7 @@ def _judged(
     while True:
         rows = _fetch(chosen, order, 0 if is_by_time else scanned, SCAN_AT_ONCE)
         for row in rows:
+            world.check_time()
             yield row, filters.holds(rest, partial(look_up, world, row), now)
         scanned += len(rows)
         if len(rows) < SCAN_AT_ONCE:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 from django.db.models import Q
@@ -19,12 +20,14 @@ from machnuoc.telemetry.models import Channel, Device
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.telemetry.sensorthings.filters import Interval, Many
 from machnuoc.telemetry.sensorthings.model import KINDS, Entity, Id
-from machnuoc.telemetry.sensorthings.options import ID_NAMES
+from machnuoc.telemetry.sensorthings.options import ID_NAMES, QueryError
 from machnuoc.works.models import Work
 
 MEASUREMENT = "http://www.opengis.net/def/observationType/OGC-OM/2.0/OM_Measurement"
 GEOJSON = "application/geo+json"
 SIMULATED = "mô phỏng"
+WITHIN_S = 5.0
+"""How long one request may think about what it has read."""
 SPANS = frozenset({"phenomenonTime", "resultTime"})
 """Properties of Datastreams that are read from the store."""
 
@@ -55,6 +58,7 @@ class World:
     channels: dict[int, dict[str, Any]]
     devices: dict[int, dict[str, Any]]
     spans: Callable[[Iterable[int]], Mapping[int, tuple[int, int]]]
+    until: float = field(default_factory=lambda: monotonic() + WITHIN_S)
     _made: dict[tuple[str, Id], Entity] = field(default_factory=dict)
     _spans: dict[int, tuple[int, int] | None] = field(default_factory=dict)
 
@@ -149,6 +153,7 @@ class World:
 
     def look_up(self, entity: Entity, names: tuple[str, ...]) -> Any:
         """Return what a path from the entity says: a value, or several (filters.Many) where it leads over many."""
+        self.check_time()
         name, rest = names[0], names[1:]
         if name in ID_NAMES:
             return entity.id
@@ -165,6 +170,11 @@ class World:
         if not link.is_many:
             return found[0] if found else None
         return Many(value for each in found for value in (each if isinstance(each, Many) else [each]))
+
+    def check_time(self) -> None:
+        """Let nobody keep a process busy: paths over many things over many things grow fast. Raises QueryError."""
+        if monotonic() > self.until:
+            raise QueryError("Câu hỏi phải xét quá nhiều đối tượng. Thu hẹp $filter và $orderby, hoặc hỏi từng Thing.")
 
     def all_datastreams(self) -> list[Entity]:
         return [each for id_ in self.channels if (each := self.find("Datastreams", id_)) is not None]

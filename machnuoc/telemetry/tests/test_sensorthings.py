@@ -17,7 +17,7 @@ from machnuoc.core.models import AuditEntry, Person
 from machnuoc.places.models import Grant
 from machnuoc.telemetry import archive, payloads, receive, rollups, store
 from machnuoc.telemetry.models import Calibration, Channel, Credential
-from machnuoc.telemetry.sensorthings import observations
+from machnuoc.telemetry.sensorthings import observations, world
 from machnuoc.telemetry.tests.readings import put
 from machnuoc.telemetry.tests.world import make_channel, make_device, make_person, make_work
 
@@ -476,6 +476,21 @@ def test_a_question_that_takes_too_long_is_refused(measured, token, monkeypatch)
     assert "Thu hẹp" in ask("Observations", token, status=400, orderby="result")["message"]
     monkeypatch.undo()
     assert results(ask("Observations", token, top=1, orderby="result desc")) == [19_999]
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("Datastreams", {"filter": "Thing/Datastreams/Thing/Datastreams/Thing/Datastreams/name eq 'x'"}),
+        ("Things", {"orderby": "Datastreams/Thing/Datastreams/name"}),
+        ("Observations", {"filter": "round(result) eq 1 or Datastream/Thing/Datastreams/name eq 'x'"}),
+        ("Things", {"filter": "1 eq 2 or 2 eq 3"}),
+    ],
+)
+def test_a_question_that_goes_round_in_circles_comes_to_an_end(measured, token, monkeypatch, path, options):
+    monkeypatch.setattr(world, "WITHIN_S", 0.0)
+
+    assert "Thu hẹp" in ask(path, token, status=400, **options)["message"]
 
 
 # --- who sees what ----------------------------------------------------------------------------------------------------
