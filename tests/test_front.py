@@ -87,9 +87,10 @@ def served(tmp_path_factory, django_db_setup):
     }  # fmt: skip
     (tmp_path / "data").mkdir()
     if connection.vendor == "sqlite":  # tables that are there need not be made
-        with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"])) as source:
-            with contextlib.closing(sqlite3.connect(tmp_path / "data" / "machnuoc.sqlite3")) as target:
-                source.backup(target)
+        places = (connection.settings_dict["NAME"], tmp_path / "data" / "machnuoc.sqlite3")
+        source, target = (sqlite3.connect(place) for place in places)
+        with contextlib.closing(source), contextlib.closing(target):
+            source.backup(target)
     made = subprocess.run(
         [sys.executable, "-c", WORLD], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -181,7 +181,7 @@ def _stream(
     proto: Any, loop: asyncio.AbstractEventLoop, status: int, headers: Headers, chunks: Iterable[bytes]
 ) -> None:
     """Send an answer piece by piece, no faster than it is taken."""
-    from granian.rsgi import ProtocolClosed
+    from granian._granian import RSGIProtocolClosed
 
     transport = proto.response_stream(status, headers)
 
@@ -197,7 +197,7 @@ def _stream(
                 held.clear()
         if held:
             send(bytes(held))
-    except ProtocolClosed:
+    except RSGIProtocolClosed:
         logger.info("the reader of a long answer went away")
 
 

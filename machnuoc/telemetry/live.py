@@ -160,7 +160,7 @@ class Hub:
 
     async def serve(self, listener: Listener, proto: Any) -> None:
         """Keep one stream open until the reader goes, the session ends or the reader is too far behind."""
-        from granian.rsgi import ProtocolClosed
+        from granian._granian import RSGIProtocolClosed
 
         of_person = sum(one.person_id == listener.person_id for one in self._listeners)
         if of_person >= PER_PERSON or len(self._listeners) >= TOTAL:
@@ -192,11 +192,11 @@ class Hub:
                 if not waited.done():
                     waited.cancel()
                     continue
-                text = waited.result()
-                if text is None:
+                said = waited.result()
+                if said is None:
                     return
-                await transport.send_str(text)
-        except ProtocolClosed:
+                await transport.send_str(said)
+        except RSGIProtocolClosed:
             logger.debug("a listener went away")
         finally:
             gone.cancel()
@@ -206,7 +206,7 @@ class Hub:
         found = await self._loop.run_in_executor(self._thread, still_listens, listener.session_key, listener.person_id)
         if found is False:
             return False
-        listener.works = None if found is True else found  # type: ignore[assignment]
+        listener.works = None if found is True else found
         return True
 
     async def _poll(self) -> None:

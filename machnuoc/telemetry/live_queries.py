@@ -213,6 +213,8 @@ def list_stations(person: Person, now_ms: int, *, with_sparks: bool = True) -> l
         if alarm.work_id in found and not alarm.is_shelved and not alarm.is_in_maintenance:  # type: ignore[attr-defined]
             station = found[alarm.work_id]
             station.alarms += 1
+            if alarm.ended_at is not None:
+                continue  # over, though nobody has taken note of it
             if station.worst is None or alarm.priority < station.worst.priority:
                 station.worst = alarm
     if with_sparks:

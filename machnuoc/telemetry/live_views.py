@@ -79,7 +79,7 @@ def wall(request: HttpRequest) -> HttpResponse:
 
 _POINTS = (("SOURCE", "Nguồn nước"), ("TREATMENT", "Xử lý"), ("TANK", "Bể chứa"), ("OUTLET", "Mạng lưới"))
 _DRAWN_AT = {"STATION": "TREATMENT", "NETWORK": "OUTLET", "CRITICAL": "OUTLET"}
-_LINES = 4
+_LINES = 6
 
 
 @require_safe
@@ -117,8 +117,9 @@ def _stages(figures: list[queries.Figure]) -> list[dict[str, Any]]:
         its = [one for one in its if one.channel.quantity not in {"battery", "energy", "volume"}]
         tank = next((one for one in its if one.fill_pct is not None), None)
         fill = None if tank is None else tank.fill_pct
+        written = [one for one in its if one.channel.quantity != "pump"]
         found.append({
-            "point": point, "title": title, "x": 20 + number * 245, "figures": its[:_LINES + 1], "fill": fill,
+            "point": point, "title": title, "x": 20 + number * 245, "figures": written[:_LINES], "fill": fill,
             "fill_y": 150 - (fill or 0) * 0.9, "fill_height": (fill or 0) * 0.9,
             "pump": next((one for one in its if one.channel.quantity == "pump"), None),
         })  # fmt: skip

@@ -4,7 +4,7 @@ import csv
 import io
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -20,6 +20,7 @@ from machnuoc.telemetry import live_queries as queries
 from machnuoc.telemetry import store
 from machnuoc.telemetry.daily_figures import SUPPLY_HOURS
 from machnuoc.telemetry.models import Channel, MeasureFact
+from machnuoc.telemetry.quantities import QUANTITIES
 
 PUBLIC_FOR_S = 60  # how long the published figures are kept
 
@@ -63,10 +64,12 @@ def _rows(channels: Any, now_ms: int) -> list[Row]:
 
 
 def _hours(works: set[int], now: datetime) -> dict[int, MeasureFact]:
-    """Return the newest hours of supply of each work."""
-    facts = MeasureFact.objects.filter(work_id__in=works, key=SUPPLY_HOURS, day__lte=timezone.localdate(now))
+    """Return the newest hours of supply of each work, of the last month."""
+    facts = MeasureFact.objects.filter(
+        work_id__in=works, key=SUPPLY_HOURS, day__gt=timezone.localdate(now) - timedelta(days=31)
+    )
     found: dict[int, MeasureFact] = {}
-    for fact in facts.order_by("-day")[: 4 * len(works) + 1]:
+    for fact in facts.order_by("-day"):
         found.setdefault(fact.work_id, fact)
     return found
 
@@ -105,7 +108,7 @@ def online(request: HttpRequest) -> HttpResponseBase:
     context = {
         "rows": rows, "hours": _hours({row.work.pk for row in rows}, timezone.now()), "quantity": quantity,
         "beyond": request.GET.get("beyond") == "1", "is_simulated": is_simulated, "now": timezone.now(),
-        "quantities": [(key, queries.QUANTITIES[key].name) for key in queries.ONLINE],
+        "quantities": [(key, QUANTITIES[key].name) for key in queries.ONLINE],
         "stations": len({row.work.pk for row in rows}), "beyond_count": sum(row.figure.is_beyond for row in rows),
     }  # fmt: skip
     return render(request, "telemetry/live/online.html", context)

@@ -20,7 +20,6 @@ _PAGES = (
     ("Chỉ số trực tuyến", "telemetry:online", "droplets", 23, "view"),
     ("Sổ nhận số liệu", "telemetry:ledger", "book", 24, "manage"),
     ("Quy tắc", "telemetry:rule_list", "adjustments", 25, "manage"),
-    ("Lịch trực", "core:rosters", "calendar-event", 26, "view"),
 )
 _TOP = 6
 

@@ -9,10 +9,14 @@
   document.body.append(probe);
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
   const number = (value, decimals) => new Intl.NumberFormat("vi-VN", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(value);
-  const time = (ms, span) => new Date(ms).toLocaleString("vi-VN", span > 3 * 864e5
-    ? { day: "2-digit", month: "2-digit", year: span > 300 * 864e5 ? "numeric" : undefined }
-    : { hour: "2-digit", minute: "2-digit" });
-  const whole = (ms) => new Date(ms).toLocaleString("vi-VN", { hour: "2-digit", minute: "2-digit", day: "2-digit", month: "2-digit", year: "numeric" });
+  const ZONE_MS = 7 * 36e5; // Việt Nam has no summer time; the reader's own clock may be set otherwise
+  const parts = (ms) => new Date(ms + ZONE_MS).toISOString().match(/^(\d+)-(\d+)-(\d+)T(\d+:\d+)/);
+  const time = (ms, span) => {
+    const [, year, month, day, clock] = parts(ms);
+    if (span > 300 * 864e5) return `${month}/${year}`;
+    return span > 3 * 864e5 || clock === "00:00" ? `${day}/${month}` : clock;
+  };
+  const whole = (ms) => { const [, year, month, day, clock] = parts(ms); return `${clock} ${day}/${month}/${year}`; };
   let chart = null;
   let data = null;
   let etag = "";
@@ -52,7 +56,7 @@
     });
     return {
       animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: ink },
-      grid: { left: 56, right: names.length > 1 ? 56 : 20, top: 48, bottom: 64 },
+      grid: { left: 56, right: names.length > 1 ? 56 : 20, top: 66, bottom: 64 },
       legend: { top: 0, left: 0, textStyle: { color: ink }, data: data.series.map((one) => one.name) },
       tooltip: {
         trigger: "axis", backgroundColor: colour("--mn-surface"), borderColor: line, textStyle: { color: ink },

@@ -18,7 +18,7 @@
   let newestMs = 0;
   let refreshing = 0;
 
-  const clock = (ms) => new Date(ms).toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit" });
+  const clock = (ms) => new Date(ms).toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Ho_Chi_Minh" });
   const numbers = new Map();
   const write = (value, decimals) => {
     if (!numbers.has(decimals)) {
