@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import transaction
@@ -703,6 +704,7 @@ class Call:
     who: frozenset[str]
     of: str = ""  # what stands for the parameter of the path
     body: dict[str, Any] | None = None
+    query: dict[str, str] = field(default_factory=dict)
 
 
 CALLS = [
@@ -762,6 +764,12 @@ CALLS = [
          {"organisation_key": QN_ORGANISATION[0], "state": "DOING", "text": "Vận hành ổn định"}),
     Call("post", "/api/v1/tasks/{key}/progress", frozenset({"cb.soxaydung"}), OF_CB_AGENCY,
          {"organisation_key": "org.cb.so-xay-dung", "state": "DOING", "text": "Đã hướng dẫn"}),
+    *(Call("get", f"/api/v1/telemetry/{name}", ACCOUNTS) for name in ("devices", "channels", "latest", "alarms")),
+    Call("get", "/api/v1/telemetry/ledger", ACCOUNTS, query={"from_date": "2026-01-01", "to_date": "2026-01-31"}),
+    Call("get", "/api/v1/telemetry/channels/{channel_id}/series", SEES_BINH_CHANH, "@channel",
+         query={"from_at": "2026-01-01T00:00:00Z", "to_at": "2026-01-02T00:00:00Z"}),
+    Call("post", "/api/v1/telemetry/alarms/{alarm_id}/ack", DEPARTMENTS | {"qn.binhchanh"}, "@alarm",
+         {"note": "Đã xem"}),
 ]  # fmt: skip
 
 
@@ -787,6 +795,8 @@ def test_a_program_gets_what_its_person_gets(things, username):
 def _call(call: Call, username: str, headers: dict[str, str], things: dict[str, Any]) -> str:
     head, brace, rest = call.path.partition("{")
     address = head + str(things.get(call.of, call.of)) + rest.partition("}")[2] if brace else call.path
+    if call.query:
+        address = f"{address}?{urlencode(call.query)}"
     with transaction.atomic():
         answer = Client(raise_request_exception=False).generic(
             call.method.upper(), address, json.dumps(call.body) if call.body else "",

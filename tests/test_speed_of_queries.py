@@ -56,6 +56,10 @@ LISTS = [
     "projects",
     "projects/oc4ids",
     "reports",
+    "telemetry/devices",
+    "telemetry/channels",
+    "telemetry/latest",
+    "telemetry/alarms",
 ]
 
 

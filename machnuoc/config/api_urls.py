@@ -21,6 +21,8 @@ from machnuoc.planning.project_api import router as projects_router
 from machnuoc.planning.task_api import router as tasks_router
 from machnuoc.reports.api import router as reports_router
 from machnuoc.reports.errors import ReportsError
+from machnuoc.telemetry.alarm_operations import AlarmError
+from machnuoc.telemetry.device_api import router as telemetry_router
 from machnuoc.works.api import router as works_router
 
 
@@ -44,7 +46,8 @@ api = Api(
     docs_url=None,
     urls_namespace="api",
 )
-shared.add_error_answers(api, expected=(IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError))
+_EXPECTED = (IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError, AlarmError)
+shared.add_error_answers(api, expected=_EXPECTED)
 api.add_router("", places_router)
 api.add_router("", works_router)
 api.add_router("", indicators_router)
@@ -54,6 +57,7 @@ api.add_router("", plans_router)
 api.add_router("", duties_router)
 api.add_router("", programmes_router)
 api.add_router("", reports_router)
+api.add_router("", telemetry_router)
 
 
 def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:

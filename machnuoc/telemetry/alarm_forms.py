@@ -119,7 +119,7 @@ class RuleFilter(AlarmFilter):
 
 class StatisticsFilter(forms.Form):
     days = forms.TypedChoiceField(
-        label="Khoảng", coerce=int, required=False, empty_value=30,
+        label="Khoảng", coerce=int, required=False, empty_value=None,
         choices=[(1, "24 giờ qua"), (7, "7 ngày qua"), (30, "30 ngày qua"), (90, "90 ngày qua")], initial=30,
     )  # fmt: skip
     operators = NumberField(

@@ -122,9 +122,8 @@ def alarm_list(request: HttpRequest) -> HttpResponseBase:
         "may_manage": access.may(person, "manage"), "here": request.get_full_path(),
         "counts": alarm_queries.count_open(person),
     }  # fmt: skip
-    return render(
-        request, "telemetry/alarms/list.html#alarms" if request.htmx else "telemetry/alarms/list.html", context
-    )  # type: ignore[attr-defined]
+    part = "#alarms" if request.htmx else ""  # type: ignore[attr-defined]
+    return render(request, f"telemetry/alarms/list.html{part}", context)
 
 
 _COLUMNS: Sequence[export.Column] = [

@@ -295,7 +295,9 @@ def read_ledger(
     for device_id, start, *counts in store.query(sql, wanted):
         if device_id not in seen:
             continue
-        row = LedgerRow(device_id, _moment(int(start)), devices.get(device_id), *(int(count) for count in counts))
+        row = LedgerRow(device_id, _moment(int(start)), devices.get(device_id))
+        for name, count in zip(COUNTS, counts, strict=True):
+            setattr(row, name, int(count))
         rows.append(row)
         for name in COUNTS:
             setattr(totals, name, getattr(totals, name) + getattr(row, name))
@@ -393,6 +395,8 @@ def list_quarantine(
 
 def get_quarantined(person: Person, number: int) -> Quarantined:
     """Raises LookupError if there is none or the person may not see it."""
+    if number >= 2**63:
+        raise LookupError(number)
     rows = store.query(f"SELECT {_QUARANTINE}, payload FROM telemetry_quarantine WHERE id = ?", [number])  # noqa: S608
     if not rows:
         raise LookupError(number)
