@@ -21,7 +21,7 @@ PAGES = [
     "/bao-cao/", "/giam-sat/truc/",
     "/giam-sat/canh-bao/", "/giam-sat/canh-bao/da-qua/", "/giam-sat/canh-bao/thong-ke/", "/giam-sat/quy-tac/",
     "/giam-sat/bao-tri/", "/giam-sat/thiet-bi/", "/giam-sat/suc-khoe-thiet-bi/", "/giam-sat/gioi-han/",
-    "/giam-sat/so-nhan/", "/giam-sat/cach-ly/",
+    "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
 ]  # fmt: skip
 PLAN_PAGES = [
     "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",

@@ -88,6 +88,9 @@ _PAGES: tuple[tuple[str, str, str], ...] = (
     ("planning:project_detail", "project", ""),
     ("planning:duty_calendar", "", ""),
     ("reports:list", "", ""),
+    ("telemetry:wall", "", ""),
+    ("telemetry:station", "work", ""),
+    ("telemetry:online", "", ""),
 )
 # Every reading endpoint of the API below /api/v1/; {} stands for the argument.
 _ENDPOINTS: tuple[tuple[str, str, str], ...] = (

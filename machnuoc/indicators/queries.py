@@ -230,11 +230,12 @@ def count_figures(metric: Metric, kind: str, scenario: str, visible_to: Person) 
     return dict(values.values_list("period_start").annotate(count=Count("pk")))
 
 
-def is_simulated(metric: Metric, chosen: Slice) -> bool:
-    """Return whether every figure of the period is simulated."""
-    period = chosen.period
-    values = Value.objects.filter(metric=metric, period_kind=period.kind, period_start=period.start_date)
-    return not values.filter(scenario=chosen.scenario, state__lt=State.SIMULATED).exists()
+def newest_real(metric: Metric, slices: Sequence[Slice]) -> date | None:
+    """Return the first day of the newest of these periods (of one kind and scenario) that is not all simulated."""
+    starts = [row.period.start_date for row in slices]
+    values = Value.objects.filter(metric=metric, period_kind=slices[0].period.kind, scenario=slices[0].scenario)
+    values = values.filter(period_start__in=starts, state__lt=State.SIMULATED).order_by("-period_start")
+    return values.values_list("period_start", flat=True).first()
 
 
 def _walk_periods(metric: Metric) -> list[tuple[str, date, str]]:

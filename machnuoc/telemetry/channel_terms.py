@@ -86,6 +86,11 @@ def load(channels: Iterable[int] | None = None) -> dict[int, Terms]:
     return {row.pk: _terms(row, limits) for row in found}
 
 
+def without_limits(row: Channel) -> Terms:
+    """Return the terms of a channel that is at hand with its device, without asking for its limits."""
+    return _terms(row, {})
+
+
 def load_of_works(works: Iterable[int]) -> dict[int, Terms]:
     """Return the terms of every channel of these works."""
     return load(Channel.objects.filter(device__work__in=list(works)).values_list("pk", flat=True))

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from machnuoc.core import audit, export, units
 from machnuoc.core.models import Person
 from machnuoc.places import access
-from machnuoc.telemetry import alarm_queries, history, live, quality_limits, store
+from machnuoc.telemetry import alarm_queries, channel_terms, history, live, quality_limits, store
 from machnuoc.telemetry import live_queries as queries
 from machnuoc.telemetry.models import Channel, ChannelNote
 from machnuoc.telemetry.quantities import QUANTITIES
@@ -182,7 +182,7 @@ def channel(request: HttpRequest, pk: int) -> HttpResponseBase:
     if export.format_of(request):
         return _export(request, compared, from_ms, to_ms)
     figure = queries.dress([shown], now_ms)[0]
-    main = history.read(shown.pk, from_ms, to_ms, points=200)
+    main = history.read(shown.pk, from_ms, to_ms, points=200, terms=channel_terms.without_limits(shown))
     from_at, to_at = (datetime.fromtimestamp(at / 1000, UTC) for at in (from_ms, to_ms))
     siblings = queries.list_channels(person).filter(device__work_id=shown.device.work_id)
     context = {
@@ -247,7 +247,9 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
                 else f"{row.name}, {row.device.work.subject.name}",
                 "unit": units.label(QUANTITIES[row.quantity].unit), "decimals": QUANTITIES[row.quantity].decimals,
                 "is_step": QUANTITIES[row.quantity].kind == "STATE",
-                **history.read(row.pk, from_ms, to_ms, points=points).as_data(),
+                **history.read(
+                    row.pk, from_ms, to_ms, points=points, terms=channel_terms.without_limits(row)
+                ).as_data(),
             }
             for row in compared
         ],
