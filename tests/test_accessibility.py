@@ -75,6 +75,11 @@ PAGES = [
     ("qn.lanhdao", "/ban-giao/"),
     ("qn.binhchanh", "/lich-bao-cao/"),
     ("qn.lanhdao", "/bao-cao/"),
+    ("qn.khkt", "/giam-sat/canh-bao/"),
+    ("qn.khkt", "/giam-sat/quy-tac/"),
+    ("qn.khkt", "/giam-sat/thiet-bi/"),
+    ("qn.binhchanh", "/giam-sat/so-nhan/"),
+    ("qn.khkt", "/giam-sat/nhap-tep/"),
     ("quantri", "/khong-co-trang-nay/"),
     ("qn.binhchanh", "/quan-tri/nguoi-dung/"),
 ]

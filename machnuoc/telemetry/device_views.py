@@ -93,7 +93,9 @@ def device_list(request: HttpRequest) -> HttpResponseBase:
     health = device_queries.read_health(list(page.object_list), now=now, with_share=True)
     context = {
         "form": form, "page": page, "rows": [(device, health[device.pk]) for device in page.object_list],
-        "tabs": _tabs(), "is_filtered": _is_filtered(request), "may_manage": access.may(person, "manage"),
+        "tabs": _tabs(), "is_filtered": _is_filtered(request),
+        "may_bring": access.may(person, "enter") or access.may(person, "manage"),
+        "may_manage": access.may(person, "manage"),
     }  # fmt: skip
     return render(request, "telemetry/devices/list.html", context)
 
