@@ -11,6 +11,7 @@ from machnuoc.core import audit, documents
 from machnuoc.core.models import AuditEntry, Passage, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo import planning, plans, telemetry
+from machnuoc.demo.simulator import playing
 from machnuoc.indicators import bands, catalogue
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Band, BandScheme, EntryForm, EntryFormLine, Fact, Metric, State
@@ -88,6 +89,8 @@ def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
         accounts = _load_accounts(organisations)
         if simulate:
             telemetry.load_telemetry(now)
+    if simulate:
+        playing.catch_up(round(now.timestamp() * 1000))
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 

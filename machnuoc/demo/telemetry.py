@@ -24,12 +24,13 @@ from machnuoc.demo.simulator import sensors, station_model
 from machnuoc.demo.simulator.sensors import Part, Unit
 from machnuoc.places.models import Subject
 from machnuoc.telemetry import alarm_defaults, credentials, quality_limits
-from machnuoc.telemetry.models import Channel, Credential, Device
+from machnuoc.telemetry.models import AlarmRule, Channel, Credential, Device
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.works.models import Work
 
 HISTORY_DAYS = 40
 RULES_FROM = timedelta(days=3)  # before the demonstration begins: alarms of its first days are there at once
+SILENCE_FROM = timedelta(minutes=10)
 SEED = 20260210  # date of the plan whose stations these are
 MINIMUM_MH2O = 6.0  # at the critical point: below it a station counts as not supplying. Mô phỏng.
 CHLORINE_MGL = (0.3, 1.0)  # by which the simulated stations run; no regulation
@@ -120,6 +121,8 @@ def _put_rules(fresh: Sequence[Unit], devices: Mapping[str, Device], now: dateti
             channel, now=now, by=None, applies_from=now - RULES_FROM,
             operating={"chlorine": CHLORINE_MGL, "pressure": (15.0, None)},
         )  # fmt: skip
+    # Before the past is filled in nobody has sent anything: silence counts from now, not from then.
+    AlarmRule.objects.filter(channel__in=channels, kind=AlarmRule.Kind.SILENCE).update(applies_from=now - SILENCE_FROM)
 
 
 def _put_roster() -> None:

@@ -102,7 +102,7 @@ def opening(stations: Sequence[str], live_ms: int, seed: int) -> list[Event]:
         (Kind.CHLORINE_LOSS, -20 * HOUR_MS, None, None),
         (Kind.STUCK, -16 * HOUR_MS, None, None),
         (Kind.POWER_CUT, 1 * MINUTE_MS, 40 * MINUTE_MS, None),
-        (Kind.LATE_BATCH, -30 * DAY_MS, 30 * DAY_MS + 6 * MINUTE_MS, None),
+        (Kind.LATE_BATCH, -30 * DAY_MS, 30 * DAY_MS + 12 * MINUTE_MS, None),
         (Kind.ROLLOVER, -12 * HOUR_MS, None, None),
         (Kind.PUMP_FAILURE, -7 * HOUR_MS, None, None),
         (Kind.SILENCE, -12 * MINUTE_MS, 90 * MINUTE_MS, None),

@@ -11,8 +11,10 @@ import fcntl
 import heapq
 import json
 import logging
+import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 import urllib.error
@@ -100,7 +102,7 @@ def make_world(
     live_ms: int | None = None,
 ) -> World:  # fmt: skip
     """Return the world from an instant on. live_ms: from when on the days have events of their own; None: never."""
-    tables = station_model.get_tables(stations, seed, Path(settings.DATA_DIR) / "simulation")
+    tables = _get_tables(stations, seed)
     keys = [one.key for one in stations]
 
     def of_day(day_ms: int) -> list[Event]:
@@ -111,8 +113,21 @@ def make_world(
             return [one for one in past if one.until_ms < live_ms - DAY_MS]
         return [one for one in events.of_day(keys, day_ms, seed) if one.at_ms > live_ms + 2 * HOUR_MS]
 
-    settled = sensors.settle_rollovers(World(stations, tables, seed, begin_ms, planned, of_day=of_day), planned)
-    return World(stations, tables, seed, begin_ms, settled, of_day=of_day)
+    world = World(stations, tables, seed, begin_ms, planned, of_day=of_day)
+    world.exchange(planned, sensors.settle_rollovers(world, planned))
+    return world
+
+
+def _get_tables(stations: Sequence[station_model.Station], seed: int) -> list[station_model.Tables]:
+    """Return the tables, solved in a process of its own where they are not kept yet: WNTR would stay in our memory."""
+    folder = Path(settings.DATA_DIR) / "simulation"
+    if "wntr" not in sys.modules and not station_model.kept_file(stations, seed, folder).exists():
+        solving = multiprocessing.get_context("spawn").Process(
+            target=station_model.get_tables, args=(list(stations), seed, folder)
+        )
+        solving.start()
+        solving.join()
+    return station_model.get_tables(stations, seed, folder)
 
 
 def begin_of_history() -> int:
@@ -444,7 +459,10 @@ class Player:
             begin = end
         end = progress.filled_from_ms
         while end > self.begin_ms:
-            start = max(self.begin_ms, (end - 1 + LOCAL_OFFSET_MS) // DAY_MS * DAY_MS - LOCAL_OFFSET_MS)
+            start = (end - 1 + LOCAL_OFFSET_MS) // DAY_MS * DAY_MS - LOCAL_OFFSET_MS
+            if end == self.start_ms:  # all that rules judge at once: a gap would be told as silence
+                start -= telemetry.RULES_FROM.days * DAY_MS
+            start = max(self.begin_ms, start)
             found.append((start, end))
             end = start
         return found
@@ -578,6 +596,30 @@ def _take(messages: list[Message], now_ms: int) -> receive.Receipt:
     finally:
         store.close()
         connections.close_all()
+
+
+def catch_up(now_ms: int) -> int:
+    """Fill in what the devices would have sent since they were last played; return how many readings are new.
+
+    Before the program comes up again: who watches for silence would else call people for the time it was off.
+    """
+    progress = read_progress()
+    if progress is None or now_ms - progress.played_to_ms < BASE_MS:
+        return 0
+    stored = 0
+    try:
+        with hold():
+            player = Player(Order(), now_ms)
+            for from_ms, to_ms in player.list_blocks():
+                if to_ms <= progress.played_to_ms:
+                    break
+                stored += receive.take(player.messages_of(from_ms, to_ms, now_ms), now_ms).total.stored
+                write_progress(Progress(to_ms, progress.filled_from_ms))
+    except CannotPlay as reason:
+        logger.info("nothing is filled in: %s", reason)
+    finally:
+        store.close()
+    return stored
 
 
 def play(order: Order) -> None:

@@ -251,7 +251,7 @@ def _first_number(world: World, unit: Unit, sensor: Sensor, events: Sequence[Eve
 def settle_rollovers(world: World, events: Sequence[Event]) -> list[Event]:
     """Return the events, each roll-over with what its station will have supplied by then as its size.
 
-    world: one of the same beginning and events, not yet run; it is run to the last of them.
+    world: of these events; it is run to the last roll-over.
     """
     rolls = [one for one in events if one.kind == Kind.ROLLOVER and one.station in world.place]
     if not rolls:

@@ -307,10 +307,15 @@ def _digest(text: str) -> int:
 # --- kept between runs ----------------------------------------------------------------------------------------------
 
 
+def kept_file(stations: Sequence[Station], seed: int, folder: Path) -> Path:
+    """Return where the tables of stations are kept."""
+    name = _digest(f"{VERSION}:{seed}:{assumptions()!r}:{[(one.key, one.households) for one in stations]}")
+    return folder / f"simulated-{name:016x}.npz"
+
+
 def get_tables(stations: Sequence[Station], seed: int, folder: Path) -> list[Tables]:
     """Return the tables of stations, from a file in the folder where they were made before."""
-    name = _digest(f"{VERSION}:{seed}:{assumptions()!r}:{[(one.key, one.households) for one in stations]}")
-    file = folder / f"simulated-{name:016x}.npz"
+    file = kept_file(stations, seed, folder)
     if file.exists():
         with np.load(file) as kept:
             columns = [kept[key] for key in ("response", "pump_m3h", "pump_kw", "leak_coefficient")]

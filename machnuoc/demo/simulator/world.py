@@ -135,6 +135,12 @@ class World:
         """Let more happen. What is at a station that is not here is left out."""
         self._events += [one for one in events if one.station in self.place]
 
+    def exchange(self, before: Sequence[Event], after: Sequence[Event]) -> None:
+        """Put events in the place of others that do the same to the water."""
+        kept = [one for one in self._events if one not in before]
+        self._events = kept
+        self.add(after)
+
     def events(self, kind: Kind | None = None) -> list[Event]:
         """Return what happens as far as it is planned, by time."""
         found = [one for one in self._events if kind is None or one.kind == kind]

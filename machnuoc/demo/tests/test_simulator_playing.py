@@ -139,7 +139,8 @@ def test_the_past_is_filled_in_newest_day_first_and_only_once(stations):
 
     assert blocks[0][1] == now_ms and blocks[-1][0] == player.begin_ms
     assert all(later[0] == earlier[1] for later, earlier in itertools.pairwise(blocks))
-    assert len(blocks) == telemetry.HISTORY_DAYS + 1
+    assert len(blocks) == telemetry.HISTORY_DAYS + 1 - telemetry.RULES_FROM.days
+    assert blocks[0][0] < now_ms - telemetry.RULES_FROM.days * DAY
     receipts = [receive.take(player.messages_of(*block, now_ms), now_ms) for block in blocks[:3]]
     assert all(one.total.received == one.total.stored > 0 for one in receipts)
 
@@ -155,6 +156,18 @@ def test_after_a_stop_what_is_missing_comes_first(stations):
 
     assert blocks[0] == (now_ms - 3 * HOUR, now_ms)
     assert blocks[1][1] == now_ms - 2 * DAY
+
+
+def test_a_start_after_a_pause_first_fills_in_what_is_missing(stations):
+    now_ms = round(stations.timestamp() * 1000)
+    assert playing.catch_up(now_ms) == 0  # never played: the past is filled in behind the running program
+    playing.write_progress(Progress(now_ms - 2 * HOUR, now_ms - DAY))
+
+    stored = playing.catch_up(now_ms)
+
+    assert stored == pytest.approx(2 * 2 * 97, abs=60)
+    assert playing.read_progress() == Progress(now_ms, now_ms - DAY)
+    assert playing.catch_up(now_ms) == 0
 
 
 def test_what_is_filled_in_and_what_is_played_later_are_the_same_readings(stations):
