@@ -357,16 +357,26 @@ def order_ranking(
 
 
 def dress_ranking(metric: Metric, period: Period, scenario: str, rows: list[RankRow]) -> list[RankRow]:
-    """Give the lines their figures, each with its plan and the former period beside it. Two queries."""
-    found = _in_bulk([row.pk for row in rows], metric, period)
+    """Give the lines their figures, each with its plan and the former period beside it. Of few lines one query."""
+    found: dict[int, Value] = {}
     plans: dict[int, Value] = {}
     previous: dict[int, Value] = {}
-    if scenario == Scenario.ACTUAL and rows:
-        beside = Value.objects.filter(_beside(period), metric=metric, period_kind=period.kind)
-        if len(rows) <= _FEW:
-            beside = beside.filter(subject_id__in=[row.subject_id for row in rows])
-        for value in shown.read(beside):
-            (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
+    if scenario == Scenario.ACTUAL and 0 < len(rows) <= _FEW:
+        wanted = {row.pk for row in rows}
+        around = _beside(period) | Q(scenario=scenario, period_start=period.start_date)
+        values = Value.objects.filter(
+            around, metric=metric, period_kind=period.kind, subject_id__in=[row.subject_id for row in rows]
+        )
+        for value in shown.read(values):
+            if value.pk in wanted:
+                found[value.pk] = value
+            else:
+                (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
+    else:
+        found = _in_bulk([row.pk for row in rows], metric, period)
+        if scenario == Scenario.ACTUAL and rows:
+            for value in shown.read(Value.objects.filter(_beside(period), metric=metric, period_kind=period.kind)):
+                (plans if value.scenario == Scenario.PLAN else previous)[value.subject_id] = value
     for row in rows:
         row.value = found[row.pk]
         row.plan, row.previous = plans.get(row.subject_id), previous.get(row.subject_id)

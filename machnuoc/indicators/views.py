@@ -176,6 +176,8 @@ def _choose_slice(
     counts = queries.count_figures(shown, kind, done[0].scenario, person)
     fullest = max(counts.values(), default=0)
     full = [row for row in done if counts.get(row.period.start_date, 0) * 2 >= fullest] or done
+    if len(full) == 1:
+        return full[0]
     real = queries.newest_real(shown, full)
     return next((row for row in full if row.period.start_date == real), full[0])
 
