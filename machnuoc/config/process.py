@@ -106,13 +106,11 @@ def serve_web() -> None:
     from granian.server import Server
 
     Server(
-        "machnuoc.config.wsgi:application",
+        "machnuoc.config.front:application",
         address=settings.HOST,
         port=settings.PORT,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,  # front.py has settings.WEB_THREADS threads of its own for Django
         workers=settings.WEB_PROCESSES,
-        blocking_threads=settings.WEB_THREADS,
-        blocking_threads_idle_timeout=600,
         http=HTTPModes.http1,  # a front server speaks HTTP/1.1 to us, and so does a browser without TLS
         websockets=False,
         # Counts open connections, kept-alive ones included: too low a number locks browsers out.
