@@ -260,7 +260,7 @@ def _facts(alarm: Any) -> list[tuple[str, Any]]:
     return facts
 
 
-_IN_UNIT = {"THRESHOLD", "RATE", "PATTERN", "STUCK", "LOW_CHLORINE", "NIGHT_FLOW"}
+_IN_UNIT = {"THRESHOLD", "PATTERN", "STUCK", "NIGHT_FLOW"}
 
 
 def _step(step: Any) -> dict[str, Any]:
