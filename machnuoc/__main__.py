@@ -419,7 +419,7 @@ def build_parser() -> Parser:
     web.add_argument("--port", metavar="CỔNG", help="cổng của trang web (mặc định: MACHNUOC_PORT hoặc 8000)")
     add("worker", run_worker, "chạy riêng tác vụ nền; được chạy nhiều tiến trình")
     add("ingest", run_ingest, "nhận số đo của thiết bị từ máy chủ MQTT; được chạy nhiều tiến trình")
-    add("watch", run_watch, "tính tổng hợp, xét báo động, gọi người trực; tiến trình thứ hai chờ thay")
+    add("watch", run_watch, "tính tổng hợp, xét cảnh báo, gọi người trực; tiến trình thứ hai chờ thay")
     broker = add("broker", run_broker, "máy chủ MQTT của chương trình, hoặc tệp quyền cho máy chủ MQTT của đơn vị")
     broker.add_argument(
         "action", nargs="?", choices=["run", "files"], default="run",

@@ -352,7 +352,7 @@ class Bench:
                     deadline = begun_s + 30
                     while not Alarm.objects.filter(rule__channel_id=channel, ended_at=None).exists():
                         if time.perf_counter() > deadline:
-                            raise common.BenchFailed("Báo động không xuất hiện sau 30 giây.")
+                            raise common.BenchFailed("Cảnh báo không xuất hiện sau 30 giây.")
                         time.sleep(0.005)
                     waits_ms.append((time.perf_counter() - begun_s) * 1000)
                     time.sleep(ALARM_EVERY_S)

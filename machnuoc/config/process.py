@@ -306,7 +306,7 @@ def list_children(*, with_demo: bool = False) -> list[Child]:
     children.append(Child("ingest", "Nhận số đo"))
     if with_demo:
         children.append(Child("simulate", "Thiết bị mô phỏng"))
-    children.append(Child("watch", "Xét báo động"))
+    children.append(Child("watch", "Xét cảnh báo"))
     return children
 
 

@@ -51,7 +51,7 @@ class NewRoster(forms.Form):
         self.fields["subject"] = _Titled(
             subjects.order_by("title"),
             label="Trực cho",
-            help_text="Trạm, công trình hoặc tổ chức. Báo động của công trình gọi lịch trực gần nhất phía trên nó.",
+            help_text="Trạm, công trình hoặc tổ chức. Cảnh báo của công trình gọi lịch trực gần nhất phía trên nó.",
         )
         self.fields["name"] = forms.CharField(label="Tên lịch trực", max_length=160)
 
@@ -107,7 +107,7 @@ class SetLevel(forms.Form):
         self.fields["level"] = forms.TypedChoiceField(label="Cấp", choices=levels, coerce=int)
         self.fields["after_min"] = WholeField(
             label="Gọi sau (phút)", min_value=1, max_value=1_440, initial=15,
-            help_text="kể từ khi gọi cấp trước mà chưa ai nhận báo động khẩn cấp",
+            help_text="kể từ khi gọi cấp trước mà chưa ai nhận cảnh báo khẩn cấp",
         )  # fmt: skip
         self.fields["people"] = _NamedSome(
             list_people(manager), label="Người được gọi", required=False, help_text="Không chọn ai: bỏ cấp này."

@@ -154,7 +154,7 @@ def tell(
     mark = "[Mô phỏng] " if is_simulated else ""
     title = f"{mark}{alarm.get_priority_display()}: {alarm.work.subject.name}"
     count = alarm.consequences.filter(is_withdrawn=False).count()
-    follows = f" (kèm {count} báo động do cùng nguyên nhân)" if count else ""
+    follows = f" (kèm {count} cảnh báo do cùng nguyên nhân)" if count else ""
     text = f"{alarm.text}{follows}. {alarm.rule.advice}".strip()
     round_key = AlarmStep.objects.filter(alarm=alarm, what=AlarmStep.What.REMINDED).count()
     base = f"alarm:{alarm.pk}:{round_key}:{level}"

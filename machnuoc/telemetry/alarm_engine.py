@@ -608,7 +608,7 @@ def _withdraw(alarm: Alarm, one: Watched, now: datetime) -> None:
     alarm.ended_at = alarm.ended_at or now
     alarm.changed_at = now
     alarm.save(update_fields=["is_withdrawn", "state", "ended_at", "changed_at"])
-    _step(alarm, AlarmStep.What.RECOMPUTED, now, f"Đã tính lại vì {why}: không còn là báo động, rút lại.")
+    _step(alarm, AlarmStep.What.RECOMPUTED, now, f"Đã tính lại vì {why}: không còn là cảnh báo, rút lại.")
 
 
 def _update(alarm: Alarm, episode: rules.Episode, one: Watched, now: datetime, now_ms: int) -> None:

@@ -196,7 +196,7 @@ def acknowledge(alarms: Iterable[Alarm], *, by: Person, now: datetime, note: str
         .filter(pk__in=[*ids, *Alarm.objects.filter(cause_id__in=ids).values_list("pk", flat=True)])
     )
     if not rows:
-        raise AlarmError("Báo động này đã có người nhận hoặc đã xong. Tải lại trang để xem ai đã nhận.")
+        raise AlarmError("Cảnh báo này đã có người nhận hoặc đã xong. Tải lại trang để xem ai đã nhận.")
     note = _text(note, "việc đang làm", 500) if note.strip() else ""
     for alarm in rows:
         if alarm.work_id not in {one.work_id for one in asked}:
@@ -294,13 +294,13 @@ def end_maintenance(maintenance: Maintenance, *, by: Person, now: datetime) -> N
         row.save(update_fields=["until"])
 
 
-audit.describe("telemetry.rule.made", "đặt quy tắc báo động {target}")
-audit.describe("telemetry.rule.changed", "sửa quy tắc báo động {target}")
-audit.describe("telemetry.rule.out_of_service", "ngừng dùng quy tắc báo động {target}")
-audit.describe("telemetry.rule.in_service", "dùng lại quy tắc báo động {target}")
-audit.describe("telemetry.rule.shelved", "tạm gác quy tắc báo động {target} đến {until}")
-audit.describe("telemetry.rule.unshelved", "thôi tạm gác quy tắc báo động {target}")
-audit.describe("telemetry.alarm.acknowledged", "nhận {count} báo động: {target}")
-audit.describe("telemetry.alarm.noted", "ghi việc đã làm của báo động {target}")
+audit.describe("telemetry.rule.made", "đặt quy tắc cảnh báo {target}")
+audit.describe("telemetry.rule.changed", "sửa quy tắc cảnh báo {target}")
+audit.describe("telemetry.rule.out_of_service", "ngừng dùng quy tắc cảnh báo {target}")
+audit.describe("telemetry.rule.in_service", "dùng lại quy tắc cảnh báo {target}")
+audit.describe("telemetry.rule.shelved", "tạm gác quy tắc cảnh báo {target} đến {until}")
+audit.describe("telemetry.rule.unshelved", "thôi tạm gác quy tắc cảnh báo {target}")
+audit.describe("telemetry.alarm.acknowledged", "nhận {count} cảnh báo: {target}")
+audit.describe("telemetry.alarm.noted", "ghi việc đã làm của cảnh báo {target}")
 audit.describe("telemetry.maintenance.planned", "lên lịch bảo trì {target}")
 audit.describe("telemetry.maintenance.ended", "kết thúc bảo trì {target}")

@@ -21,7 +21,7 @@ STALE_INTERVALS = 3  # a figure is old after so many expected intervals
 LEAST_STALE_MS = 120_000
 SPARK_HOURS = 24
 TONES = {
-    "urgent": ("danger", "Khẩn cấp"), "attention": ("warning", "Có báo động"), "stale": ("neutral", "Mất số liệu"),
+    "urgent": ("danger", "Khẩn cấp"), "attention": ("warning", "Có cảnh báo"), "stale": ("neutral", "Mất số liệu"),
     "none": ("neutral", "Chưa có số liệu"), "good": ("good", "Bình thường"),
 }  # fmt: skip
 STATES = ("urgent", "attention", "stale", "none", "good")

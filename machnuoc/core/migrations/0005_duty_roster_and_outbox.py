@@ -6,95 +6,200 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('core', '0004_document_kind'),
+        ("core", "0004_document_kind"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Roster',
+            name="Roster",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject_id', models.BigIntegerField(unique=True)),
-                ('name', models.CharField(max_length=160, verbose_name='tên')),
-                ('webhook_url', models.CharField(blank=True, max_length=300, verbose_name='địa chỉ webhook')),
-                ('webhook_key', models.CharField(blank=True, max_length=80)),
-                ('version', models.PositiveIntegerField(default=1)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("subject_id", models.BigIntegerField(unique=True)),
+                ("name", models.CharField(max_length=160, verbose_name="tên")),
+                ("webhook_url", models.CharField(blank=True, max_length=300, verbose_name="địa chỉ webhook")),
+                ("webhook_key", models.CharField(blank=True, max_length=80)),
+                ("version", models.PositiveIntegerField(default=1)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Shift',
+            name="Shift",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('weekday', models.PositiveSmallIntegerField(choices=[(0, 'Thứ Hai'), (1, 'Thứ Ba'), (2, 'Thứ Tư'), (3, 'Thứ Năm'), (4, 'Thứ Sáu'), (5, 'Thứ Bảy'), (6, 'Chủ nhật')], verbose_name='thứ')),
-                ('start', models.TimeField(verbose_name='từ')),
-                ('end', models.TimeField(verbose_name='đến')),
-                ('valid_from', models.DateField(blank=True, null=True, verbose_name='từ ngày')),
-                ('valid_to', models.DateField(blank=True, null=True, verbose_name='đến trước ngày')),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shifts', to=settings.AUTH_USER_MODEL, verbose_name='người trực')),
-                ('roster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shifts', to='core.roster')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "weekday",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (0, "Thứ Hai"),
+                            (1, "Thứ Ba"),
+                            (2, "Thứ Tư"),
+                            (3, "Thứ Năm"),
+                            (4, "Thứ Sáu"),
+                            (5, "Thứ Bảy"),
+                            (6, "Chủ nhật"),
+                        ],
+                        verbose_name="thứ",
+                    ),
+                ),
+                ("start", models.TimeField(verbose_name="từ")),
+                ("end", models.TimeField(verbose_name="đến")),
+                ("valid_from", models.DateField(blank=True, null=True, verbose_name="từ ngày")),
+                ("valid_to", models.DateField(blank=True, null=True, verbose_name="đến trước ngày")),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shifts",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="người trực",
+                    ),
+                ),
+                (
+                    "roster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="shifts", to="core.roster"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['weekday', 'start', 'id'],
+                "ordering": ["weekday", "start", "id"],
             },
         ),
         migrations.CreateModel(
-            name='EscalationLevel',
+            name="EscalationLevel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('level', models.PositiveSmallIntegerField(verbose_name='cấp')),
-                ('after_min', models.PositiveSmallIntegerField(verbose_name='gọi sau (phút)')),
-                ('people', models.ManyToManyField(related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='người được gọi')),
-                ('roster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='levels', to='core.roster')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("level", models.PositiveSmallIntegerField(verbose_name="cấp")),
+                ("after_min", models.PositiveSmallIntegerField(verbose_name="gọi sau (phút)")),
+                (
+                    "people",
+                    models.ManyToManyField(
+                        related_name="+", to=settings.AUTH_USER_MODEL, verbose_name="người được gọi"
+                    ),
+                ),
+                (
+                    "roster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="levels", to="core.roster"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['level'],
-                'constraints': [models.UniqueConstraint(fields=('roster', 'level'), name='escalation_level_once')],
+                "ordering": ["level"],
+                "constraints": [models.UniqueConstraint(fields=("roster", "level"), name="escalation_level_once")],
             },
         ),
         migrations.CreateModel(
-            name='Sending',
+            name="Sending",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=120, unique=True)),
-                ('channel', models.CharField(choices=[('IN_APP', 'Trong chương trình'), ('EMAIL', 'Thư điện tử'), ('SMS', 'Tin nhắn SMS'), ('ZALO', 'Zalo ZNS'), ('WEBHOOK', 'Webhook')], max_length=8, verbose_name='kênh')),
-                ('address', models.CharField(max_length=300, verbose_name='gửi đến')),
-                ('title', models.CharField(max_length=200, verbose_name='tiêu đề')),
-                ('text', models.CharField(max_length=600, verbose_name='nội dung')),
-                ('url', models.CharField(blank=True, max_length=300)),
-                ('secret', models.CharField(blank=True, max_length=80)),
-                ('state', models.CharField(choices=[('QUEUED', 'Chờ gửi'), ('SENT', 'Đã gửi'), ('FAILED', 'Không gửi được'), ('UNCONFIGURED', 'Chưa cấu hình')], default='QUEUED', max_length=12, verbose_name='trạng thái')),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('next_try_at', models.DateTimeField(null=True)),
-                ('error', models.CharField(blank=True, max_length=300, verbose_name='lỗi')),
-                ('created_at', models.DateTimeField()),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('person', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sendings', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=120, unique=True)),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[
+                            ("IN_APP", "Trong chương trình"),
+                            ("EMAIL", "Thư điện tử"),
+                            ("SMS", "Tin nhắn SMS"),
+                            ("ZALO", "Zalo ZNS"),
+                            ("WEBHOOK", "Webhook"),
+                        ],
+                        max_length=8,
+                        verbose_name="kênh",
+                    ),
+                ),
+                ("address", models.CharField(max_length=300, verbose_name="gửi đến")),
+                ("title", models.CharField(max_length=200, verbose_name="tiêu đề")),
+                ("text", models.CharField(max_length=600, verbose_name="nội dung")),
+                ("url", models.CharField(blank=True, max_length=300)),
+                ("secret", models.CharField(blank=True, max_length=80)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("QUEUED", "Chờ gửi"),
+                            ("SENT", "Đã gửi"),
+                            ("FAILED", "Không gửi được"),
+                            ("UNCONFIGURED", "Chưa cấu hình"),
+                        ],
+                        default="QUEUED",
+                        max_length=12,
+                        verbose_name="trạng thái",
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("next_try_at", models.DateTimeField(null=True)),
+                ("error", models.CharField(blank=True, max_length=300, verbose_name="lỗi")),
+                ("created_at", models.DateTimeField()),
+                ("sent_at", models.DateTimeField(null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sendings",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['state', 'next_try_at'], name='outbox')],
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["state", "next_try_at"], name="outbox")],
             },
         ),
         migrations.CreateModel(
-            name='ShiftOverride',
+            name="ShiftOverride",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('from_at', models.DateTimeField(verbose_name='từ lúc')),
-                ('until', models.DateTimeField(verbose_name='đến lúc')),
-                ('reason', models.CharField(blank=True, max_length=200, verbose_name='lý do')),
-                ('instead_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='thay cho')),
-                ('made_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='người trực thay')),
-                ('roster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='overrides', to='core.roster')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("from_at", models.DateTimeField(verbose_name="từ lúc")),
+                ("until", models.DateTimeField(verbose_name="đến lúc")),
+                ("reason", models.CharField(blank=True, max_length=200, verbose_name="lý do")),
+                (
+                    "instead_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="thay cho",
+                    ),
+                ),
+                (
+                    "made_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="người trực thay",
+                    ),
+                ),
+                (
+                    "roster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="overrides", to="core.roster"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['from_at'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('from_at__lt', models.F('until'))), name='shift_override_runs_forward')],
+                "ordering": ["from_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("from_at__lt", models.F("until"))), name="shift_override_runs_forward"
+                    )
+                ],
             },
         ),
     ]

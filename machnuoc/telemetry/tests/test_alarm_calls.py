@@ -131,7 +131,7 @@ def test_twelve_silences_of_a_lost_supply_make_one_call(roster):
     call(6)
 
     assert called() == ["truc"]
-    assert "kèm 12 báo động do cùng nguyên nhân" in Notice.objects.get().text
+    assert "kèm 12 cảnh báo do cùng nguyên nhân" in Notice.objects.get().text
 
 
 def test_a_flapping_rule_calls_until_it_is_known_to_flap_and_no_more(roster):
