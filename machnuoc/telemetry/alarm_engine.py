@@ -1,9 +1,10 @@
 """Keeps the alarms equal to what the rules say of the stored readings.
 
 Driven by `telemetry_dirty_alarm` (written in the transaction that stores readings) and, for rules that time alone can
-trip, by the clock. For each rule concerned it reads no more than alarm_rules.list_windows asks for, judges, and brings
-the rows of Alarm in line in one transaction of the main database; only then is the dirty row deleted, if its version is
-still the one that was seen. A crash between the two costs a second look that finds nothing to change.
+trip, by the clock. A round first takes the marks that wait, into `telemetry_judged_alarm`: a channel that never rests
+is marked again from its next reading, not from the first of all. For each rule concerned it reads no more than
+alarm_rules.list_windows asks for, judges, and brings the rows of Alarm in line in one transaction of the main database;
+only then are the marks that it took deleted. A crash between the two costs a second look that finds nothing to change.
 
 One process runs this at a time (watching.py holds a lock). What it keeps in memory only saves work: a process that
 starts afresh judges the same.
@@ -103,9 +104,9 @@ def run_once(now: datetime, *, limit: int = ROWS_AT_ONCE) -> int:
 def _round(now: datetime, limit: int) -> int:
     now_ms = to_ms(now)
     _refresh(now, now_ms)
-    dirty = store.query("SELECT channel, from_at, version FROM telemetry_dirty_alarm LIMIT ?", [limit])
+    dirty = _take_marks(limit)
     changed_ms: dict[int, int] = {}
-    for channel, from_at, _ in dirty:
+    for channel, from_at in dirty:
         for one in _memory.by_channel.get(channel, ()):
             changed_ms[one.id] = min(from_at, changed_ms.get(one.id, from_at))
     due = [rule_id for rule_id, at in _memory.due_ms.items() if at <= now_ms and rule_id not in changed_ms]
@@ -115,7 +116,9 @@ def _round(now: datetime, limit: int) -> int:
     for begin in range(0, len(waiting), RULES_AT_ONCE):
         batch = [_memory.watched[rule_id] for rule_id in waiting[begin : begin + RULES_AT_ONCE]]
         changes += _judge_batch(batch, changed_ms, now, now_ms)
-    _delete_seen(dirty)
+    if dirty:
+        with store.transaction() as cursor:
+            cursor.execute("DELETE FROM telemetry_judged_alarm")
     return changes
 
 
@@ -220,21 +223,29 @@ def _words(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _delete_seen(dirty: Sequence[tuple[int, int, int]]) -> None:
-    if not dirty:
-        return
-    with store.transaction() as cursor:
+def _take_marks(limit: int) -> list[tuple[int, int]]:
+    """Take so many marks, and return them as (channel, earliest instant), with those that a dead process had taken."""
+    if store.query("SELECT 1 FROM telemetry_dirty_alarm LIMIT 1"):
+        which = "SELECT channel FROM telemetry_dirty_alarm ORDER BY channel LIMIT ?"
         if store.is_postgresql():
+            which += " FOR UPDATE"  # who stores readings raises marks in this order, too
+        with store.transaction() as cursor:
             cursor.execute(
-                "DELETE FROM telemetry_dirty_alarm d USING unnest(%s::int[], %s::bigint[]) AS s(channel, version) "
-                "WHERE d.channel = s.channel AND d.version = s.version",
-                ([row[0] for row in dirty], [row[2] for row in dirty]),
+                store.adapt(
+                    f"DELETE FROM telemetry_dirty_alarm WHERE channel IN ({which}) RETURNING channel, from_at"  # noqa: S608
+                ),
+                (limit,),
             )
-        else:
             cursor.executemany(
-                "DELETE FROM telemetry_dirty_alarm WHERE channel = ? AND version = ?",
-                [(row[0], row[2]) for row in dirty],
+                store.adapt(
+                    "INSERT INTO telemetry_judged_alarm (channel, from_at) VALUES (?, ?) "
+                    "ON CONFLICT (channel) DO UPDATE SET from_at = "
+                    "CASE WHEN excluded.from_at < telemetry_judged_alarm.from_at THEN excluded.from_at "
+                    "ELSE telemetry_judged_alarm.from_at END"
+                ),
+                cursor.fetchall(),
             )
+    return [(row[0], row[1]) for row in store.query("SELECT channel, from_at FROM telemetry_judged_alarm")]
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from it is committed, so that a run that is killed, or readings that come meanwh
 run works at a time; another that comes finds the place taken and leaves. See docs/algorithms/rollups.md.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +19,11 @@ from machnuoc.telemetry.channel_terms import NO_LIMIT, Terms
 from machnuoc.telemetry.quantities import ChannelKind
 from machnuoc.telemetry.store import DAY_MS, HOUR_MS, OUT_OF_RANGE, Readings
 
-LIMIT = 2_000  # hours, or days, in one transaction: others may write in between
+LIMIT = 2_000  # hours, or days, in one run; on PostgreSQL also in one transaction
+PIECE = 100  # SQLite: hours in one transaction at first, then as many as HELD_S allows: all other writers wait for it
+LEAST_PIECE = 20
+HELD_S = 0.1
+REST_S = 0.003  # between two pieces, longer than a writer that waits takes to look again
 CLOSING_MS = 10 * 60_000  # after midnight, until a day counts as over: the last readings are still on their way
 SILENT_DAYS = 45  # so far back, days without a reading are counted as days
 
@@ -170,44 +175,67 @@ def mark_silent_days(now_ms: int) -> int:
 
 
 def roll_hours(now_ms: int, limit: int = LIMIT, *, with_running: bool = True) -> int:
-    """Make the newest marked hours anew and mark their days; return how many marks were worked off."""
+    """Make the newest marked hours anew and mark their days; return how many marks were worked off.
+
+    SQLite: in several transactions, so that those who store readings come between.
+    """
     before = _NEVER if with_running else now_ms // HOUR_MS * HOUR_MS
-    if not store.query("SELECT 1 FROM telemetry_dirty_hour WHERE hour < ? LIMIT 1", [before]):
+    rows = _list_marks(before, limit)
+    if not rows:
         return 0
-    with store.transaction() as cursor:
-        if not _is_alone(cursor):
-            return 0
-        rows = store.query(
-            "SELECT hour, channel, version FROM telemetry_dirty_hour WHERE hour < ? "
-            "ORDER BY hour DESC, channel DESC LIMIT ?",
-            [before, limit],
-        )
-        if not rows:
-            return 0
-        terms = channel_terms.load({row[1] for row in rows})
-        hours: dict[int, list[int]] = {}
-        for hour, channel, _ in rows:
-            hours.setdefault(channel, []).append(hour)
-        changed = [(channel, hour) for hour, channel, _ in rows if channel in terms]
-        archived = archive.list_months()
-        runs: list[Run] = []
-        from_archive: list[Run] = []
-        for channel, its_hours in hours.items():
-            its = terms.get(channel)
-            if its is None:
-                continue
-            its_hours.sort()
-            if its.kind == ChannelKind.TOTAL:
-                changed += _roll_counter(cursor, its, its_hours, now_ms)
-                continue
-            for run in _runs(its, its_hours):
-                is_archived = any(month.from_ms < run.to_ms and month.to_ms > run.from_ms for month in archived)
-                (from_archive if is_archived else runs).append(run)
-        _roll_levels(cursor, runs, now_ms)
-        _roll_archived(cursor, from_archive, archived, now_ms)
-        _mark_days(cursor, changed)
-        _forget(cursor, "hour", [(row[1], row[0], row[2]) for row in rows])
-        return len(rows)
+    if store.is_postgresql():
+        with store.transaction() as cursor:
+            if not _is_alone(cursor):
+                return 0
+            rows = _list_marks(before, limit)
+            _roll_marked(cursor, rows, now_ms)
+            return len(rows)
+    done, piece = 0, PIECE
+    while done < len(rows):
+        if done:
+            time.sleep(REST_S)
+        with store.transaction() as cursor:
+            begun_s = time.monotonic()
+            _roll_marked(cursor, rows[done : done + piece], now_ms)
+        done += piece
+        piece = max(LEAST_PIECE, int(piece * HELD_S / max(time.monotonic() - begun_s, HELD_S / 4)))
+    return len(rows)
+
+
+def _list_marks(before: int, limit: int) -> list[tuple[Any, ...]]:
+    """Return (hour, channel, version) of the newest marks."""
+    return store.query(
+        "SELECT hour, channel, version FROM telemetry_dirty_hour WHERE hour < ? "
+        "ORDER BY hour DESC, channel DESC LIMIT ?",
+        [before, limit],
+    )
+
+
+def _roll_marked(cursor: Any, rows: Sequence[tuple[Any, ...]], now_ms: int) -> None:
+    """Make these hours anew. rows: of _list_marks."""
+    terms = channel_terms.load({row[1] for row in rows})
+    hours: dict[int, list[int]] = {}
+    for hour, channel, _ in rows:
+        hours.setdefault(channel, []).append(hour)
+    changed = [(channel, hour) for hour, channel, _ in rows if channel in terms]
+    archived = archive.list_months()
+    runs: list[Run] = []
+    from_archive: list[Run] = []
+    for channel, its_hours in hours.items():
+        its = terms.get(channel)
+        if its is None:
+            continue
+        its_hours.sort()
+        if its.kind == ChannelKind.TOTAL:
+            changed += _roll_counter(cursor, its, its_hours, now_ms)
+            continue
+        for run in _runs(its, its_hours):
+            is_archived = any(month.from_ms < run.to_ms and month.to_ms > run.from_ms for month in archived)
+            (from_archive if is_archived else runs).append(run)
+    _roll_levels(cursor, runs, now_ms)
+    _roll_archived(cursor, from_archive, archived, now_ms)
+    _mark_days(cursor, changed)
+    _forget(cursor, "hour", [(row[1], row[0], row[2]) for row in rows])
 
 
 def _runs(terms: Terms, hours: Sequence[int]) -> list[Run]:

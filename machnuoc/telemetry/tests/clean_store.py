@@ -9,7 +9,7 @@ def empty_store() -> None:
     with store.transaction() as cursor:
         for table in (
             "reading", "reading_history", "ledger", "rejection", "quarantine", "device_state", "dirty_hour",
-            "dirty_alarm", "dirty_day", "rollup_hour", "rollup_day", "batch", "archive",
+            "dirty_alarm", "judged_alarm", "dirty_day", "rollup_hour", "rollup_day", "batch", "archive",
         ):  # fmt: skip
             cursor.execute(f"DELETE FROM telemetry_{table}")  # noqa: S608 - names from the list above
 

@@ -72,13 +72,28 @@ def test_readings_that_come_while_the_engine_works_are_looked_at_next_time():
     channel = make_channel()
     make_rule(channel, "THRESHOLD", {"high": 1.0})
     arrive(channel, (0, 0.5))
-    seen = store.query("SELECT channel, from_at, version FROM telemetry_dirty_alarm")
+    taken = alarm_engine._take_marks(10)
 
     arrive(channel, (1, 2.0))
-    alarm_engine._delete_seen(seen)
 
-    assert store.query("SELECT count(*) FROM telemetry_dirty_alarm") == [(1,)]
+    assert taken == [(channel.pk, NOON_MS)]
+    at = NOON_MS + int(MINUTE)
+    assert store.query("SELECT channel, from_at FROM telemetry_dirty_alarm") == [(channel.pk, at)]
     assert look(1) == 1
+    assert store.query("SELECT count(*) FROM telemetry_judged_alarm") == [(0,)]
+
+
+def test_marks_that_a_dead_process_had_taken_are_judged_by_the_next():
+    channel = make_channel()
+    make_rule(channel, "THRESHOLD", {"high": 1.0})
+    arrive(channel, (0, 0.5))
+    look(0)
+    arrive(channel, (1, 2.0))
+    alarm_engine._take_marks(10)
+
+    alarm_engine.forget()
+
+    assert look(2) == 1
 
 
 def test_silence_is_raised_by_the_clock_and_withdrawn_when_the_readings_come_late():
