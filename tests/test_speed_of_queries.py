@@ -45,6 +45,10 @@ PROJECT_PAGES = [
     for username in usernames
 ]
 ADMIN_PAGES = ["/quan-tri/nguoi-dung/", "/quan-tri/tac-vu/", "/quan-tri/tin-gui/", "/quan-tri/nhat-ky/"]
+DETAIL_PAGES = [
+    "/cong-trinh/work.qn.binh-chanh/", "/to-chuc/org.qn.trung-tam/", "/dia-ban/vn.quang-ngai.binh-son-xa/",
+    "/chi-tieu/works.households_connected/", "/chi-tieu/ntm.communes/", "/giam-sat/tram/work.qn.binh-chanh/",
+]  # fmt: skip
 LISTS = [
     "units",
     "organisations",
@@ -105,6 +109,14 @@ def test_a_page_of_a_programme_asks_the_database_seldom(username, address):
 
 @pytest.mark.parametrize(("username", "address"), PROJECT_PAGES)
 def test_a_page_of_a_project_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", ["quantri", "qn.lanhdao"])
+@pytest.mark.parametrize("address", DETAIL_PAGES)
+def test_a_page_of_one_thing_asks_the_database_seldom(username, address):
     count, asked = _count(_sign_in(username), address)
 
     assert count <= MOST, f"{count} queries\n{asked}"

@@ -1,7 +1,7 @@
 """What reads metrics and figures: lists, rankings, series, warnings, changes. Filtered by scope first."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -72,9 +72,16 @@ def readable(person: Person) -> Q:
 def may_read(person: Person, subject: Subject) -> bool:
     if subject.kind == Subject.Kind.COUNTRY or access.sees_everything(person):
         return True
-    if AdministrativeUnit.objects.filter(pk=subject.pk, level=AdministrativeUnit.Level.PROVINCE).exists():
+    if subject.kind != Subject.Kind.UNIT:
+        return access.may(person, "view", subject)
+    if subject.pk in access.list_scopes(person, "view"):
         return True
-    return access.may(person, "view", subject) or access.former_unit_ids(person).filter(pk=subject.pk).exists()
+    seen = (
+        Q(level=AdministrativeUnit.Level.PROVINCE)
+        | Q(pk__in=access.visible_subject_ids(person))
+        | Q(pk__in=access.former_unit_ids(person))
+    )
+    return AdministrativeUnit.objects.filter(seen, pk=subject.pk).exists()
 
 
 def period_of(value: Value) -> Period:
@@ -206,20 +213,21 @@ def list_band_schemes(metric: Metric) -> Schemes:
 
 @dataclass(frozen=True)
 class Slice:
-    """A period and scenario in which a metric has figures."""
+    """A period and scenario in which a metric has figures. count: how many of them, where it is known."""
 
     period: Period
     scenario: str
+    count: int | None = field(default=None, compare=False)
 
 
 def list_slices(metric: Metric, visible_to: Person) -> list[Slice]:
     """Return the periods and scenarios with figures the person may read, the newest first, coarse ones before fine."""
     if access.sees_everything(visible_to):
-        rows = _walk_periods(metric)
+        rows: list[tuple[str, date, str, int | None]] = [(*row, None) for row in _walk_periods(metric)]
     else:
         values = Value.objects.filter(readable(visible_to), metric=metric).order_by()
-        rows = list(values.values_list("period_kind", "period_start", "scenario").distinct())
-    found = [Slice(Period(kind, start), scenario) for kind, start, scenario in rows]  # type: ignore[arg-type]
+        rows = list(values.values_list("period_kind", "period_start", "scenario").annotate(count=Count("pk")))
+    found = [Slice(Period(kind, start), scenario, count) for kind, start, scenario, count in rows]  # type: ignore[arg-type]
     found.sort(key=lambda row: (_KIND_ORDER.index(row.period.kind), -row.period.start_date.toordinal(), row.scenario))
     return found
 

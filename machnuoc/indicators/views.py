@@ -173,7 +173,9 @@ def _choose_slice(
     done = [row for row in done if row.period.kind == kind]
     if len(done) == 1:
         return done[0]
-    counts = queries.count_figures(shown, kind, done[0].scenario, person)
+    counts = {row.period.start_date: row.count for row in done if row.count is not None}
+    if len(counts) < len(done):
+        counts = queries.count_figures(shown, kind, done[0].scenario, person)
     fullest = max(counts.values(), default=0)
     full = [row for row in done if counts.get(row.period.start_date, 0) * 2 >= fullest] or done
     if len(full) == 1:

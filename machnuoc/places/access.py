@@ -49,8 +49,15 @@ def _live_grants(person: Person) -> list[Grant]:
 
 def forget(person: Person) -> None:
     """Drop what was read for this person object: its grants have changed."""
-    if hasattr(person, "_live_grants"):
-        del person._live_grants
+    for name in ("_live_grants", "_found_visible"):
+        if hasattr(person, name):
+            delattr(person, name)
+
+
+def remember_visible(person: Person, subject_id: int) -> None:
+    """Keep for the rest of the request that a query within the person's scope found the subject."""
+    found: set[int] = getattr(person, "_found_visible", set())
+    person._found_visible = found | {subject_id}  # type: ignore[attr-defined]
 
 
 def list_scopes(person: Person, action: str, field: str = "ALL") -> list[int]:
@@ -130,6 +137,8 @@ def may(person: Person, action: str, subject: Subject | int | None = None, field
         return True
     subject_id = subject if isinstance(subject, int) else subject.pk
     if subject_id in scopes:
+        return True
+    if action == "view" and field == "ALL" and subject_id in getattr(person, "_found_visible", ()):
         return True
     return Containment.objects.filter(ancestor_id__in=scopes, descendant_id=subject_id).exists()
 

@@ -602,7 +602,9 @@ def _get_organisation(request: SignedInRequest, key: str) -> Organisation:
     rows = queries.list_organisations(request.user).select_related(
         "subject", "parent__subject", "territory__subject", "passage__document"
     )
-    return get_object_or_404(rows, subject__key=key)
+    found = get_object_or_404(rows, subject__key=key)
+    access.remember_visible(request.user, found.pk)
+    return found
 
 
 @require_safe

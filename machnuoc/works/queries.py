@@ -245,15 +245,20 @@ def list_works(visible_to: Person) -> QuerySet[Work]:
 
 def get_work(key: str, visible_to: Person) -> Work:
     """Return the work. Raises Work.DoesNotExist if there is none or the person may not see it: both look alike."""
-    return (
+    found: Work = (
         list_works(visible_to)
-        .annotate(has_parts=Exists(Work.objects.filter(parent_id=OuterRef("pk"))))
+        .annotate(
+            has_parts=Exists(Work.objects.filter(parent_id=OuterRef("pk"))),
+            has_names=Exists(PrintedName.objects.filter(subject_id=OuterRef("pk"))),
+        )
         .select_related(
             "subject", "parent__subject", "operator__subject", "team__subject", "treatment__passage__document",
             "passage__document",
         )
         .get(subject__key=key)
     )  # fmt: skip
+    access.remember_visible(visible_to, found.pk)
+    return found
 
 
 # --- the list -------------------------------------------------------------------------------------------------------
@@ -747,7 +752,7 @@ _LATEST = F("valid_from").desc(nulls_last=True)  # an unknown start is the oldes
 def get_page(work: Work, *, today: date) -> WorkPage:
     """Return what the page of the work shows, with every fact's source."""
     rows = {work.pk: _row_of(work)}
-    if getattr(work, "has_parts", True):  # most have none: get_work has looked
+    if getattr(work, "has_parts", True):  # most have no parts and no other names: get_work has looked
         rows |= {row.pk: row for row in _read_few(Work.objects.filter(parent=work))}
     plan_year = _fill_from_values(rows, today)
     areas = list(
@@ -772,7 +777,9 @@ def get_page(work: Work, *, today: date) -> WorkPage:
         served=[area for area in areas if area.valid_to is None and not area.is_planned],
         planned=[area for area in areas if area.valid_to is None and area.is_planned],
         formerly_served=[area for area in areas if area.valid_to is not None],
-        names=list(work.subject.printed_names.select_related("passage__document").order_by("certainty", "pk")),
+        names=list(work.subject.printed_names.select_related("passage__document").order_by("certainty", "pk"))
+        if getattr(work, "has_names", True)
+        else [],
         territories=territories,
         plan_year=plan_year,
         is_at_centre=own.latitude is not None
@@ -835,7 +842,7 @@ def list_linked_ids(person: Person, page: WorkPage) -> set[int]:
     """Return which of the organisations and works named on the page the person may open."""
     named = {operator.organisation_id for operator in page.operators} | {page.work.operator_id, page.work.parent_id}
     ids = {pk for pk in named if pk is not None}
-    if access.sees_everything(person):
+    if access.sees_everything(person) or ids <= set(access.list_scopes(person, "view")):
         return ids
     return set(access.visible_subject_ids(person).filter(descendant_id__in=ids))
 

@@ -181,7 +181,7 @@ def test_a_ranking_shows_plan_and_previous_period_beside(django_assert_num_queri
     reader = person("quantri")
     queries.rank(metric, NEXT, "A", reader)
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         rows = queries.rank(metric, NEXT, "A", reader, level="province")
 
     assert rows[0].change == Decimal("2.1")
