@@ -546,7 +546,7 @@ def ledger(request: HttpRequest) -> HttpResponseBase:
         ]  # fmt: skip
         return export.export(request, name="Sổ nhận số liệu", columns=columns, rows=found.rows)
     context = {
-        "form": form, "found": found, "page": _page_of(found.rows, request, 100), "by_hour": by_hour, "tabs": _tabs(),
+        "form": form, "found": found, "page": _page_of(found.rows, request), "by_hour": by_hour, "tabs": _tabs(),
         "first": first, "last": last, "is_missing": is_missing, "code": code,
     }  # fmt: skip
     return render(request, "telemetry/devices/ledger.html", context)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
@@ -16,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from machnuoc.core import audit, export, units
+from machnuoc.core import audit, export, units, vietnamese
 from machnuoc.core.models import Person
 from machnuoc.places import access
 from machnuoc.telemetry import alarm_queries, channel_terms, history, live, quality_limits, store
@@ -182,12 +183,12 @@ def channel(request: HttpRequest, pk: int) -> HttpResponseBase:
     if export.format_of(request):
         return _export(request, compared, from_ms, to_ms)
     figure = queries.dress([shown], now_ms)[0]
-    main = history.read(shown.pk, from_ms, to_ms, points=200, terms=channel_terms.without_limits(shown))
+    main = _read_series(shown, compared, from_ms, to_ms)
     from_at, to_at = (datetime.fromtimestamp(at / 1000, UTC) for at in (from_ms, to_ms))
     siblings = queries.list_channels(person).filter(device__work_id=shown.device.work_id)
     context = {
         "channel": shown, "work": shown.device.work, "subject": shown.device.work.subject, "figure": figure,
-        "series": main, "rows": _table(main, figure), "span": span, "from_at": from_at, "to_at": to_at,
+        "series": main, "rows": _table(main), "span": span, "from_at": from_at, "to_at": to_at,
         "spans": [(key, title, f"?span={key}{_with(compared)}") for key, (title, _) in SPANS.items()],
         "compared": compared[1:], "data_url": _data_url(shown, compared, from_ms, to_ms),
         "others": [one for one in siblings if one.pk not in {row.pk for row in compared}],
@@ -196,7 +197,7 @@ def channel(request: HttpRequest, pk: int) -> HttpResponseBase:
             alarm_queries.history(person, from_at=from_at, until=to_at, channel_id=shown.pk)[:20]
         ),
         "may_note": access.may(person, "enter", shown.device.work_id), "is_live": bool(span) and span in {"3h", "24h"},
-        "gap_count": len(main.gaps),
+        "gap_count": len(main.gaps), "drawn": name_source(main),
     }  # fmt: skip
     return render(request, "telemetry/live/channel.html", context)
 
@@ -213,16 +214,31 @@ def _data_url(shown: Channel, compared: list[Channel], from_ms: int, to_ms: int)
     return f"{reverse('telemetry:channel_data', args=[shown.pk])}?{span}{_with(compared)}"
 
 
-def _table(series: history.Series, figure: queries.Figure) -> list[tuple[datetime, float, float, float]]:
+def _read_series(row: Channel, compared: list[Channel], from_ms: int, to_ms: int) -> history.Series:
+    """Return what is drawn of a channel; the table beside the chart is of the same."""
+    points = MOST_POINTS - 200 if len(compared) == 1 else 900
+    return history.read(row.pk, from_ms, to_ms, points=points, terms=channel_terms.without_limits(row))
+
+
+def name_source(series: history.Series) -> str:
+    """Say what one point of a series is: a reading, or a summary of so long a step."""
+    if not series.bucket_ms:
+        return "từng số đo"
+    sizes = ((store.DAY_MS, "ngày"), (store.HOUR_MS, "giờ"), (60_000, "phút"), (1_000, "giây"))
+    unit_ms, name = next((size for size in sizes if series.bucket_ms >= size[0]), sizes[-1])
+    count = round(series.bucket_ms / unit_ms, 1)
+    step = name if count == 1 else f"{vietnamese.format_number(count, 0 if count.is_integer() else 1)} {name}"
+    return f"số {'tổng hợp' if series.is_rollup else 'đo gộp'} mỗi {step}"
+
+
+def _table(series: history.Series) -> list[tuple[datetime, float, float, float]]:
     """Return the newest rows of the table beside the chart."""
-    rows = [
+    known = np.flatnonzero(~np.isnan(series.value))[:-49:-1]
+    columns = (series.at[known], series.value[known], series.low[known], series.high[known])
+    return [
         (datetime.fromtimestamp(at / 1000, UTC), value, low, high)
-        for at, value, low, high in zip(
-            series.at.tolist(), series.value.tolist(), series.low.tolist(), series.high.tolist(), strict=True
-        )
-        if value == value
+        for at, value, low, high in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    return rows[:-49:-1]
 
 
 @require_safe
@@ -232,7 +248,7 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
     shown = get_channel(person, pk)
     _, from_ms, to_ms = _read_span(request, _now_ms())
     compared = _compared(request, person, shown)
-    points = MOST_POINTS - 200 if len(compared) == 1 else 900
+    read = [(row, _read_series(row, compared, from_ms, to_ms)) for row in compared]
     from_at, to_at = (datetime.fromtimestamp(at / 1000, UTC) for at in (from_ms, to_ms))
     day = timezone.localdate(to_at)
     limit = (
@@ -247,11 +263,9 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
                 else f"{row.name}, {row.device.work.subject.name}",
                 "unit": units.label(QUANTITIES[row.quantity].unit), "decimals": QUANTITIES[row.quantity].decimals,
                 "is_step": QUANTITIES[row.quantity].kind == "STATE",
-                **history.read(
-                    row.pk, from_ms, to_ms, points=points, terms=channel_terms.without_limits(row)
-                ).as_data(),
+                "drawn": name_source(series), **series.as_data(),
             }
-            for row in compared
+            for row, series in read
         ],
         "limits": [] if limit is None else [
             {"value": value, "name": limit.standard + doubt}

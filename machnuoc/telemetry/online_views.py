@@ -5,23 +5,27 @@ import io
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from machnuoc.core import export
+from machnuoc.core import export, folding
+from machnuoc.indicators.queries import list_places_of
 from machnuoc.telemetry import live_queries as queries
 from machnuoc.telemetry import store
 from machnuoc.telemetry.daily_figures import SUPPLY_HOURS
 from machnuoc.telemetry.models import Channel, MeasureFact
 from machnuoc.telemetry.quantities import QUANTITIES
 
+STATIONS_A_PAGE = 10
 PUBLIC_FOR_S = 60  # how long the published figures are kept
 
 
@@ -49,18 +53,41 @@ class Row:
         return self.figure.channel.device.work
 
 
+@dataclass
+class Group:
+    """The indices of one station."""
+
+    work: Any
+    place: str
+    hours: MeasureFact | None
+    rows: list[Row]
+
+    @property
+    def beyond(self) -> int:
+        return sum(row.figure.is_beyond for row in self.rows)
+
+    @property
+    def is_simulated(self) -> bool:
+        return any(row.figure.channel.device.is_simulated for row in self.rows)
+
+
 def _rows(channels: Any, now_ms: int) -> list[Row]:
-    figures = queries.dress(channels.filter(quantity__in=queries.ONLINE), now_ms)
-    ids = [one.channel.pk for one in figures]
+    order = {key: number for number, key in enumerate(queries.ONLINE)}
+    rows = [Row(one) for one in queries.dress(channels.filter(quantity__in=queries.ONLINE), now_ms)]
+    return sorted(rows, key=lambda row: (row.work.subject.name, row.work.pk, order[row.figure.channel.quantity]))
+
+
+def _add_shares(rows: list[Row], now_ms: int) -> list[Row]:
+    """Give the rows what share of the last day and of the last 30 days was within the limit. Two questions."""
+    ids = [row.figure.channel.pk for row in rows]
     hour = now_ms // store.HOUR_MS * store.HOUR_MS + store.HOUR_MS
     day, month = (queries.shares(ids, hour - days * store.DAY_MS, hour) for days in (1, 30))
     nothing = queries.Share(None, None)
-    order = {key: number for number, key in enumerate(queries.ONLINE)}
-    rows = []
-    for one in figures:
-        today = day.get(one.channel.pk, nothing)
-        rows.append(Row(one, today.within_pct, month.get(one.channel.pk, nothing).within_pct, today.data_pct))
-    return sorted(rows, key=lambda row: (row.work.subject.name, row.work.pk, order[row.figure.channel.quantity]))
+    for row in rows:
+        today = day.get(row.figure.channel.pk, nothing)
+        row.share_24h, row.data_24h = today.within_pct, today.data_pct
+        row.share_30d = month.get(row.figure.channel.pk, nothing).within_pct
+    return rows
 
 
 def _hours(works: set[int], now: datetime) -> dict[int, MeasureFact]:
@@ -78,11 +105,18 @@ def _hours(works: set[int], now: datetime) -> dict[int, MeasureFact]:
 def online(request: HttpRequest) -> HttpResponseBase:
     """Every station in scope: pressure, chlorine, turbidity, pH, with the limit that holds and its document."""
     person: Any = request.user
-    rows = _rows(queries.list_channels(person), time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000
+    rows = _rows(queries.list_channels(person), now_ms)
+    places = list_places_of(list({row.work.pk for row in rows}), "COMMUNE")
+    names = sorted(set(places.values()))
+    place = request.GET.get("place", "")
+    if place in names:
+        rows = [row for row in rows if places.get(row.work.pk) == place]
     quantity = request.GET.get("quantity", "")
     if quantity in queries.ONLINE:
         rows = [row for row in rows if row.figure.channel.quantity == quantity]
-    if request.GET.get("beyond") == "1":
+    beyond = request.GET.get("beyond") == "1"
+    if beyond:
         rows = [row for row in rows if row.figure.is_beyond]
     is_simulated = any(row.figure.channel.device.is_simulated for row in rows)
     if export.format_of(request):
@@ -91,6 +125,7 @@ def online(request: HttpRequest) -> HttpResponseBase:
             name="Chỉ số trực tuyến",
             columns=[
                 ("Công trình", lambda row: row.work.subject.name, "text"),
+                ("Xã, phường", lambda row: places.get(row.work.pk, ""), "text"),
                 ("Chỉ số", lambda row: row.figure.quantity.name, "text"),
                 ("Điểm đo", lambda row: row.figure.channel.get_point_display(), "text"),
                 ("Trị số", lambda row: row.figure.value, "number"),
@@ -102,14 +137,22 @@ def online(request: HttpRequest) -> HttpResponseBase:
                 ("Trong giới hạn 30 ngày (%)", lambda row: row.share_30d, "number"),
                 ("Mô phỏng", lambda row: "mô phỏng" if row.figure.channel.device.is_simulated else "", "text"),
             ],
-            rows=rows,
+            rows=_add_shares(rows, now_ms),
             simulated=is_simulated,
         )
+    page = Paginator([list(its) for _, its in groupby(rows, key=lambda row: row.work.pk)], STATIONS_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    _add_shares([row for its in page for row in its], now_ms)
+    hours = _hours({its[0].work.pk for its in page}, timezone.now())
     context = {
-        "rows": rows, "hours": _hours({row.work.pk for row in rows}, timezone.now()), "quantity": quantity,
-        "beyond": request.GET.get("beyond") == "1", "is_simulated": is_simulated, "now": timezone.now(),
+        "page": page, "groups": [
+            Group(its[0].work, places.get(its[0].work.pk, ""), hours.get(its[0].work.pk), its) for its in page
+        ],
+        "quantity": quantity, "beyond": beyond, "place": place, "places": names, "is_simulated": is_simulated,
+        "is_filtered": bool(beyond or place or quantity),
         "quantities": [(key, QUANTITIES[key].name) for key in queries.ONLINE],
-        "stations": len({row.work.pk for row in rows}), "beyond_count": sum(row.figure.is_beyond for row in rows),
+        "rows": len(rows), "beyond_count": sum(row.figure.is_beyond for row in rows),
     }  # fmt: skip
     return render(request, "telemetry/live/online.html", context)
 
@@ -136,7 +179,7 @@ def _published(now_ms: int) -> dict[str, Any]:
                 "within_30d_pct": None if row.share_30d is None else round(row.share_30d, 1),
                 "is_simulated": row.figure.channel.device.is_simulated,
             }
-            for row in _rows(channels, now_ms)
+            for row in _add_shares(_rows(channels, now_ms), now_ms)
         ],
     }  # fmt: skip
 
@@ -158,11 +201,18 @@ def public(request: HttpRequest) -> HttpResponse:
         answer = HttpResponse(_as_csv(data["figures"]), content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="chat-luong-nuoc.csv"'
     else:
-        figures = [{**one, "at": None if one["at"] is None else datetime.fromisoformat(one["at"])}
-                   for one in data["figures"]]  # fmt: skip
+        query = request.GET.get("q", "")[:100]
+        wanted_name = folding.fold(query)
+        figures = [
+            {**one, "at": None if one["at"] is None else datetime.fromisoformat(one["at"])}
+            for one in data["figures"]
+            if wanted_name in folding.fold(one["station"])
+        ]
+        stations = [(name, list(its)) for name, its in groupby(figures, key=lambda one: one["station"])]
         context = {
-            "figures": figures, "made_at": datetime.fromisoformat(data["made_at"]),
-            "is_simulated": any(one["is_simulated"] for one in figures),
+            "page": Paginator(stations, STATIONS_A_PAGE).get_page(request.GET.get("page")), "q": query,
+            "has_any": bool(data["figures"]), "made_at": datetime.fromisoformat(data["made_at"]),
+            "is_simulated": any(one["is_simulated"] for one in data["figures"]),
         }  # fmt: skip
         answer = render(request, "telemetry/live/public.html", context)
     if not request.user.is_authenticated:

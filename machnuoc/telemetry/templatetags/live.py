@@ -1,8 +1,6 @@
 """Pieces of the live screens: instants as a clock says them, and what the browser needs to keep a value fresh."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django import template
 from django.urls import NoReverseMatch, reverse
@@ -13,6 +11,7 @@ from django.utils.safestring import SafeString
 from machnuoc.core import vietnamese
 from machnuoc.telemetry.daily_figures import DECIMALS, SUPPLY_HOURS
 from machnuoc.telemetry.live_queries import Figure
+from machnuoc.telemetry.models import MeasureFact
 
 register = template.Library()
 
@@ -48,13 +47,12 @@ def line_y(counter: int) -> int:
 
 
 @register.filter
-def hours_of(facts: Mapping[int, Any], work_id: int) -> str:
+def hours_of(fact: MeasureFact | None) -> str:
     """Return the newest hours of supply of a work, with its day."""
-    fact = facts.get(work_id)
     if fact is None:
-        return "–"
+        return "chưa có số giờ"
     hours = fact.number / 10 ** DECIMALS[SUPPLY_HOURS] / max(1, fact.weight)
-    return f"{vietnamese.format_number(hours, 1)} giờ ({fact.day:%d/%m})"
+    return f"{vietnamese.format_number(hours, 1)} giờ ngày {fact.day:%d/%m}"
 
 
 @register.simple_tag

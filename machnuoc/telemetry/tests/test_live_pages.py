@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 
 import pytest
 from django.core.cache import cache
@@ -10,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
+from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.places.models import Grant, Subject
 from machnuoc.telemetry import live, live_queries, store
 from machnuoc.telemetry.models import QualityLimit
@@ -210,3 +212,35 @@ def test_live_pages_ask_a_fixed_number_of_times(station, django_assert_max_num_q
         client.get(address)
         with django_assert_max_num_queries(15):
             client.get(address)
+
+
+@pytest.mark.parametrize(("readings", "named"), [(2, "từng số đo"), (3_000, "số đo gộp mỗi 24 giây")])
+def test_a_channel_says_in_one_way_what_is_drawn(station, readings, named):
+    work, channels = station
+    client = sign_in(work)
+    span = {"from": "2026-01-01T00:00", "to": "2026-01-01T12:00"}
+    start = live.store_ms(datetime(2026, 1, 1, tzinfo=LOCAL_ZONE))
+    put(channels["flow"], *((start + row * 10_000, 50.0) for row in range(readings)))
+
+    page = client.get(reverse("telemetry:channel", args=[channels["flow"].pk]), span).content.decode()
+    data = client.get(reverse("telemetry:channel_data", args=[channels["flow"].pk]), span).json()
+
+    assert data["series"][0]["drawn"] == named
+    assert named[0].upper() + named[1:] in page
+
+
+def test_the_list_of_indices_holds_ten_stations_a_page_and_is_found_by_name(station):
+    cache.clear()
+    work, _ = station
+    for number in range(11):
+        other = world.make_work(f"tram-{number}", f"Trạm {number:02}")
+        world.make_channel(world.make_device(other, f"may-{number}"), "ph", "ph", role="QUALITY", is_public=True)
+    client = sign_in(work, role=Grant.Role.ADMIN)
+    Grant.objects.update(scope=Subject.objects.get(key="vn"))
+
+    first, second = (client.get(reverse("telemetry:online"), {"page": page}) for page in (1, 2))
+    found = Client().get(reverse("telemetry:public_quality"), {"q": "tram 07"}).content.decode()
+
+    assert [len(page.context["groups"]) for page in (first, second)] == [10, 2]
+    assert "Trạm 07" in found and "Trạm 08" not in found
+    assert first.context["rows"] == 13

@@ -67,15 +67,15 @@
         })].join("\n"),
       },
       xAxis: { type: "time", min: data.from, max: data.to, axisLabel: { color: quiet, hideOverlap: true, formatter: (ms) => time(ms, span) }, axisLine: { lineStyle: { color: line } } },
-      yAxis: names.slice(0, 2).map((name, index) => ({ type: "value", scale: true, name, nameTextStyle: { color: quiet }, axisLabel: { color: quiet, formatter: (value) => number(value, Number.isInteger(value) ? 0 : 2) }, splitLine: { show: index === 0, lineStyle: { color: line } } })),
+      yAxis: names.slice(0, 2).map((name, index) => ({ type: "value", scale: true, name, nameTextStyle: { color: quiet }, axisLabel: { color: quiet, formatter: (value) => new Intl.NumberFormat("vi-VN", { maximumFractionDigits: 2 }).format(value) }, splitLine: { show: index === 0, lineStyle: { color: line } } })),
       dataZoom: [{ type: "inside", filterMode: "none" }, { type: "slider", height: 22, bottom: 8, filterMode: "none", labelFormatter: "" }],
       series: made,
     };
   };
   const tell = () => {
     const first = data.series[0];
-    const kind = { raw: first.bucket_ms ? "số đo gộp theo bước, dải mờ là thấp nhất đến cao nhất" : "từng số đo", hour: "số tổng hợp theo giờ, dải mờ là thấp nhất đến cao nhất", day: "số tổng hợp theo ngày, dải mờ là thấp nhất đến cao nhất" }[first.source];
-    say.textContent = first.at.length ? `Đang vẽ ${kind}. Kéo hoặc lăn chuột để phóng to.` : "Không có số đo trong khoảng này.";
+    const band = first.bucket_ms ? ", dải mờ là thấp nhất đến cao nhất" : "";
+    say.textContent = first.at.length ? `Đang vẽ ${first.drawn}${band}. Kéo hoặc lăn chuột để phóng to.` : "Không có số đo trong khoảng này.";
   };
   const read = async () => {
     const answer = await fetch(box.dataset.channelChart, { headers: etag ? { "If-None-Match": etag } : {} });
