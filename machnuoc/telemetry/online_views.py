@@ -209,8 +209,9 @@ def public(request: HttpRequest) -> HttpResponse:
             if wanted_name in folding.fold(one["station"])
         ]
         stations = [(name, list(its)) for name, its in groupby(figures, key=lambda one: one["station"])]
+        groups = [(name, its, all(one["is_simulated"] for one in its)) for name, its in stations]
         context = {
-            "page": Paginator(stations, STATIONS_A_PAGE).get_page(request.GET.get("page")), "q": query,
+            "page": Paginator(groups, STATIONS_A_PAGE).get_page(request.GET.get("page")), "q": query,
             "has_any": bool(data["figures"]), "made_at": datetime.fromisoformat(data["made_at"]),
             "is_simulated": any(one["is_simulated"] for one in data["figures"]),
         }  # fmt: skip

@@ -28,7 +28,7 @@
     const made = [];
     data.series.forEach((one, index) => {
       const shade = colour(`--mn-series-${index + 1}`);
-      const axis = Math.min(names.indexOf(one.unit), 1);
+      const axis = names.indexOf(one.unit);
       const hasBand = index === 0 && one.low && one.bucket_ms > 0;
       if (hasBand) {
         const low = one.at.map((at, row) => [at, one.low[row]]);
@@ -56,7 +56,7 @@
     });
     return {
       animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: ink },
-      grid: { left: 56, right: names.length > 1 ? 56 : 20, top: 66, bottom: 64 },
+      grid: { left: 56, right: names.length > 1 ? 56 * (names.length - 1) : 20, top: 66, bottom: 64 },
       legend: { top: 0, left: 0, textStyle: { color: ink }, data: data.series.map((one) => one.name) },
       tooltip: {
         trigger: "axis", backgroundColor: colour("--mn-surface"), borderColor: line, textStyle: { color: ink },
@@ -67,7 +67,7 @@
         })].join("\n"),
       },
       xAxis: { type: "time", min: data.from, max: data.to, axisLabel: { color: quiet, hideOverlap: true, formatter: (ms) => time(ms, span) }, axisLine: { lineStyle: { color: line } } },
-      yAxis: names.slice(0, 2).map((name, index) => ({ type: "value", scale: true, name, nameTextStyle: { color: quiet }, axisLabel: { color: quiet, formatter: (value) => new Intl.NumberFormat("vi-VN", { maximumFractionDigits: 2 }).format(value) }, splitLine: { show: index === 0, lineStyle: { color: line } } })),
+      yAxis: names.map((name, index) => ({ type: "value", scale: true, name, position: index ? "right" : "left", offset: Math.max(index - 1, 0) * 56, nameTextStyle: { color: quiet }, axisLabel: { color: quiet, formatter: (value) => new Intl.NumberFormat("vi-VN", { maximumFractionDigits: 2 }).format(value) }, splitLine: { show: index === 0, lineStyle: { color: line } } })),
       dataZoom: [{ type: "inside", filterMode: "none" }, { type: "slider", height: 22, bottom: 8, filterMode: "none", labelFormatter: "" }],
       series: made,
     };
