@@ -377,7 +377,10 @@ class Bench:
             _wait(lambda: _answers(port), "trang web")
             self._wait_for_session()
             seen: dict[tuple[int, int], float] = {}
-            threading.Thread(target=_listen, args=(port, cookie, seen), daemon=True).start()
+            listening = threading.Event()
+            threading.Thread(target=_listen, args=(port, cookie, seen, listening), daemon=True).start()
+            # The port answers before its processes have loaded the program: on a busy machine long before.
+            _wait(listening.is_set, "dòng sự kiện của trang giám sát")
             background = threading.Thread(target=self._publish_steadily, args=(stop,))
             background.start()
             time.sleep(5)
@@ -555,11 +558,14 @@ def _sign_in() -> str:
     return f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
 
 
-def _listen(port: int, cookie: str, seen: dict[tuple[int, int], float]) -> None:
-    """Read the stream as a browser does; note when each (channel, at) came."""
+def _listen(port: int, cookie: str, seen: dict[tuple[int, int], float], listening: threading.Event) -> None:
+    """Read the stream as a browser does; note when each (channel, at) came. listening: set once the stream is open."""
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     link.request("GET", "/giam-sat/dong", headers={"Cookie": cookie, "Accept": "text/event-stream"})
     answer = link.getresponse()
+    if answer.status != 200:
+        raise common.BenchFailed(f"Dòng sự kiện trả lời HTTP {answer.status}.")
+    listening.set()
     name = b""
     with contextlib.suppress(OSError, http.client.HTTPException):  # the server ends before we do
         while line := answer.readline():
