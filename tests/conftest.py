@@ -46,7 +46,7 @@ def other_environment(tmp_path):
 
 def _new_installation(data_dir: Path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHNUOC_")}
-    environment |= {"MACHNUOC_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"}
+    environment |= {"MACHNUOC_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", "MACHNUOC_SIMULATED_DAYS": "4"}
     if connection.vendor != "postgresql":
         yield environment
         return
@@ -141,7 +141,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHNUOC_")}
-    environment |= {"MACHNUOC_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"}
+    environment |= {"MACHNUOC_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1", "MACHNUOC_SIMULATED_DAYS": "4"}
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "machnuoc", "up", "--demo", "--port", str(port)],

@@ -28,7 +28,7 @@ from machnuoc.telemetry.models import AlarmRule, Channel, Credential, Device
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.works.models import Work
 
-HISTORY_DAYS = 40
+HISTORY_DAYS = settings.SIMULATED_DAYS
 RULES_FROM = timedelta(days=3)  # before the demonstration begins: alarms of its first days are there at once
 SILENCE_FROM = timedelta(minutes=10)
 SEED = 20260210  # date of the plan whose stations these are
