@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from docx import Document as Word
 
-from machnuoc.core import files, tokens
+from machnuoc.core import files, outgoing, tokens
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
 from machnuoc.places import access
@@ -352,7 +352,7 @@ def test_a_receiver_that_speaks_no_http_is_told_as_not_reached(settings, monkeyp
             raise http.client.BadStatusLine("SSH-2.0-OpenSSH")
 
     settings.REPORT_PUSH_URL, settings.REPORT_PUSH_KEY = "http://127.0.0.1:22/", "k" * 40
-    monkeypatch.setattr(delivery, "_opener", Opener)
+    monkeypatch.setattr(outgoing, "opener", lambda **ignored: Opener())
     content = files.store(b"{}", name="a.json", by=None, kinds=frozenset({"json"}))
 
     with pytest.raises(delivery.NotDelivered, match="Không kết nối"):

@@ -124,7 +124,19 @@ _ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("api reports", "reports", ""),
 )
 # A report is prepared of a plan's own figures, which this country has not; `bench plans` times how one is written.
-_NOT_MEASURED = frozenset({"reports/*", "reports/*/snapshot"})
+# Nor has it devices: `bench telemetry` and `bench rollup` time what comes from them and how it is read.
+_NOT_MEASURED = frozenset(
+    {
+        "reports/*",
+        "reports/*/snapshot",
+        "telemetry/alarms",
+        "telemetry/channels",
+        "telemetry/channels/*/series",
+        "telemetry/devices",
+        "telemetry/latest",
+        "telemetry/ledger",
+    }
+)
 
 
 @dataclass

@@ -103,8 +103,8 @@ def run_round(tasks: list[_Task], clock_s: float) -> bool:
         task.due_s = clock_s + task.every_s
         try:
             done = task.call(timezone.now())
-        except (OperationalError, InterfaceError, psycopg.OperationalError):
-            log.exception("database is not available to %s; it is tried again", task.name)
+        except (OperationalError, InterfaceError, psycopg.OperationalError) as reason:
+            log.warning("database is not available to %s (%s); it is tried again", task.name, reason)
             connection.close()
             store.close()
             has_failed = True

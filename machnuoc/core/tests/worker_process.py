@@ -16,7 +16,11 @@ def main(database: str, folder: Path) -> None:
 
     settings.DATABASES["default"]["NAME"] = database
     django.setup()
+    from django.core.management import call_command
+
     from machnuoc.core import jobs
+
+    call_command("migrate", verbosity=0)  # what rooms keep outside the main database is in a data folder of its own
 
     @jobs.task("test.hang", timeout_s=60)
     def hang(job):
