@@ -44,8 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     data_dir: Path = settings.DATA_DIR
-    if data_dir.name.startswith("machnuoc-test-"):  # made by settings.py for this run alone
-        shutil.rmtree(data_dir, ignore_errors=True)
+    for folder in (data_dir, data_dir.parent):  # of a worker, its own is within
+        if folder.name.startswith("machnuoc-test-"):  # made by settings.py for this run alone
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

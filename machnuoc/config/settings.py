@@ -15,7 +15,8 @@ IS_TESTING = "pytest" in sys.modules
 _DATA_DIR = environment.read_text("MACHNUOC_DATA_DIR") or (
     tempfile.mkdtemp(prefix="machnuoc-test-") if IS_TESTING else "data"
 )
-DATA_DIR = Path(_DATA_DIR).resolve()
+# Each process of a test run keeps its files apart: the store of readings is one file a folder.
+DATA_DIR = Path(_DATA_DIR, os.environ.get("PYTEST_XDIST_WORKER", "") if IS_TESTING else "").resolve()
 DEBUG = environment.read_flag("MACHNUOC_DEBUG")
 SECRET_KEY = environment.read_secret(DATA_DIR)
 HOST = environment.read_text("MACHNUOC_HOST", "127.0.0.1")
