@@ -7,7 +7,11 @@ from django.urls import URLPattern, URLResolver
 from django.views.decorators.http import conditional_page, require_safe
 from ninja import NinjaAPI
 
+from machnuoc.billing.api import router as billing_router
+from machnuoc.billing.errors import BillingError
 from machnuoc.core import api as shared
+from machnuoc.customers.api import router as customers_router
+from machnuoc.customers.errors import CustomersError
 from machnuoc.indicators import entry
 from machnuoc.indicators.api import router as indicators_router
 from machnuoc.indicators.operations import IndicatorsError
@@ -46,7 +50,9 @@ api = Api(
     docs_url=None,
     urls_namespace="api",
 )
-_EXPECTED = (IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError, AlarmError)
+_EXPECTED = (
+    IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError, AlarmError, CustomersError, BillingError,
+)  # fmt: skip
 shared.add_error_answers(api, expected=_EXPECTED)
 api.add_router("", places_router)
 api.add_router("", works_router)
@@ -58,6 +64,8 @@ api.add_router("", duties_router)
 api.add_router("", programmes_router)
 api.add_router("", reports_router)
 api.add_router("", telemetry_router)
+api.add_router("", customers_router)
+api.add_router("", billing_router)
 
 
 def _open(patterns: list[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:

@@ -44,8 +44,11 @@ INSTALLED_APPS = [
     "machnuoc.indicators",
     "machnuoc.works",
     "machnuoc.telemetry",
+    "machnuoc.customers",
+    "machnuoc.billing",
     "machnuoc.planning",
     "machnuoc.reports",
+    "machnuoc.portal",
     "machnuoc.demo",
     "machnuoc.config",
 ]

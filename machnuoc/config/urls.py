@@ -8,8 +8,11 @@ urlpatterns = [
     path("", include("machnuoc.indicators.urls")),
     path("", include("machnuoc.works.urls")),
     path("", include("machnuoc.telemetry.urls")),
+    path("", include("machnuoc.customers.urls")),
+    path("", include("machnuoc.billing.urls")),
     path("", include("machnuoc.planning.urls")),
     path("", include("machnuoc.reports.urls")),
+    path("", include("machnuoc.portal.urls")),
     path("api/v1/", include("machnuoc.config.api_urls")),
 ]
 handler400 = "machnuoc.core.views.bad_request"

@@ -11,13 +11,21 @@ from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subje
 
 # What each role may do inside its scope. Reading reaches further for those who oversee a territory: their scope is
 # the territory, while entering and approving follow the grants of the organisations that own the figures.
+#
+# Customers: `serve` reads and writes their files, requests and complaints (personal data unmasked, each look logged);
+# `read_meters` takes readings of one's own routes; `collect` takes money; `bill` prepares tariffs, runs and
+# corrections, which whoever may `approve` issues. Who only views sees customers masked.
 _ACTIONS: dict[str, frozenset[str]] = {
     Grant.Role.ADMIN: frozenset({"view", "manage", "administer", "read_audit", "export"}),
-    Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export"}),
-    Grant.Role.DEPARTMENT: frozenset({"view", "enter", "manage", "review", "export"}),
-    Grant.Role.STATION: frozenset({"view", "enter", "export"}),
+    Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export", "serve", "bill"}),
+    Grant.Role.DEPARTMENT: frozenset(
+        {"view", "enter", "manage", "review", "export", "serve", "read_meters", "collect", "bill"}
+    ),
+    Grant.Role.STATION: frozenset({"view", "enter", "export", "serve", "read_meters", "collect"}),
     Grant.Role.COMMUNE: frozenset({"view", "enter", "export"}),
     Grant.Role.AGENCY: frozenset({"view", "approve", "review", "export"}),
+    Grant.Role.CASHIER: frozenset({"view", "export", "serve", "collect"}),
+    Grant.Role.READER: frozenset({"view", "read_meters"}),
     Grant.Role.PARTNER: frozenset({"view"}),
 }
 ACTIONS = frozenset().union(*_ACTIONS.values())

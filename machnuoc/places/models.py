@@ -221,6 +221,8 @@ class Grant(models.Model):
         STATION = "STATION", "Trạm cấp nước"
         COMMUNE = "COMMUNE", "Cán bộ xã"
         AGENCY = "AGENCY", "Sở, ngành"
+        CASHIER = "CASHIER", "Thu ngân, chăm sóc khách hàng"
+        READER = "READER", "Ghi chỉ số"
         PARTNER = "PARTNER", "Đối tác API"
 
     class Field(models.TextChoices):

@@ -1,0 +1,1 @@
+"""Tariffs, billing runs, bills, e-invoices, the ledger, payments and debts."""

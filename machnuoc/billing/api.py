@@ -1,0 +1,5 @@
+"""The API of the room: each part adds its operations to this router."""
+
+from ninja import Router
+
+router = Router(tags=["Hóa đơn và thu tiền"])

@@ -1,0 +1,5 @@
+"""Addresses: bill."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

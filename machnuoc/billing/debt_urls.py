@@ -1,0 +1,5 @@
+"""Addresses: debt."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

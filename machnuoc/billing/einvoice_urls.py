@@ -1,0 +1,5 @@
+"""Addresses: einvoice."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

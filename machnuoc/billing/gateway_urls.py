@@ -1,0 +1,5 @@
+"""Addresses: gateway."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

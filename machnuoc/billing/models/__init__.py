@@ -1,0 +1,55 @@
+"""Prices, bills, e-invoices, the ledger, payments and debts."""
+
+from machnuoc.billing.models.bills import Bill, BillingRun, BillLine, EInvoice, RunSkip
+from machnuoc.billing.models.payments import (
+    Account,
+    Allocation,
+    BankLine,
+    BankStatement,
+    Callback,
+    CollectionSheet,
+    DebtCase,
+    DebtStep,
+    GatewayOrder,
+    Payment,
+    Posting,
+    Refund,
+    TillSession,
+)
+from machnuoc.billing.models.tariffs import (
+    Area,
+    BillingProfile,
+    FeeRule,
+    InvoiceSeries,
+    PriceFrame,
+    Tariff,
+    TariffPrice,
+)
+
+__all__ = [
+    "Account",
+    "Allocation",
+    "Area",
+    "BankLine",
+    "BankStatement",
+    "Bill",
+    "BillLine",
+    "BillingProfile",
+    "BillingRun",
+    "Callback",
+    "CollectionSheet",
+    "DebtCase",
+    "DebtStep",
+    "EInvoice",
+    "FeeRule",
+    "GatewayOrder",
+    "InvoiceSeries",
+    "Payment",
+    "Posting",
+    "PriceFrame",
+    "Refund",
+    "RunSkip",
+    "Tariff",
+    "TariffPrice",
+    "TillSession",
+]

@@ -1,0 +1,5 @@
+"""Addresses: payment."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

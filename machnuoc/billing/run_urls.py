@@ -1,0 +1,5 @@
+"""Addresses: run."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,5 @@
+"""Addresses: tariff."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

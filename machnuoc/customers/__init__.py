@@ -1,0 +1,1 @@
+"""Customers of water supply: households and others, their connections, meters, readings, requests and complaints."""

@@ -1,0 +1,5 @@
+"""Addresses: connection."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

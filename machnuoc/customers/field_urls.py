@@ -1,0 +1,5 @@
+"""Addresses: field."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,5 @@
+"""Addresses: meter."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

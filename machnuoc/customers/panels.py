@@ -1,0 +1,32 @@
+"""What customers add to the side bar. Pages of the room are listed here; each is shown to who may use it."""
+
+from django.urls import NoReverseMatch, reverse
+
+from machnuoc.core.models import Person
+from machnuoc.core.panels import NavigationItem
+from machnuoc.places import access
+
+_GROUP = "Khách hàng"
+_PAGES = (
+    ("Khách hàng, đấu nối", "customers:connection_list", "users", 50, "serve"),
+    ("Đề nghị đấu nối", "customers:application_list", "file-plus", 51, "serve"),
+    ("Đồng hồ", "customers:meter_list", "gauge", 52, "serve"),
+    ("Ghi chỉ số", "customers:round_list", "edit", 53, "serve"),
+    ("Tuyến của tôi", "customers:field_home", "map-pin", 54, "read_meters"),
+    ("Phản ánh, khiếu nại", "customers:request_list", "messages", 55, "serve"),
+    ("Phiếu công việc", "customers:work_order_list", "clipboard-list", 56, "serve"),
+)
+
+
+def navigation(person: Person) -> list[NavigationItem]:
+    """Give the pages that the person may use."""
+    found = []
+    for title, name, icon, order, action in _PAGES:
+        if not access.may(person, action):
+            continue
+        try:
+            address = reverse(name)
+        except NoReverseMatch:
+            continue
+        found.append(NavigationItem(title, address, icon, order, _GROUP))
+    return found

@@ -1,0 +1,1 @@
+"""What the public and the customers see: the customer portal."""
