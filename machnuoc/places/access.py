@@ -68,15 +68,20 @@ def remember_visible(person: Person, subject_id: int) -> None:
     person._found_visible = found | {subject_id}  # type: ignore[attr-defined]
 
 
-def list_scopes(person: Person, action: str, field: str = "ALL") -> list[int]:
-    """Return the ids of the subjects on which the person holds the action (each reaches all it contains)."""
+def list_scopes(person: Person, action: str, field: str = "ALL", *, without: frozenset[str] = frozenset()) -> list[int]:
+    """Return the ids of the subjects on which the person holds the action (each reaches all it contains).
+
+    without: roles that do not count.
+    """
     if action not in ACTIONS:
         raise ValueError(f"unknown action {action!r}")
     return sorted(
         {
             grant.scope_id
             for grant in _live_grants(person)
-            if action in _ACTIONS[grant.role] and (field == "ALL" or grant.field in {"ALL", field})
+            if action in _ACTIONS[grant.role]
+            and grant.role not in without
+            and (field == "ALL" or grant.field in {"ALL", field})
         }
     )
 
@@ -85,10 +90,11 @@ def roles(person: Person) -> frozenset[str]:
     return frozenset(grant.role for grant in _live_grants(person))
 
 
-def sees_everything(person: Person, action: str = "view") -> bool:
-    """Return whether a grant covers the whole country (the root contains all)."""
+def sees_everything(person: Person, action: str = "view", *, without: frozenset[str] = frozenset()) -> bool:
+    """Return whether a grant covers the whole country (the root contains all). without: roles that do not count."""
     return any(
-        grant.scope.kind == Subject.Kind.COUNTRY and action in _ACTIONS[grant.role] for grant in _live_grants(person)
+        grant.scope.kind == Subject.Kind.COUNTRY and action in _ACTIONS[grant.role] and grant.role not in without
+        for grant in _live_grants(person)
     )
 
 
