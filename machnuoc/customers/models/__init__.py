@@ -11,24 +11,32 @@ from machnuoc.customers.models.connections import (
     PovertyYear,
     UseShare,
 )
+from machnuoc.customers.models.imports import ConnectionImport
 from machnuoc.customers.models.meters import Fitting, Meter, VerificationRule
 from machnuoc.customers.models.parties import Consent, Customer, DataAccess
 from machnuoc.customers.models.readings import FieldItem, Reading, Round, Route
 from machnuoc.customers.models.requests import (
+    AnswerTemplate,
     Category,
+    Open311Copy,
+    Open311Endpoint,
+    PublicPost,
     Request,
     RequestEvent,
     RequestPhoto,
     Routing,
+    ServiceHours,
     WorkOrder,
 )
 
 __all__ = [
+    "AnswerTemplate",
     "Application",
     "ApplicationStep",
     "Category",
     "Connection",
     "ConnectionEvent",
+    "ConnectionImport",
     "Consent",
     "Contract",
     "Customer",
@@ -39,6 +47,9 @@ __all__ = [
     "Meter",
     "NormPersons",
     "PovertyYear",
+    "Open311Copy",
+    "Open311Endpoint",
+    "PublicPost",
     "Reading",
     "Request",
     "RequestEvent",
@@ -46,6 +57,7 @@ __all__ = [
     "Round",
     "Route",
     "Routing",
+    "ServiceHours",
     "UseShare",
     "VerificationRule",
     "WorkOrder",

@@ -57,6 +57,9 @@ class Connection(models.Model):
     folded = models.CharField(max_length=400, default="")  # « code name address », folded: what the search looks in
     is_simulated = models.BooleanField("mô phỏng", default=False)
     note = models.CharField("ghi chú", max_length=300, blank=True)
+    imported_in = models.ForeignKey(  # the sheet it came with, so that a whole sheet can be taken back
+        "customers.ConnectionImport", models.SET_NULL, null=True, blank=True, related_name="connections"
+    )
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -75,6 +78,7 @@ class Connection(models.Model):
             models.Index(fields=["work", "code"], name="connection_by_work"),
             models.Index(fields=["route", "route_order"], name="connection_on_route"),
             models.Index(fields=["work", "status", "connected_date"], name="connection_by_status"),
+            models.Index(fields=["work", "status", "code"], name="connection_listed_by_status"),
         ]
 
     def __str__(self) -> str:
@@ -142,6 +146,9 @@ class PovertyYear(models.Model):
     kind = models.CharField("diện", max_length=10, choices=Kind)
     decision = models.CharField("quyết định", max_length=120, blank=True)
     document = models.ForeignKey(Document, models.PROTECT, null=True, blank=True, related_name="+")
+    imported_in = models.ForeignKey(
+        "customers.ConnectionImport", models.SET_NULL, null=True, blank=True, related_name="poverty_years"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["customer", "year"], name="one_poverty_row_a_year")]
