@@ -111,6 +111,7 @@ class Request(models.Model):
     answered_at = models.DateTimeField("trả lời lúc", null=True, blank=True)
     closed_at = models.DateTimeField("đóng lúc", null=True, blank=True)
     escalated_at = models.DateTimeField(null=True, blank=True)
+    escalated_pct = models.PositiveSmallIntegerField(default=0)  # 80, 100: what of the clock was told to those above
     merged_into = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="merged")
     rating = models.PositiveSmallIntegerField("đánh giá", null=True, blank=True)
     rating_note = models.CharField("ý kiến", max_length=300, blank=True)
@@ -214,3 +215,100 @@ class WorkOrder(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class ServiceHours(models.Model):
+    """When an operator works, for clocks in working hours. Without a row: `clock.OFFICE_HOURS`."""
+
+    operator = models.OneToOneField(Organisation, models.CASCADE, related_name="service_hours")
+    weekdays = models.CharField("ngày làm việc", max_length=7, default="12345")  # 1 is Monday
+    spans = models.CharField("giờ làm việc", max_length=60, default="07:30-11:30,13:30-17:00")
+    hotline = models.CharField("đường dây nóng", max_length=40, blank=True)  # shown to senders
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} {self.weekdays} {self.spans}"
+
+
+class AnswerTemplate(models.Model):
+    """A text that handlers begin an answer with."""
+
+    operator = models.ForeignKey(Organisation, models.CASCADE, related_name="answer_templates")
+    category = models.ForeignKey(Category, models.CASCADE, null=True, blank=True, related_name="+", verbose_name="loại")
+    name = models.CharField("tên mẫu", max_length=80)
+    text = models.TextField("nội dung", max_length=2_000)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["operator", "name"], name="answer_template_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PublicPost(models.Model):
+    """One form sent from the public page: counted by a hash of the network address, and taken once."""
+
+    nonce = models.CharField(max_length=32, unique=True)
+    address_hash = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    request = models.ForeignKey(Request, models.CASCADE, null=True, blank=True, related_name="+")
+
+    class Meta:
+        indexes = [models.Index(fields=["address_hash", "at"], name="public_post_by_address")]
+
+    def __str__(self) -> str:
+        return f"{self.nonce} {self.at:%Y-%m-%d %H:%M}"
+
+
+class Open311Endpoint(models.Model):
+    """Another Open311 server to which an operator passes requests on, of one category or of all."""
+
+    operator = models.ForeignKey(Organisation, models.CASCADE, related_name="open311_endpoints")
+    category = models.ForeignKey(Category, models.CASCADE, null=True, blank=True, related_name="+", verbose_name="loại")
+    name = models.CharField("nơi nhận", max_length=120)
+    url = models.CharField("địa chỉ", max_length=300)  # up to and without /services.json
+    jurisdiction = models.CharField("jurisdiction_id", max_length=120, blank=True)
+    service_code = models.CharField("service_code bên nhận", max_length=80, blank=True)  # empty: the category's key
+    api_key = models.CharField("api_key", max_length=200, blank=True)
+    is_automatic = models.BooleanField("chuyển ngay khi tiếp nhận", default=False)
+    is_active = models.BooleanField("đang dùng", default=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["operator", "category", "url"], nulls_distinct=False, name="one_open311_endpoint"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Open311Copy(models.Model):
+    """A request as another Open311 server holds it."""
+
+    class State(models.TextChoices):
+        WAITING = "WAITING", "Chờ gửi"
+        OPEN = "OPEN", "Bên nhận đang xử lý"
+        CLOSED = "CLOSED", "Bên nhận đã xong"
+        FAILED = "FAILED", "Không gửi được"
+
+    request = models.ForeignKey(Request, models.CASCADE, related_name="copies")
+    endpoint = models.ForeignKey(Open311Endpoint, models.PROTECT, related_name="copies")
+    state = models.CharField("tình trạng", max_length=7, choices=State, default=State.WAITING)
+    remote_id = models.CharField("mã bên nhận", max_length=120, blank=True)
+    remote_token = models.CharField(max_length=120, blank=True)  # until the other side gives the id
+    status_notes = models.CharField("lời bên nhận", max_length=1_000, blank=True)
+    made_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+    next_at = models.DateTimeField(null=True, blank=True)  # when to send or ask again; empty: never
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField("lỗi", max_length=300, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["request", "endpoint"], name="one_copy_a_server")]
+        indexes = [models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="open311_copy_due")]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.endpoint_id} {self.state}"
