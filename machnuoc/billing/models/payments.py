@@ -129,6 +129,7 @@ class Callback(models.Model):
         ACCEPTED = "ACCEPTED", "Ghi nhận"
         REPEATED = "REPEATED", "Đã ghi nhận trước đó"
         FAILED_PAYMENT = "FAILED_PAYMENT", "Giao dịch không thành công"
+        NOT_YET = "NOT_YET", "Giao dịch chưa xong"
         FORGED = "FORGED", "Sai chữ ký"
         UNKNOWN_ORDER = "UNKNOWN_ORDER", "Không có giao dịch này"
         WRONG_AMOUNT = "WRONG_AMOUNT", "Sai số tiền"
@@ -198,6 +199,21 @@ class Payment(models.Model):
         return f"#{self.pk} {self.amount_vnd}"
 
 
+class PaymentReversal(models.Model):
+    """A payment that was taken back, whole, with why: wrong person, bounced, typed twice. Its postings were undone."""
+
+    payment = models.OneToOneField(Payment, models.PROTECT, related_name="reversal")
+    reason = models.CharField("lý do", max_length=300)
+    at = models.DateTimeField()
+    by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    till = models.ForeignKey(  # the drawer that gave the cash back
+        TillSession, models.PROTECT, null=True, blank=True, related_name="reversals"
+    )
+
+    def __str__(self) -> str:
+        return f"#{self.payment_id} taken back"
+
+
 class Allocation(models.Model):
     """How much of a payment pays a bill. Taking it back is a row with the opposite sign; rows are never changed."""
 
@@ -244,6 +260,9 @@ class Refund(models.Model):
     decided_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
     paid_at = models.DateTimeField(null=True, blank=True)
     paid_how = models.CharField(max_length=120, blank=True)
+    till = models.ForeignKey(  # the drawer that the cash came from; empty: by the bank
+        TillSession, models.PROTECT, null=True, blank=True, related_name="refunds"
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -258,6 +277,7 @@ class BankStatement(models.Model):
 
     operator = models.ForeignKey(Organisation, models.PROTECT, related_name="bank_statements")
     file = models.ForeignKey(StoredFile, models.PROTECT, related_name="+")
+    bank = models.CharField("ngân hàng", max_length=40, blank=True)  # under this name its columns are remembered
     account = models.CharField(max_length=30, blank=True)
     layout = models.JSONField(default=dict)  # which column is which, as a person confirmed
     imported_at = models.DateTimeField()
