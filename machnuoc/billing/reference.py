@@ -27,33 +27,28 @@ def make(bill_id: int) -> str:
 
 
 def find(text: str) -> list[int]:
-    """Return the numbers of the bills that a free text names, each once, in the order of the text.
+    """Return the numbers of the bills that a free text may name, each once, in the order of the text.
 
     Case does not matter; spaces, dots and hyphens between digits are overlooked. What fails its check digits is not
-    returned.
+    returned. Where digits after a space make a second good reference (one in a hundred, of numbers of more than
+    LEAST_DIGITS digits), both are returned: which of them is a bill is the caller's to see.
 
     >>> find("CT tu 0011 NGUYEN VAN A mn0001234520 nuoc thang 9"), find("MBVCB.99.MN 00012345 20.CT")
     ([12345], [12345])
     >>> find("MN0001234523")
     []
     """
-    found: list[int] = []
+    found: dict[int, None] = {}
     for match in _PARTS.finditer(text):
-        bill_id = _first_valid(re.findall("[0-9]+", match[1]))
-        if bill_id is not None and bill_id not in found:
-            found.append(bill_id)
-    return found
-
-
-def _first_valid(groups: list[str]) -> int | None:
-    """Return the number of the shortest run of whole groups that is a reference: what follows it is something else."""
-    digits = ""
-    for group in groups:
-        digits += group
-        bill_id = _check(digits)
-        if bill_id is not None or len(digits) > MOST_DIGITS + 2:
-            return bill_id
-    return None
+        digits = ""
+        for group in re.findall("[0-9]+", match[1]):
+            digits += group
+            if len(digits) > MOST_DIGITS + 2:
+                break
+            bill_id = _check(digits)
+            if bill_id is not None:
+                found[bill_id] = None
+    return list(found)
 
 
 def _check(digits: str) -> int | None:
