@@ -1,11 +1,12 @@
 """What writes metrics, formulas, bands, facts and values."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from machnuoc.core import audit, search, units
 from machnuoc.core.models import Passage, Person, StoredFile
@@ -32,6 +33,8 @@ audit.describe("indicators.fact.stated", "ghi nhận số liệu {metric} kỳ {
 audit.describe("indicators.fact.withdrawn", "rút số liệu {metric} kỳ {period}")
 
 
+LONGEST_REST_S = 0.03  # SQLite: writers that wait look again after 1, 2, 5, 10, 15, 20, 25 ms …
+_MARKS_AT_ONCE = 500
 _LABELS = {"unit": "đơn vị", "decimals": "số lẻ", "subject_kind": "loại nơi được tính"}
 
 
@@ -396,6 +399,17 @@ class _Work:
     indicators: dict[tuple[int, Period], str]
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One slice of a measure or stated figure, or the indicators of one subject kind in one period, in their order."""
+
+    metric_ids: tuple[int, ...]
+    period: Period
+    scenario: str
+    is_formula: bool
+    reason: str
+
+
 @transaction.atomic
 def recompute_dirty(now: datetime) -> computing.Outcome:
     """Compute again everything that waits in the dirty queue, and empty it.
@@ -406,34 +420,68 @@ def recompute_dirty(now: datetime) -> computing.Outcome:
     if not waiting:
         return computing.Outcome()
     metrics = {metric.pk: metric for metric in Metric.objects.select_for_update().order_by("pk")}
-    work = _plan_work(waiting, metrics)
     outcome = computing.Outcome()
-    for (metric_id, period, scenario), reason in sorted(
-        work.measures.items(), key=lambda item: (item[0][1].start_date, item[0][0])
-    ):
-        metric = metrics[metric_id]
-        if metric.kind == Metric.Kind.MEASURE and metric.source != Metric.Source.STATED:
-            outcome += computing.compute_measure(metric, period, scenario, now=now, reason=reason)
-        else:
-            outcome += computing.store_stated(metric, period, scenario, now=now, reason=reason)
-    outcome += _recompute_indicators(work, metrics, now)
+    for step in _list_steps(_plan_work(waiting, metrics), metrics):
+        outcome += _take_step(step, metrics, now)
     DirtyRange.objects.filter(pk__in=[row.pk for row in waiting]).delete()
     return outcome
 
 
-def _recompute_indicators(work: _Work, metrics: dict[int, Metric], now: datetime) -> computing.Outcome:
+def recompute_dirty_in_steps(now: datetime) -> computing.Outcome:
+    """Do what recompute_dirty does, a slice a transaction, so that no other writer waits for longer than one takes.
+
+    For processes that nobody waits for; not inside a transaction. Measures come before the indicators made of them, and
+    the marks go last: whoever reads meanwhile sees a figure as it was or as it will be, and a run that is killed leaves
+    its marks, so that the next one does the rest (what is computed already is equal and left alone). What is marked
+    meanwhile waits for the next run.
+    """
+    waiting = list(DirtyRange.objects.select_related("metric").order_by("pk"))
+    if not waiting:
+        return computing.Outcome()
+    metrics = {metric.pk: metric for metric in Metric.objects.order_by("pk")}
     outcome = computing.Outcome()
+    for step in _list_steps(_plan_work(waiting, metrics), metrics):
+        begun_s = time.monotonic()
+        with transaction.atomic(durable=True):
+            # Read anew under the lock: a definition that changed since the plan is marked, and comes again.
+            metrics = {metric.pk: metric for metric in Metric.objects.select_for_update().order_by("pk")}
+            outcome += _take_step(step, metrics, now)
+        if connection.vendor == "sqlite":  # who waits for its lock does not stand in a queue: leave as long as was held
+            time.sleep(min(LONGEST_REST_S, time.monotonic() - begun_s))
+    done = [row.pk for row in waiting]
+    for start in range(0, len(done), _MARKS_AT_ONCE):
+        DirtyRange.objects.filter(pk__in=done[start : start + _MARKS_AT_ONCE]).delete()
+    return outcome
+
+
+def _list_steps(work: _Work, metrics: Mapping[int, Metric]) -> list[_Step]:
+    """Return the steps of a plan in an order in which each finds what it is made of."""
+    slices = sorted(work.measures.items(), key=lambda item: (item[0][1].start_date, item[0][0]))
+    steps = [_Step((metric_id,), period, scenario, False, reason) for (metric_id, period, scenario), reason in slices]
     by_key = {metric.key: metric for metric in metrics.values()}
     ordered = [by_key[key].pk for key in formula.order(_graph()) if key in by_key]
     rank = {metric_id: number for number, metric_id in enumerate(ordered)}
-    periods = sorted({period for _, period in work.indicators}, key=lambda period: (period.start_date, period.kind))
-    for period in periods:
-        chosen = [metric_id for metric_id, its_period in work.indicators if its_period == period]
+    of_period: dict[Period, list[int]] = {}
+    for metric_id, period in work.indicators:
+        of_period.setdefault(period, []).append(metric_id)
+    for period in sorted(of_period, key=lambda period: (period.start_date, period.kind)):
+        chosen = of_period[period]
         for kind in sorted({metrics[metric_id].subject_kind for metric_id in chosen}):
-            group = [metrics[metric_id] for metric_id in chosen if metrics[metric_id].subject_kind == kind]
-            group.sort(key=lambda metric: (rank.get(metric.pk, 0), metric.pk))
-            reason = work.indicators[(group[0].pk, period)]
-            outcome += computing.compute_indicators(group, period, now=now, reason=reason)
+            group = [metric_id for metric_id in chosen if metrics[metric_id].subject_kind == kind]
+            group.sort(key=lambda metric_id: (rank.get(metric_id, 0), metric_id))
+            steps.append(_Step(tuple(group), period, Scenario.ACTUAL, True, work.indicators[group[0], period]))
+    return steps
+
+
+def _take_step(step: _Step, metrics: Mapping[int, Metric], now: datetime) -> computing.Outcome:
+    known = [metrics[metric_id] for metric_id in step.metric_ids if metric_id in metrics]
+    if step.is_formula:
+        return computing.compute_indicators(known, step.period, now=now, reason=step.reason)
+    outcome = computing.Outcome()
+    for metric in known:
+        is_made = metric.kind == Metric.Kind.MEASURE and metric.source != Metric.Source.STATED
+        compute = computing.compute_measure if is_made else computing.store_stated
+        outcome += compute(metric, step.period, step.scenario, now=now, reason=step.reason)
     return outcome
 
 
@@ -448,9 +496,12 @@ def _plan_work(waiting: Sequence[DirtyRange], metrics: dict[int, Metric]) -> _Wo
         for reference in references:
             users.setdefault(by_key[reference.key].pk, []).append((metrics[metric_id], reference))
     work = _Work({}, {})
+    spans: dict[tuple[int, str, date, date], DirtyRange] = {}
+    for row in waiting:  # many rows say the same of other subjects: the last has its word, as it would below
+        spans[row.metric_id, row.period_kind, row.from_date, row.to_date] = row
     stack = [
         (row.metric_id, period, scenario, row.reason)
-        for row in waiting
+        for row in sorted(spans.values(), key=lambda row: row.pk)
         for period, scenario in _periods_of(row, metrics[row.metric_id], inputs, by_key)
     ]
     while stack:

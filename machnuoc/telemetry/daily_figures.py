@@ -108,7 +108,7 @@ def update(days: Sequence[rollups.Day], now_ms: int) -> int:
 def recompute_what_waits(now_ms: int) -> None:
     """Compute the indicators anew whose days changed, here or in a run that was killed before it came to this."""
     if DirtyRange.objects.filter(metric__key__in=[*DECIMALS, *DAYS_OF]).exists():
-        indicator_operations.recompute_dirty(datetime.fromtimestamp(now_ms / 1000, LOCAL_ZONE))
+        indicator_operations.recompute_dirty_in_steps(datetime.fromtimestamp(now_ms / 1000, LOCAL_ZONE))
 
 
 def _update_work(work: int, terms: Sequence[Terms], days: Mapping[int, bool], now_ms: int) -> int:

@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from django.db import connection, transaction
+from django.db.models import F
 
 from machnuoc.core.periods import Period
 from machnuoc.indicators import operations
@@ -53,6 +55,48 @@ def test_computing_everything_again_changes_nothing():
     assert (outcome.inserted, outcome.changed) == (0, 0)
     assert outcome.unchanged >= 500
     assert (Value.objects.count(), ValueChange.objects.count(), DirtyRange.objects.count()) == (before, 0, 0)
+
+
+def test_computing_in_short_transactions_gives_what_one_transaction_gives():
+    def figures() -> list[tuple[object, ...]]:
+        order = ("metric__key", "subject_id", "period_kind", "period_start", "scenario")
+        rest = ("number", "state", "band_id", "numerator", "denominator", "parts_present", "parts_total", "version")
+        return list(Value.objects.order_by(*order).values_list(*order, *rest))
+
+    ones = list(Metric.objects.all())
+    sure = Fact.objects.filter(metric__key=CONNECTED, superseded_at__isnull=True, number__isnull=False)
+    marker = transaction.savepoint()
+    found = []
+    for compute in (operations.recompute_dirty, operations.recompute_dirty_in_steps):
+        transaction.savepoint_rollback(marker)
+        marker = transaction.savepoint()
+        sure.update(number=F("number") + 7)
+        for one in ones:
+            operations.mark_dirty(one, reason="thử lại")
+        outcome = compute(NOW)
+        changes = list(ValueChange.objects.order_by("value_id", "version").values_list("value_id", "number", "reason"))
+        found.append((figures(), changes, outcome.changed, DirtyRange.objects.count()))
+
+    assert found[0] == found[1]
+    assert found[0][2] > 30
+
+
+def test_what_is_marked_while_short_transactions_run_waits_for_the_next_run():
+    operations.mark_dirty(metric(CONNECTED), reason="thử lại")
+    is_marked = False
+
+    def mark_once(execute, sql, parameters, many, context):
+        nonlocal is_marked
+        found = execute(sql, parameters, many, context)
+        if not is_marked and 'FROM "indicators_metric"' in sql:  # what waited has been read before
+            is_marked = True
+            operations.mark_dirty(metric(GROWTH), reason="đến sau")
+        return found
+
+    with connection.execute_wrapper(mark_once):
+        operations.recompute_dirty_in_steps(NOW)
+
+    assert [row.reason for row in DirtyRange.objects.all()] == ["đến sau"]
 
 
 def test_a_corrected_fact_changes_the_value_all_its_sums_and_keeps_the_history():

@@ -4,13 +4,17 @@ import os
 import random
 import signal
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
-from machnuoc.telemetry import archive, history, rollups, store
+from machnuoc.core.periods import Period
+from machnuoc.indicators import catalogue, operations
+from machnuoc.indicators.models import DirtyRange, Metric, Value, ValueChange
+from machnuoc.telemetry import archive, daily_figures, history, rollups, store
 from machnuoc.telemetry.channel_terms import day_ms
+from machnuoc.telemetry.models import MeasureFact
 from machnuoc.telemetry.tests import readings, world
 
 MINUTE, HOUR, DAY = 60_000, store.HOUR_MS, store.DAY_MS
@@ -90,3 +94,42 @@ def test_a_rollup_run_that_is_killed_anywhere_is_made_good(clean_store):
     assert found == truth
     volume = store.query("SELECT sum(volume) FROM telemetry_rollup_hour WHERE channel = ?", [meter.pk])[0][0]
     assert volume == pytest.approx(2999)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_computing_the_indicators_that_is_killed_anywhere_is_made_good(clean_store):
+    chance = random.Random(13)
+    catalogue.load_catalogue(datetime(2026, 1, 1, tzinfo=UTC))
+    work = world.make_work()
+    days = [date(2026, 8, 1) + timedelta(days=number) for number in range(60)]
+    with transaction.atomic():
+        MeasureFact.objects.bulk_create(
+            MeasureFact(
+                work=work, key=key, day=day, number=100 + day.day, computed_at=datetime(2026, 10, 1, tzinfo=UTC)
+            )
+            for key in daily_figures.DECIMALS
+            for day in days
+        )
+        for metric in Metric.objects.filter(key__in=[*daily_figures.DECIMALS, *daily_figures.DAYS_OF]):
+            for month in (8, 9):
+                operations.mark_dirty(metric, period=Period("M", date(2026, month, 1)), reason="thử")
+    marks = DirtyRange.objects.count()
+
+    in_the_middle = 0
+    for _ in range(ROUNDS):
+        is_done = kill_after(lambda: daily_figures.recompute_what_waits(NOW), chance.uniform(0.02, 0.4))
+        assert DirtyRange.objects.count() == marks or (is_done and not DirtyRange.objects.exists())
+        in_the_middle += Value.objects.exists() and DirtyRange.objects.exists()
+        if is_done:
+            break
+    daily_figures.recompute_what_waits(NOW)
+
+    assert in_the_middle
+    assert not DirtyRange.objects.exists()
+    for metric in Metric.objects.all():
+        operations.mark_dirty(metric, reason="thử")
+        for month in (8, 9):
+            operations.mark_dirty(metric, period=Period("M", date(2026, month, 1)), reason="thử")
+    at_once = operations.recompute_dirty(datetime(2026, 11, 20, tzinfo=UTC))
+    assert (at_once.inserted, at_once.changed) == (0, 0) and at_once.unchanged > 30
+    assert not ValueChange.objects.exists()
