@@ -64,7 +64,7 @@ def test_an_address_of_postgresql_is_taken_apart(tmp_path):
 
     assert (database["USER"], database["PASSWORD"]) == ("nuoc", "m@t:khẩu")
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db.vidu.vn", "5433", "nuoc_sach")
-    assert database["OPTIONS"] == {"sslmode": "verify-full"}
+    assert database["OPTIONS"]["sslmode"] == "verify-full"
 
 
 def test_an_address_may_name_a_socket_folder(tmp_path):

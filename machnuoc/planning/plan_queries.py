@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.db.models import BooleanField, Count, Exists, Expression, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
@@ -796,9 +796,7 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
         shown = [*(row for _, row in known), *(row for one, row in keyed if one is None)]
     roots = [row for row in rows if row.depth == 0]
     fields = ("design", "connected", "planned", "asked", "now", "added", "left", "above")
-    totals = {
-        one: _sum(getattr(row, one) for row in roots) for one in fields
-    }  # fmt: skip
+    totals = {one: _sum(map(attrgetter(one), roots)) for one in fields}
     totals["spare"] = _sum(max(0, row.spare) if row.spare is not None else None for row in roots)
     as_of = max((row.as_of for row in rows if row.as_of), default=None)
     return GrowthTable(
@@ -806,15 +804,24 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
     )
 
 
+_MANY_WORKS = 200
+
+
 def _read_newest_connected(work_ids: Sequence[int], year: int) -> dict[int, tuple[date, int | None, int, int]]:
-    """Return of each work its newest month of the year with a number: (first day, households, id, state). One query."""
+    """Return of each work its newest month of the year with a number: (first day, households, id, state).
+
+    Two queries: PostgreSQL reads every value there is when the first stands within the second.
+    """
     monthly = Value.objects.filter(
         metric__key=work_queries.CONNECTED, period_kind=PeriodKind.MONTH, scenario=Scenario.ACTUAL,
         period_start__gte=date(year, 1, 1), period_start__lt=date(year + 1, 1, 1), number__isnull=False,
     )  # fmt: skip
     newest = monthly.filter(subject_id=OuterRef("pk")).order_by("-period_start").values("pk")[:1]
-    works = Subject.objects.filter(pk__in=work_ids).order_by().annotate(newest_id=Subquery(newest))
-    found = Value.objects.filter(pk__in=works.values("newest_id"))
+    works = Subject.objects.filter(kind=Subject.Kind.WORK).order_by().annotate(newest_id=Subquery(newest))
+    if len(work_ids) < _MANY_WORKS:  # of more, asking for all is less work than naming each
+        works = works.filter(pk__in=work_ids)
+    ids = works.filter(newest_id__isnull=False).values_list("newest_id", flat=True)
+    found = Value.objects.filter(pk__in=list(ids)).order_by()
     return {row[0]: row[1:] for row in found.values_list("subject_id", "period_start", "number", "pk", "state")}
 
 

@@ -153,8 +153,7 @@ def _render_list(
     )
 
 
-def _tone(row: queries.Row, losses: queries.Stored | None = None) -> str:
-    warnings = row.warnings
+def _tone(row: queries.Row, warnings: tuple[str, ...], losses: queries.Stored | None = None) -> str:
     severity = losses.band.severity if losses is not None and losses.band is not None else ""
     if queries.ABOVE_DESIGN in warnings or severity == "danger":
         return "danger"
@@ -164,9 +163,11 @@ def _tone(row: queries.Row, losses: queries.Stored | None = None) -> str:
 
 
 def _point(row: queries.Row, losses: queries.Stored | None = None) -> dict[str, Any]:
+    warnings = row.warnings
+    said = [row.kind_label, row.operator, _households(row), *_notes(row, warnings, losses)]
     return {
-        "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row, losses),
-        "text": " · ".join(filter(None, [row.kind_label, row.operator, _households(row), *_notes(row, losses)])),
+        "lat": row.latitude, "lon": row.longitude, "title": row.name, "tone": _tone(row, warnings, losses),
+        "text": " · ".join(filter(None, said)),
         "url": reverse("works:detail", args=[row.key]),
     }  # fmt: skip
 
@@ -177,8 +178,9 @@ def _pack(rows: list[queries.Row], losses: dict[int, queries.Stored]) -> dict[st
     words: defaultdict[str, int] = defaultdict(lambda: len(words))
     packed = []
     for row in rows:
-        own = losses.get(row.pk)
-        said = [words[word] for word in (_tone(row, own), row.kind_label, row.operator, *_notes(row, own))]
+        own, warnings = losses.get(row.pk), row.warnings
+        spoken = (_tone(row, warnings, own), row.kind_label, row.operator, *_notes(row, warnings, own))
+        said = [words[word] for word in spoken]
         packed.append([row.latitude, row.longitude, row.name, row.key, _households(row), *said])
     return {"packed": packed, "words": list(words), "url": [prefix, suffix]}
 
@@ -190,8 +192,7 @@ def _households(row: queries.Row) -> str:
     return f"{format_number(row.connected)}{against} hộ"
 
 
-def _notes(row: queries.Row, losses: queries.Stored | None) -> list[str]:
-    warnings = row.warnings
+def _notes(row: queries.Row, warnings: tuple[str, ...], losses: queries.Stored | None) -> list[str]:
     found = [_SPOKEN[warnings[0]]] if warnings else []
     if losses is not None:
         found.append(f"thất thoát {losses.text}")
@@ -334,7 +335,7 @@ def _points(shown: Work, page: queries.WorkPage) -> dict[str, Any] | None:
         return None
     point = {
         "lat": shown.subject.latitude, "lon": shown.subject.longitude, "title": shown.subject.name,
-        "text": "tâm xã, phường" if page.is_at_centre else "", "tone": _tone(page.row),
+        "text": "tâm xã, phường" if page.is_at_centre else "", "tone": _tone(page.row, page.row.warnings),
     }  # fmt: skip
     return {"points": [point]}
 

@@ -45,16 +45,15 @@ Charts and maps (core/charts.js and core/maps.js draw them; the same data stand 
         and page=…, the page of them (dicts as above) that is listed beside the map
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import escape
 from typing import Any
 
+import msgspec
 from django import template
 from django.conf import settings
 from django.core.paginator import Page
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, Form, RadioSelect, Select
 from django.forms.utils import flatatt
@@ -504,10 +503,15 @@ def confirm_dialog(
 _OUT_OF_SCRIPTS = {"<": "\\u003C", ">": "\\u003E", "&": "\\u0026"}  # as Django's json_script
 
 
+def _plain(value: object) -> str:
+    """Return the text of what JSON does not know: translated and escaped texts, whose own str() is not plain."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 @register.filter
 def data_script(data: Mapping[str, Any], id: str) -> SafeString:
     """Return data as a JSON script, as json_script does, but letters as they are: half as much to send and compress."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), cls=DjangoJSONEncoder)
+    text = msgspec.json.encode(data, enc_hook=_plain).decode()
     for char, escaped in _OUT_OF_SCRIPTS.items():
         text = text.replace(char, escaped)
     return mark_safe(f'<script id="{escape(id)}" type="application/json">{text}</script>')  # noqa: S308 - escaped
