@@ -14,6 +14,7 @@ from machnuoc.customers.models.connections import (
 from machnuoc.customers.models.imports import ConnectionImport
 from machnuoc.customers.models.meters import Fitting, Meter, VerificationRule
 from machnuoc.customers.models.parties import Consent, Customer, DataAccess
+from machnuoc.customers.models.reading_imports import ReadingImport
 from machnuoc.customers.models.readings import FieldItem, Reading, Round, Route
 from machnuoc.customers.models.requests import (
     AnswerTemplate,
@@ -51,6 +52,7 @@ __all__ = [
     "PovertyYear",
     "PublicPost",
     "Reading",
+    "ReadingImport",
     "Request",
     "RequestEvent",
     "RequestPhoto",

@@ -6,6 +6,7 @@ from django.db.models import Q
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.customers.models.connections import Connection
 from machnuoc.customers.models.meters import Fitting
+from machnuoc.customers.models.reading_imports import ReadingImport
 from machnuoc.works.models import Work
 
 
@@ -118,6 +119,9 @@ class Reading(models.Model):
     judged_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
     judged_at = models.DateTimeField(null=True, blank=True)
     judged_note = models.CharField("lý do", max_length=300, blank=True)
+    batch = models.ForeignKey(
+        ReadingImport, models.PROTECT, null=True, blank=True, related_name="readings", db_index=False
+    )
     is_simulated = models.BooleanField("mô phỏng", default=False)
 
     class Meta:
@@ -140,6 +144,7 @@ class Reading(models.Model):
                 name="reading_to_look_at",
             ),
             models.Index(fields=["period_start_date", "connection"], name="reading_by_period"),
+            models.Index(fields=["batch"], condition=Q(batch__isnull=False), name="reading_by_batch"),
         ]
 
     def __str__(self) -> str:
