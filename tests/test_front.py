@@ -155,7 +155,7 @@ def test_readings_reach_those_who_may_see_them_within_two_seconds_and_nobody_els
 
 
 def test_streams_are_for_people_who_are_signed_in_and_not_without_number(served):
-    assert served.ask("GET", "/giam-sat/dong").status == 302
+    assert served.ask("GET", "/giam-sat/dong").status == 401
     assert served.ask("POST", "/giam-sat/dong", served.keys[0]).status in {403, 405}
     assert served.ask("GET", "/giam-sat/dong", served.keys[0], Host="evil.example").status == 400
 

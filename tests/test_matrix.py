@@ -63,6 +63,7 @@ class Row:
     refused: int = 403
     shown: int = 200  # what a GET gives those who get in
     is_open: bool = False  # a stranger too gets in
+    is_for_programs: bool = False  # a stranger is told to sign in, not sent there
     is_for_devices: bool = False  # a device's token opens it; no person gets in
 
 
@@ -291,8 +292,9 @@ def _desk_rows() -> Iterator[Row]:
     yield Row("telemetry:sheet_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@sheet",), refused=404)
     yield Row("telemetry:limit_edit", MANAGERS, MANAGERS, ("@limit",))
     yield Row("telemetry:quarantine_item", SEES_BINH_CHANH, args=("@quarantined",), refused=404)
-    for name in ["wall", "stream", "online"]:
+    for name in ["wall", "online"]:
         yield Row(f"telemetry:{name}", ACCOUNTS)
+    yield Row("telemetry:stream", ACCOUNTS, is_for_programs=True)
     yield Row("telemetry:station", SEES_BINH_CHANH, args=(QN_WORK,), refused=404)
     yield Row("telemetry:channel", SEES_BINH_CHANH, args=("@channel",), refused=404)
     yield Row("telemetry:channel_data", SEES_BINH_CHANH, args=("@channel",), refused=404)
@@ -679,6 +681,8 @@ def _expected(row: Row, method: str, username: str) -> set[int]:
     if row.is_for_devices:
         return {405} if welcome is None else {401}
     if username == STRANGER:
+        if row.is_for_programs:
+            return {405} if welcome is None else {401}
         if not row.is_open:
             return {302}
         return {404} if row.name == "api:api-root" else {405} if welcome is None else {200, 302}

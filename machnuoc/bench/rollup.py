@@ -250,7 +250,7 @@ def _chart(size: Size, channels: list[int], on: str) -> Iterator[Result]:
         return json.dumps(history.read(channel, start, end).as_data())
 
     def peer() -> str:
-        bucket = 30 * store.DAY_MS // history.POINTS
+        bucket = history.step_ms(30 * store.DAY_MS, history.POINTS - 1)
         rows = store.query(
             f"SELECT at / {bucket} * {bucket}, avg(value), min(value), max(value) FROM telemetry_reading "  # noqa: S608
             f"WHERE channel = ? AND at >= ? AND at < ? GROUP BY at / {bucket} ORDER BY 1",

@@ -115,6 +115,34 @@ def nearest_roster(work_id: int) -> Roster | None:
     return min(rosters.values(), key=lambda row: (row.subject_id != work_id, sizes.get(row.subject_id, 0), row.pk))
 
 
+def operators_on_duty(works: Iterable[int], from_at: datetime, until: datetime) -> float | None:
+    """Return how many people were on duty together for these works, on average over [from_at, until); None: no roster.
+
+    Someone on duty for two rosters at once is one person.
+    """
+    above = Containment.objects.filter(descendant_id__in=list(works)).values("ancestor_id")
+    rosters = Roster.objects.filter(subject_id__in=above).prefetch_related(
+        "shifts__person", "overrides__person", "overrides__instead_of"
+    )
+    by_person: dict[int, list[tuple[datetime, datetime]]] = {}
+    is_any = False
+    for roster in rosters:
+        is_any = True
+        for span in duty.list_spans(roster, from_at, until):
+            at = (max(span.start_at, from_at), min(span.end_at, until))
+            by_person.setdefault(span.person.pk, []).append(at)
+    if not is_any or until <= from_at:
+        return None
+    worked_s = 0.0
+    for spans in by_person.values():
+        reached = from_at
+        for start, end in sorted(spans):
+            if end > reached:
+                worked_s += (end - max(start, reached)).total_seconds()
+                reached = end
+    return worked_s / (until - from_at).total_seconds()
+
+
 def list_people(alarm: Alarm, roster: Roster | None, now: datetime, level: int) -> list[Person]:
     """Return who is called at a level; where nobody is on duty, those who run the work."""
     found = [] if roster is None else duty.who_is_on(roster, now, level=level)

@@ -124,7 +124,7 @@ class StatisticsFilter(forms.Form):
     )  # fmt: skip
     operators = NumberField(
         label="Số người trực cùng lúc", required=False, min_value=Decimal("0.1"), max_value=Decimal(500),
-        help_text="Trung bình; để trống là 1.",
+        help_text="Để trống: trung bình theo lịch trực.",
     )  # fmt: skip
 
 

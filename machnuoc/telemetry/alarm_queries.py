@@ -26,6 +26,11 @@ def list_visible(visible_to: Person) -> QuerySet[Alarm]:
     return alarms
 
 
+def list_work_ids(visible_to: Person) -> list[int]:
+    """Return the works in the person's scope that have rules."""
+    return list(list_rules(visible_to).order_by().values_list("channel__device__work_id", flat=True).distinct())
+
+
 def list_rules(visible_to: Person) -> QuerySet[AlarmRule]:
     """Return the rules of works in the person's scope, with channel, device and work."""
     rules = AlarmRule.objects.select_related("channel__device__work__subject", "progress")

@@ -16,11 +16,20 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from machnuoc.core import export, search
+from machnuoc.core import export, search, vietnamese
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.places import access
-from machnuoc.telemetry import alarm_forms, alarm_operations, alarm_queries, alarm_rules, history, rule_words, store
+from machnuoc.telemetry import (
+    alarm_calls,
+    alarm_forms,
+    alarm_operations,
+    alarm_queries,
+    alarm_rules,
+    history,
+    rule_words,
+    store,
+)
 from machnuoc.telemetry.alarm_operations import AlarmError, ChangedMeanwhile
 from machnuoc.telemetry.models import Alarm, AlarmRule, Channel, Maintenance, Shelving
 from machnuoc.telemetry.quantities import QUANTITIES
@@ -334,9 +343,15 @@ def alarm_statistics(request: HttpRequest) -> HttpResponseBase:
     form = alarm_forms.StatisticsFilter(request.GET or None)
     given = form.cleaned_data if form.is_valid() else {}
     days = given.get("days") or 30
-    found = alarm_queries.statistics(
-        person, from_at=now - timedelta(days=days), until=now, now=now, operators=float(given.get("operators") or 1),
-    )  # fmt: skip
+    from_at = now - timedelta(days=days)
+    operators = float(given["operators"]) if given.get("operators") else None
+    is_by_roster = operators is None
+    if operators is None:
+        operators = alarm_calls.operators_on_duty(alarm_queries.list_work_ids(person), from_at, now)
+        is_by_roster = bool(operators)
+    found = alarm_queries.statistics(person, from_at=from_at, until=now, now=now, operators=operators or 1.0)
+    duty = f"{vietnamese.format_number(found.operators, 1)} người trực cùng lúc, "
+    duty += "theo lịch trực" if is_by_roster else "đã nhập" if given.get("operators") else "vì chưa có lịch trực"
     if export.format_of(request):
         lists = [("Báo nhiều nhất", found.top), ("Chập chờn", found.chattering)]
         rows = [(title, one) for title, listed in lists for one in listed]
@@ -349,11 +364,12 @@ def alarm_statistics(request: HttpRequest) -> HttpResponseBase:
         ]  # fmt: skip
         about = [
             ("Khoảng", f"{days} ngày qua"), ("Số cảnh báo", str(found.alarms)),
-            ("Cảnh báo mỗi giờ trực", f"{found.rate_per_h:.2f}"),
+            ("Cảnh báo mỗi giờ trực", f"{found.rate_per_h:.2f}"), ("Tính với", duty),
         ]  # fmt: skip
         return export.export(request, name="Thống kê cảnh báo", columns=columns, rows=rows, filters=about)
     context = {
-        "form": form, "found": found, "days": days, "tabs": _tabs(), "standing": dress(found.standing, now),
+        "form": form, "found": found, "days": days, "duty": duty, "tabs": _tabs(),
+        "standing": dress(found.standing, now),
         "is_flood": found.busiest_10min > 10,
         "acked": alarm_rules.duration_text(found.acked_median_s) if found.acked_median_s is not None else None,
     }  # fmt: skip

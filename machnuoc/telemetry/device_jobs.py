@@ -54,6 +54,20 @@ def remake_rollups(job: Job, *, channels: list[int], from_ms: int, to_ms: int, r
     return f"Đã đánh dấu {marked} giờ từ {timezone.localtime(since):%d/%m/%Y}: {reason}."
 
 
+@jobs.task("telemetry.preview_sheet", timeout_s=1_800, title="Đọc tệp số đọc để xem trước")
+def preview_sheet(job: Job, *, batch_id: int, person_id: int) -> str:
+    """Read a long file of readings for its preview. Nothing of it is taken."""
+    batch = DeviceImport.objects.select_related("file").get(pk=batch_id)
+    try:
+        device_sheets.preview_readings(
+            batch, by=Person.objects.get(pk=person_id), now=timezone.now(),
+            progress=lambda done, total: jobs.report_progress(job, done, total, "Đang đọc"),
+        )  # fmt: skip
+    except (SheetError, PermissionDenied) as reason:
+        raise jobs.GiveUp(str(reason)) from None
+    return f"Đã đọc tệp {batch.file_name}: {batch.received} dòng, {batch.rejected} dòng có lỗi."
+
+
 @jobs.task("telemetry.import_sheet", timeout_s=3_600, title="Nhập tệp thiết bị, kênh, số đọc")
 def import_sheet(job: Job, *, batch_id: int, mode: str, person_id: int) -> str:
     """Take a sheet. Run twice it finds the sheet taken; readings sent twice are duplicates."""

@@ -34,6 +34,7 @@ from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.works.models import Work
 
 LONG_ROWS = 2_000  # from here on a job takes the sheet
+LONG_BYTES = 2 * 1024 * 1024  # from here on a job reads a file of readings for its preview
 MOST_ROWS = 2_000  # of devices or channels
 MOST_READINGS = 2_000_000
 GUIDE = "Hướng dẫn"
@@ -42,6 +43,7 @@ _AT_ONCE = 20_000
 _SHOWN_PROBLEMS = 200
 _SHOWN_ROWS = 20
 _EVIDENCE = 5_000
+_BYTES_A_ROW = 40  # about: how far a preview has come
 Progress = Callable[[int, int], None]
 _DEVICES, _CHANNELS, _READINGS = DeviceImport.Kind.DEVICES, DeviceImport.Kind.CHANNELS, DeviceImport.Kind.READINGS
 
@@ -503,17 +505,17 @@ def _value(cell: object, dot_is_decimal: bool) -> float | None:
 def receive_sheet(content: BinaryIO | bytes, *, kind: str, name: str, by: Person, now: datetime) -> DeviceImport:
     """Keep an uploaded sheet with what it was seen to hold. Nothing of it is taken yet.
 
-    Raises files.RefusedFile, SheetError, PermissionDenied.
+    A long file of readings is only kept: call preview_readings, in the background. Raises files.RefusedFile,
+    SheetError, PermissionDenied.
     """
     access.require(by, "enter" if kind == _READINGS else "manage")
     stored = files.store(content, name=name, by=by, kinds=sheets.KINDS)
     shown = files.clean_name(name)
     batch = DeviceImport(kind=kind, file=stored, file_name=shown, uploaded_by=by, uploaded_at=now)
-    if kind == _READINGS:
-        found = read_readings(stored, shown, by, now, lambda chunk: None)
-        batch.received, batch.rejected = found.received, found.bad + found.refused
-        batch.stored = found.received - batch.rejected
-        batch.found = {"problems": found.problems, "good": found.good, "channels": len(found.channels)}
+    if kind == _READINGS and stored.size_bytes > LONG_BYTES:
+        batch.found = {"is_unread": True}
+    elif kind == _READINGS:
+        _say_readings(batch, read_readings(stored, shown, by, now, lambda chunk: None))
     else:
         rows, columns = _read_rows(stored, shown, kind)
         try:
@@ -525,6 +527,27 @@ def receive_sheet(content: BinaryIO | bytes, *, kind: str, name: str, by: Person
         _count_rows(batch, rows)
     batch.save()
     return batch
+
+
+def preview_readings(batch: DeviceImport, *, by: Person, now: datetime, progress: Progress | None = None) -> None:
+    """Read a long file of readings and keep what it was seen to hold. Raises SheetError, PermissionDenied."""
+    access.require(by, "enter")
+    seen = 0
+
+    def count(chunk: Chunk) -> None:
+        nonlocal seen
+        seen += len(chunk.at)
+        if progress is not None:
+            progress(seen, max(seen, batch.file.size_bytes // _BYTES_A_ROW))
+
+    _say_readings(batch, read_readings(batch.file, batch.file_name, by, now, count))
+    batch.save(update_fields=["received", "stored", "rejected", "found"])
+
+
+def _say_readings(batch: DeviceImport, found: "Reading") -> None:
+    batch.received, batch.rejected = found.received, found.bad + found.refused
+    batch.stored = found.received - batch.rejected
+    batch.found = {"problems": found.problems, "good": found.good, "channels": len(found.channels)}
 
 
 def _count_rows(batch: DeviceImport, rows: list[Row]) -> None:
@@ -551,6 +574,8 @@ def apply(
     access.require(by, "enter" if batch.kind == _READINGS else "manage")
     if batch.applied_at is not None:
         raise SheetError(f"Tệp {batch.file_name} đã được nhập.")
+    if batch.found.get("is_unread"):
+        raise SheetError(f"Tệp {batch.file_name} chưa đọc xong để xem trước. Đợi đọc xong rồi nhập.")
     if mode not in {"ALL", "GOOD"}:
         raise SheetError("Chọn nhập tất cả, hoặc chỉ các dòng hợp lệ.")
     if batch.kind == _READINGS:

@@ -20,6 +20,15 @@ POINTS = 720
 MOST_READINGS = 200_000  # of a longer span rollups are read
 HOURS_UP_TO_MS = 400 * DAY_MS  # of a longer one those of days
 
+# A point stands for a step that people count in; of a day and more they begin at local midnight.
+_SECOND, _MINUTE = 1_000, 60_000
+STEPS_MS = (
+    1, 2, 5, 10, 20, 50, 100, 200, 500,
+    *(count * _SECOND for count in (1, 2, 5, 10, 15, 30)), *(count * _MINUTE for count in (1, 2, 5, 10, 15, 30)),
+    *(count * HOUR_MS for count in (1, 2, 3, 6, 12)), *(count * DAY_MS for count in (1, 2, 5, 10, 15, 30, 60, 90, 180)),
+)  # fmt: skip
+_LOCAL_MS = 7 * HOUR_MS  # Việt Nam has no summer time
+
 _SOURCES = {
     "hour": ("telemetry_rollup_hour", "hour", HOUR_MS),
     "day": ("telemetry_rollup_day", "day", DAY_MS),
@@ -69,6 +78,16 @@ class Series:
             "source": self.source, "is_rollup": self.is_rollup, "bucket_ms": self.bucket_ms,
             "gaps": [list(gap) for gap in self.gaps], "readings": self.readings, "left_out": self.left_out,
         }  # fmt: skip
+
+
+def step_ms(span_ms: int, points: int, least_ms: int = 1) -> int:
+    """Return the shortest step of STEPS_MS, not under least_ms, of which no more than so many cover the span.
+
+    >>> step_ms(24 * 3_600_000, 100) // 60_000, step_ms(24 * 3_600_000, 1_800) // 60_000
+    (15, 1)
+    """
+    wanted = max(least_ms, -(-span_ms // points))
+    return next((step for step in STEPS_MS if step >= wanted), -(-wanted // STEPS_MS[-1]) * STEPS_MS[-1])
 
 
 def read_raw(channel: int, from_ms: int, to_ms: int) -> Readings:
@@ -165,8 +184,8 @@ def _of_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Series:
             len(found),
             left_out,
         )
-    bucket_ms = max(1, -(-(to_ms - from_ms) // points))
-    number = (at - from_ms) // bucket_ms
+    bucket_ms = step_ms(to_ms - from_ms, points - 1)  # one more, as the first and the last are cut
+    number = (at + _LOCAL_MS) // bucket_ms
     starts = np.flatnonzero(np.diff(number, prepend=-1))
     low, high = np.minimum.reduceat(value, starts), np.maximum.reduceat(value, starts)
     if terms.kind == ChannelKind.TOTAL:
@@ -174,7 +193,8 @@ def _of_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Series:
         middle = value[ends]
     else:
         middle = np.add.reduceat(value, starts) / np.diff(np.append(starts, len(value)))
-    shown_at, shown = _with_gaps(from_ms + number[starts] * bucket_ms, (middle, low, high), gaps)
+    begins = np.maximum(number[starts] * bucket_ms - _LOCAL_MS, from_ms)
+    shown_at, shown = _with_gaps(begins, (middle, low, high), gaps)
     return Series(
         terms.channel,
         from_ms,
@@ -199,8 +219,8 @@ def _of_many_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Se
     """
     if any(month.from_ms < to_ms and month.to_ms > from_ms for month in archive.list_months()):
         return None
-    bucket_ms = -(-(to_ms - from_ms) // points)
-    number = f"(at - {from_ms}) / {bucket_ms}"
+    bucket_ms = step_ms(to_ms - from_ms, points - 1)
+    number = f"(at + {_LOCAL_MS}) / {bucket_ms}"
     true = f"CASE WHEN (quality & {OUT_OF_RANGE}) = 0 THEN"
     rows = store.query(
         f"SELECT {number}, avg({true} value END), min({true} value END), max({true} value END), count({true} 1 END), "  # noqa: S608
@@ -224,7 +244,8 @@ def _of_many_readings(terms: Terms, from_ms: int, to_ms: int, points: int) -> Se
         inside = store.read_hot(terms.channel, int(first[row]), int(last[row]) + 1)
         gaps += _gaps(inside.at[(inside.quality & OUT_OF_RANGE) == 0], terms.gap_ms)
     gaps.sort()
-    shown_at, shown = _with_gaps(from_ms + place * bucket_ms, (columns[:, 1], columns[:, 2], columns[:, 3]), gaps)
+    begins = np.maximum(place * bucket_ms - _LOCAL_MS, from_ms)
+    shown_at, shown = _with_gaps(begins, (columns[:, 1], columns[:, 2], columns[:, 3]), gaps)
     return Series(
         terms.channel, from_ms, to_ms, shown_at, shown[0], shown[1], shown[2], None, "raw", bucket_ms, tuple(gaps),
         total, total - count,
@@ -244,15 +265,15 @@ def _of_rollups(terms: Terms, from_ms: int, to_ms: int, points: int, source: str
     true = readings - out
     known = true > 0
     has_volume = terms.kind == ChannelKind.TOTAL or terms.quantity == "flow"
-    group = max(1, -(-(to_ms - from_ms) // (points * size_ms)))  # how many rollups make one point
+    bucket_ms = step_ms(to_ms - from_ms, max(1, points - 1), size_ms)
     gaps = _gaps(at[known], max(size_ms, terms.gap_ms), width_ms=size_ms)
-    number = at // (group * size_ms)
+    number = (at + _LOCAL_MS) // bucket_ms
     starts = np.flatnonzero(np.diff(number, prepend=-(2**62)))
     if not len(starts):
         empty = np.empty(0)
         return Series(
             terms.channel, from_ms, to_ms, at, empty, empty, empty, empty if has_volume else None, source,
-            group * size_ms, (), 0, 0,
+            bucket_ms, (), 0, 0,
         )  # fmt: skip
     low = np.fmin.reduceat(columns[:, 2], starts)
     high = np.fmax.reduceat(columns[:, 4], starts)
@@ -271,7 +292,7 @@ def _of_rollups(terms: Terms, from_ms: int, to_ms: int, points: int, source: str
     shown_at, shown = _with_gaps(at[starts], parts, gaps)
     return Series(
         terms.channel, from_ms, to_ms, shown_at, shown[0], shown[1], shown[2], shown[3] if has_volume else None, source,
-        group * size_ms, tuple(gaps), int(readings.sum()), int(out.sum()),
+        bucket_ms, tuple(gaps), int(readings.sum()), int(out.sum()),
     )  # fmt: skip
 
 

@@ -146,6 +146,12 @@ class Station:
         return "stale" if self.is_stale else "good"
 
     @property
+    def key_cells(self) -> list[tuple[str, "Figure | None"]]:
+        """Return each key figure by its title, None where the station has none."""
+        by_title = {figure.title: figure for figure in self.figures}
+        return [(title, by_title.get(title)) for title in list_key_titles()]
+
+    @property
     def tone(self) -> str:
         return TONES[self.state][0]
 
@@ -222,6 +228,11 @@ def list_stations(person: Person, now_ms: int, *, with_sparks: bool = True) -> l
     return sorted(
         found.values(), key=lambda one: (STATES.index(one.state), one.worst.priority if one.worst else 9, one.name)
     )
+
+
+def list_key_titles() -> list[str]:
+    """Return the titles of the key figures, in their order."""
+    return [title for title, _, _ in _KEY_FIGURES]
 
 
 def _key_figures(figures: Sequence[Figure]) -> list[Figure]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
@@ -38,10 +39,17 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@login_not_required
 @require_safe
 def stream(request: HttpRequest) -> HttpResponse:
-    """Say what stands. The front keeps the stream open after that; any other server ends it and is asked again."""
+    """Say what stands. The front keeps the stream open after that; any other server ends it and is asked again.
+
+    A program asks here, not a person: who is not signed in is told so (401) instead of being sent to sign in.
+    """
     person: Any = request.user
+    if not person.is_authenticated:
+        text = "Chưa đăng nhập, hoặc phiên làm việc đã hết. Đăng nhập rồi mở lại trang."
+        return HttpResponse(text, status=401, content_type="text/plain; charset=utf-8")
     now_ms = _now_ms()
     first = "retry: 4000\n\n" + live.format_event("toan-canh", queries.snapshot(person, now_ms), now_ms)
     answer = HttpResponse(first, content_type="text/event-stream; charset=utf-8")
@@ -71,7 +79,7 @@ def wall(request: HttpRequest) -> HttpResponse:
         "wall": shown, "now": timezone.now(), "state": state, "q": request.GET.get("q", "")[:100],
         "place": request.GET.get("place", ""), "is_tv": request.GET.get("tv") == "1",
         "states": [(key, queries.TONES[key][1], queries.TONES[key][0], shown.counts[key]) for key in queries.STATES],
-        "may_manage": access.may(person, "manage"),
+        "may_manage": access.may(person, "manage"), "key_titles": queries.list_key_titles(),
     }  # fmt: skip
     return render(request, "telemetry/live/wall.html", context)
 

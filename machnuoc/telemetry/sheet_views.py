@@ -66,6 +66,12 @@ def sheet_imports(request: HttpRequest) -> HttpResponse:
             batch = device_sheets.receive_sheet(
                 upload, kind=form.cleaned_data["kind"], name=upload.name, by=person, now=timezone.now()
             )
+            if batch.found.get("is_unread"):
+                with transaction.atomic():
+                    batch.job = jobs.enqueue(
+                        "telemetry.preview_sheet", by=person, batch_id=batch.pk, person_id=person.pk
+                    )
+                    batch.save(update_fields=["job"])
         except (files.RefusedFile, SheetError) as reason:
             form.add_error("file", str(reason))
         else:
@@ -101,6 +107,7 @@ def sheet_import(request: HttpRequest, pk: int) -> HttpResponse:
             refusal = str(reason)
     context = {
         "batch": batch, "refusal": refusal, "is_waiting": is_waiting, "is_long": is_long,
+        "is_unread": bool(batch.found.get("is_unread")),
         "is_readings": batch.kind == DeviceImport.Kind.READINGS, "outcome": device_sheets.outcome(batch),
     }  # fmt: skip
     template = "telemetry/devices/import.html#state" if request.htmx else "telemetry/devices/import.html"  # type: ignore[attr-defined]

@@ -1,12 +1,12 @@
 """Pages of alarms, rules, maintenance: what they show, what they do, and for whom."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from machnuoc.core.models import AuditEntry
+from machnuoc.core.models import AuditEntry, Person, Roster, Shift
 from machnuoc.telemetry.models import Alarm, AlarmRule, Channel, Maintenance
 from machnuoc.telemetry.tests.desk import make_alarm, sign_in
 from machnuoc.telemetry.tests.desk import station as station
@@ -166,6 +166,31 @@ def test_statistics_and_lists_go_out_as_files(alarm):
         answer = client.get(at(name) + "?export=csv")
         text = b"".join(answer.streaming_content).decode()
         assert alarm.rule.name in text or alarm.text in text
+
+
+def test_an_operator_hour_is_one_of_the_roster_unless_somebody_says_otherwise(alarm):
+    client = sign_in("qn.lanhdao")
+    assert "1,0 người trực cùng lúc, vì chưa có lịch trực" in client.get(at("alarm_statistics")).content.decode()
+    roster = Roster.objects.create(subject_id=alarm.work_id, name="Trực trạm")
+    for username, hours in (("qn.binhchanh", 24), ("qn.khkt", 12)):
+        for day in range(7):
+            Shift.objects.create(
+                roster=roster, person=Person.objects.get(username=username), weekday=day, start=time(6),
+                end=time(6 if hours == 24 else 18),
+            )  # fmt: skip
+
+    page = client.get(at("alarm_statistics")).content.decode()
+    said = client.get(at("alarm_statistics") + "?operators=3").content.decode()
+
+    assert "1,5 người trực cùng lúc, theo lịch trực" in page
+    assert "3,0 người trực cùng lúc, đã nhập" in said
+
+
+def test_the_list_listens_to_the_stream(alarm):
+    page = sign_in("qn.binhchanh").get(at("alarm_list")).content.decode()
+
+    assert f'data-live="{at("stream")}"' in page
+    assert "telemetry/live.js" in page
 
 
 @pytest.mark.parametrize("query", ["?q=binh+chanh", "?priority=1", "?state=ACTIVE_UNACKED", "?q=khong-co", "?work=x"])

@@ -127,6 +127,48 @@ def test_a_long_file_is_taken_in_the_background_with_its_counts(station):
     assert sign_in("qn.khkt").get(preview["Location"]).status_code == 404
 
 
+def test_a_large_file_is_read_for_its_preview_in_the_background(station, monkeypatch):
+    monkeypatch.setattr(device_sheets, "LONG_BYTES", 2_000)
+    start = timezone.localtime().replace(microsecond=0, second=0) - timedelta(days=40)
+    lines = ["Thiết bị,Kênh,Thời điểm,Giá trị"]
+    lines += [f"{station.code},flow,{start + timedelta(minutes=n):%Y-%m-%d %H:%M},{n}.25" for n in range(100)]
+    lines += [f"{station.code},sai,{start:%Y-%m-%d %H:%M},1.5"]
+    client = sign_in("qn.binhchanh")
+    sent = {"kind": "READINGS", "file": SimpleUploadedFile("lon.csv", "\n".join(lines).encode())}
+
+    preview = client.post(reverse("telemetry:sheet_imports"), sent)["Location"]
+
+    batch = DeviceImport.objects.get()
+    assert batch.received == 0
+    assert "đang đọc ở chế độ nền" in client.get(preview).content.decode()
+    assert "Chưa đọc xong" in client.get(reverse("telemetry:sheet_imports")).content.decode()
+    client.post(preview, {"mode": "GOOD"})
+    with pytest.raises(workbooks.SheetError, match="chưa đọc xong"):
+        device_sheets.apply(batch, mode="GOOD", by=person("qn.binhchanh"), now=timezone.now())
+    while Job.objects.filter(state="QUEUED").exists() and jobs.run_next(timezone.now()):
+        pass
+    batch.refresh_from_db()
+    assert (batch.received, batch.stored, batch.rejected, batch.applied_at) == (101, 100, 1, None)
+    assert "không có kênh" in client.get(preview).content.decode()
+    client.post(preview, {"mode": "GOOD"})
+    batch.refresh_from_db()
+    assert batch.applied_at is not None and batch.stored == 100
+
+
+def test_a_large_file_that_is_wrong_as_a_whole_says_so_on_its_page(station, monkeypatch):
+    monkeypatch.setattr(device_sheets, "LONG_BYTES", 10)
+    client = sign_in("qn.binhchanh")
+    sent = {"kind": "READINGS", "file": SimpleUploadedFile("lon.csv", b"a;b\n1;2\n3;4\n")}
+
+    preview = client.post(reverse("telemetry:sheet_imports"), sent)["Location"]
+    while Job.objects.filter(state="QUEUED").exists() and jobs.run_next(timezone.now()):
+        pass
+
+    page = client.get(preview).content.decode()
+    assert "Không đọc được tệp" in page and "Không tìm thấy đủ các cột" in page
+    assert 'name="mode"' not in page
+
+
 def test_a_workbook_of_readings_is_read_too(station):
     book = openpyxl.Workbook()
     sheet = book.active

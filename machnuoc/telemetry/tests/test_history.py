@@ -129,3 +129,19 @@ def test_what_the_database_sums_up_is_what_the_readings_say(pressure, monkeypatc
 
     assert summed.gaps == one_by_one.gaps and len(summed.gaps) == 2
     assert summed.as_data() == one_by_one.as_data()
+
+
+@pytest.mark.parametrize(
+    ("span", "step"),
+    [(3 * HOUR, 5 * MINUTE), (DAY, 30 * MINUTE), (7 * DAY, 2 * HOUR), (30 * DAY, 12 * HOUR)],
+)
+def test_a_point_stands_for_a_step_that_people_count_in(pressure, span, step):
+    start = TODAY - span + 7 * MINUTE
+    readings.put([(pressure.pk, at, 20.0 + at % 7) for at in range(start, start + span, MINUTE)])
+
+    shown = history.read(pressure.pk, start, start + span, points=90)
+
+    assert shown.bucket_ms == step
+    assert len(shown.at) <= 90
+    assert shown.at[0] == start
+    assert all((at - TODAY) % step == 0 for at in shown.at[1:].tolist())

@@ -102,7 +102,7 @@ def test_a_stream_begins_with_everything_that_stands_and_nothing_of_others(stati
     rows = json.loads(mine.content.decode().split("data: ")[1].strip())["rows"]
     assert {row[0] for row in rows} == {one.pk for one in station[1].values()}
     assert json.loads(other.content.decode().split("data: ")[1].strip())["rows"] == []
-    assert Client().get(url).status_code == 302
+    assert Client().get(url).status_code == 401
 
 
 def test_the_station_page_draws_tank_pump_and_what_is_beyond(station):
@@ -214,7 +214,7 @@ def test_live_pages_ask_a_fixed_number_of_times(station, django_assert_max_num_q
             client.get(address)
 
 
-@pytest.mark.parametrize(("readings", "named"), [(2, "từng số đo"), (3_000, "số đo gộp mỗi 24 giây")])
+@pytest.mark.parametrize(("readings", "named"), [(2, "từng số đo"), (3_000, "số đo gộp mỗi 30 giây")])
 def test_a_channel_says_in_one_way_what_is_drawn(station, readings, named):
     work, channels = station
     client = sign_in(work)
@@ -244,3 +244,23 @@ def test_the_list_of_indices_holds_ten_stations_a_page_and_is_found_by_name(stat
     assert [len(page.context["groups"]) for page in (first, second)] == [10, 2]
     assert "Trạm 07" in found and "Trạm 08" not in found
     assert first.context["rows"] == 13
+
+
+def test_the_wall_is_a_table_where_no_script_runs(station):
+    work, _ = station
+
+    page = sign_in(work).get(reverse("telemetry:wall")).content.decode()
+
+    table = page[page.index("<noscript>") : page.index("</noscript>")]
+    assert "Trạm Bình Chánh" in table and "62,5" in table and "Áp lực điểm bất lợi" in table
+    assert '<ul class="wall needs-js">' in page
+
+
+def test_a_chart_of_the_past_does_not_say_that_it_is_live(station):
+    work, channels = station
+    client = sign_in(work)
+    address = reverse("telemetry:channel", args=[channels["flow"].pk])
+
+    assert "data-live-mark" in client.get(address).content.decode()
+    for query in ("?from=2026-01-01T00:00&to=2026-01-02T00:00", "?span=30d"):
+        assert "data-live-mark" not in client.get(address + query).content.decode()

@@ -67,6 +67,31 @@
     });
   }
 
+  // The stream of events says when alarms change. What it does not say (time that passes, a rule put aside) comes once in
+  // a while; without the stream the list asks by itself, every few seconds.
+  const ASK_MS = 5000;
+  const ASK_BESIDE_STREAM_MS = 30000;
+  let hears = false;
+  let askedMs = Date.now();
+  let soon = 0;
+  function ask() {
+    soon = 0;
+    if (!list() || !window.htmx) return;
+    askedMs = Date.now();
+    window.htmx.trigger(list(), "machnuoc:refresh");
+  }
+  document.addEventListener("machnuoc:stream", (event) => {
+    const isBack = !event.detail.lost && !hears;
+    hears = !event.detail.lost;
+    if (isBack && Date.now() - askedMs > 3000) ask(); // what changed while nobody said so
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
+  document.addEventListener("machnuoc:alarms", () => { soon = soon || window.setTimeout(ask, 300); });
+  window.setInterval(() => {
+    if (document.hidden) return;
+    if (Date.now() - askedMs >= (hears ? ASK_BESIDE_STREAM_MS : ASK_MS)) ask();
+  }, 1000);
+
   function help() {
     const dialog = document.getElementById("alarm-help");
     if (dialog && !dialog.open) dialog.showModal();

@@ -35,6 +35,7 @@
     }
     if (mark) mark.hidden = lost;
     root.classList.toggle("is-lost", lost);
+    document.dispatchEvent(new CustomEvent("machnuoc:stream", { detail: { lost } }));
   };
 
   const show = ([channel, at, value, quality]) => {
