@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.contrib import messages
@@ -188,8 +189,11 @@ def _pack(rows: list[queries.Row], losses: dict[int, queries.Stored]) -> dict[st
 def _households(row: queries.Row) -> str:
     if row.connected is None:
         return ""
-    against = f"/{format_number(row.design)}" if row.design is not None else ""
-    return f"{format_number(row.connected)}{against} hộ"
+    against = f"/{_in_words(row.design)}" if row.design is not None else ""
+    return f"{_in_words(row.connected)}{against} hộ"
+
+
+_in_words = lru_cache(maxsize=10_000)(format_number)  # the map of a country says the same few thousand numbers
 
 
 def _notes(row: queries.Row, warnings: tuple[str, ...], losses: queries.Stored | None) -> list[str]:
