@@ -167,3 +167,25 @@ def test_what_strangers_reach_is_warned_about(settings, monkeypatch, variables, 
     settings.HOST, settings.ALLOWED_HOSTS = host, names
 
     assert {message.id for message in run_checks(tags=["machnuoc"])} == expected
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "expected"),
+    [
+        ("vnpay", "", ()),
+        ("vnpay", "vnpay://TMN:a%3Ab@sandbox.vnpayment.vn", ("https://sandbox.vnpayment.vn", "TMN", "a:b")),
+        ("momo", "momo://P:A:S@127.0.0.1:9001", ("http://127.0.0.1:9001", "P", "A", "S")),
+    ],
+)
+def test_a_payment_gateway_is_read_with_its_keys(scheme, text, expected):
+    keys = {"vnpay": 2, "momo": 3}[scheme]
+    assert environment.read_gateway(scheme, keys, environ={f"MACHNUOC_{scheme.upper()}": text}) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["vnpay://TMN@host", "https://TMN:S@host", "vnpay://TMN:S@", "vnpay://:S@host", "vnpay://A:B@host/duong-dan"],
+)
+def test_a_payment_gateway_that_is_half_set_stops_the_program(text):
+    with pytest.raises(environment.BadSetting, match="MACHNUOC_VNPAY"):
+        environment.read_gateway("vnpay", 2, environ={"MACHNUOC_VNPAY": text})

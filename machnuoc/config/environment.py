@@ -52,6 +52,9 @@ VARIABLES = {
     "MACHNUOC_MQTT_PORT": "port of the program's own broker (default: the first free one from 1883 on)",
     "MACHNUOC_MQTT_SHARED": "1 where several ingest processes share the messages (default: 0)",
     "MACHNUOC_MOSQUITTO": "Mosquitto's program (default: looked for on this machine; none: the small one for trying)",
+    "MACHNUOC_VNPAY": "vnpay://TMN_CODE:SECRET@sandbox.vnpayment.vn; empty: no payment through VNPAY",
+    "MACHNUOC_MOMO": "momo://PARTNER_CODE:ACCESS_KEY:SECRET_KEY@test-payment.momo.vn; empty: none through MoMo",
+    "MACHNUOC_ZALOPAY": "zalopay://APP_ID:KEY1:KEY2@sb-openapi.zalopay.vn; empty: none through ZaloPay",
     "MACHNUOC_METRICS_TOKEN": "at least 32 characters that open /metrics from elsewhere; empty: this machine only",
 }
 
@@ -124,7 +127,8 @@ def read_database(data_dir: Path, *, environ: Mapping[str, str] | None = None) -
         "PASSWORD": unquote(parts.password or ""),
         "HOST": host,
         "PORT": str(port or ""),
-        "OPTIONS": options,
+        # Compiling a query of many parts takes 100 ms and more; the queries of pages run for a few.
+        "OPTIONS": {**options, "options": "-c jit=off"},
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -171,6 +175,29 @@ def read_mqtt(*, environ: Mapping[str, str] | None = None) -> str:
     if not is_known or parts.path.strip("/") or parts.query:
         raise BadSetting("MACHNUOC_MQTT_URL: viết như mqtts://nguoi-dung:mat-khau@may-chu:8883, hoặc để trống.")
     return url
+
+
+def read_gateway(scheme: str, keys: int, *, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return (address, key, …) of a payment gateway, empty where there is none. Raises BadSetting.
+
+    keys: how many keys stand before the host. The address is https, but for a stand-in on this machine.
+    """
+    name = f"MACHNUOC_{scheme.upper()}"
+    text = read_text(name, environ=environ)
+    if not text:
+        return ()
+    shape = f"{scheme}://{':'.join(f'KHOA{number + 1}' for number in range(keys))}@may-chu"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+        is_known = parts.scheme == scheme and bool(host) and not parts.path.strip("/") and not parts.query
+        given = [unquote(part) for part in parts.netloc.rpartition("@")[0].split(":")]
+    except ValueError:
+        is_known, host, port, given = False, "", None, []
+    if not is_known or len(given) != keys or not all(given):
+        raise BadSetting(f"{name}: viết như {shape}, hoặc để trống.")
+    is_local = host in {"localhost", "127.0.0.1", "::1"}
+    return (f"{'http' if is_local else 'https'}://{host}{f':{port}' if port else ''}", *given)
 
 
 def read_token(name: str, *, environ: Mapping[str, str] | None = None) -> str:
