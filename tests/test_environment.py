@@ -178,8 +178,8 @@ def test_what_strangers_reach_is_warned_about(settings, monkeypatch, variables, 
     ],
 )
 def test_a_payment_gateway_is_read_with_its_keys(scheme, text, expected):
-    keys = {"vnpay": 2, "momo": 3}[scheme]
-    assert environment.read_gateway(scheme, keys, environ={f"MACHNUOC_{scheme.upper()}": text}) == expected
+    name, keys = f"MACHNUOC_{scheme.upper()}", {"vnpay": 2, "momo": 3}[scheme]
+    assert environment.read_gateway(name, keys, environ={name: text}) == expected
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_a_payment_gateway_is_read_with_its_keys(scheme, text, expected):
 )
 def test_a_payment_gateway_that_is_half_set_stops_the_program(text):
     with pytest.raises(environment.BadSetting, match="MACHNUOC_VNPAY"):
-        environment.read_gateway("vnpay", 2, environ={"MACHNUOC_VNPAY": text})
+        environment.read_gateway("MACHNUOC_VNPAY", 2, environ={"MACHNUOC_VNPAY": text})

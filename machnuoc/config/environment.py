@@ -177,13 +177,12 @@ def read_mqtt(*, environ: Mapping[str, str] | None = None) -> str:
     return url
 
 
-def read_gateway(scheme: str, keys: int, *, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def read_gateway(name: str, keys: int, *, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return (address, key, …) of a payment gateway, empty where there is none. Raises BadSetting.
 
     keys: how many keys stand before the host. The address is https, but for a stand-in on this machine.
     """
-    name = f"MACHNUOC_{scheme.upper()}"
-    text = read_text(name, environ=environ)
+    text, scheme = read_text(name, environ=environ), name.removeprefix("MACHNUOC_").lower()
     if not text:
         return ()
     shape = f"{scheme}://{':'.join(f'KHOA{number + 1}' for number in range(keys))}@may-chu"

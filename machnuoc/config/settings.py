@@ -226,9 +226,9 @@ MQTT_PORT = environment.read_int("MACHNUOC_MQTT_PORT", 0, minimum=0, maximum=655
 MQTT_SHARED = environment.read_flag("MACHNUOC_MQTT_SHARED")
 MOSQUITTO = environment.read_text("MACHNUOC_MOSQUITTO")
 METRICS_TOKEN = environment.read_token("MACHNUOC_METRICS_TOKEN")
-VNPAY = environment.read_gateway("vnpay", 2)
-MOMO = environment.read_gateway("momo", 3)
-ZALOPAY = environment.read_gateway("zalopay", 3)
+VNPAY = environment.read_gateway("MACHNUOC_VNPAY", 2)
+MOMO = environment.read_gateway("MACHNUOC_MOMO", 3)
+ZALOPAY = environment.read_gateway("MACHNUOC_ZALOPAY", 3)
 
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 LOGGING = {
