@@ -1,6 +1,7 @@
 """Prices, bills, e-invoices, the ledger, payments and debts."""
 
 from machnuoc.billing.models.bills import Bill, BillingRun, BillLine, EInvoice, RunSkip
+from machnuoc.billing.models.corrections import Correction
 from machnuoc.billing.models.payments import (
     Account,
     Allocation,
@@ -39,6 +40,7 @@ __all__ = [
     "BillingRun",
     "Callback",
     "CollectionSheet",
+    "Correction",
     "DebtCase",
     "DebtStep",
     "EInvoice",

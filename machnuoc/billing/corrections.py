@@ -1,0 +1,402 @@
+"""What is done about an issued bill that is wrong: it is never edited, but adjusted or replaced by another.
+
+A clerk asks, with a reason; somebody else who may approve decides. A real reading after estimates makes its adjustments
+by itself, within the run that was approved. What a decrease lowers is set against open bills, the oldest first.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Sum
+
+from machnuoc.billing import ledger, payments, tariff, tariff_queries
+from machnuoc.billing.errors import BillingError
+from machnuoc.billing.models import Bill, BillingProfile, BillingRun, BillLine, Correction, InvoiceSeries
+from machnuoc.billing.tariff import Charge, Part, Share, Usage
+from machnuoc.core import audit
+from machnuoc.core.models import Person
+from machnuoc.core.periods import local_date
+from machnuoc.customers import visibility
+from machnuoc.customers.models import Connection, Group, NormPersons, UseShare
+from machnuoc.customers.reading_queries import TrueUps
+from machnuoc.places import access
+from machnuoc.places.models import Containment, Grant
+
+audit.describe("billing.correction.asked", "đề nghị sửa hóa đơn #{bill} ({way})")
+audit.describe("billing.correction.approved", "duyệt sửa hóa đơn #{bill}: lập hóa đơn #{target_id}")
+audit.describe("billing.correction.refused", "không duyệt sửa hóa đơn #{bill}")
+audit.describe("billing.bill.trued_up", "điều chỉnh {count} hóa đơn tạm tính theo chỉ số thực tế")
+
+TRUE_UP_REASON = "Điều chỉnh theo chỉ số thực tế sau kỳ tạm tính"
+
+Way = Correction.Way
+
+
+class AlreadyCorrected(BillingError):
+    """Somebody else has corrected the bill, or asked for it, meanwhile."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a bill rests on beside its days and prices. Volume in litres."""
+
+    volume_l: int
+    group: str
+    households: int
+    persons: int
+
+
+# --- what it would cost -----------------------------------------------------------------------------------------------
+
+
+def charge_for(connection: Connection, from_date: date, to_date: date, facts: Facts) -> Charge:
+    """Return what the facts cost at the prices of those days. Raises tariff.CannotCharge.
+
+    Shares of use in force then are kept if the group is still the connection's own; else all goes to the group.
+    """
+    book = tariff_queries.price_book([connection.work_id], from_date, to_date)
+    spans = book.spans(connection.work_id, from_date, to_date)
+    shares = list(UseShare.objects.filter(connection=connection)) if facts.group == connection.group else []
+    norms = list(NormPersons.objects.filter(connection=connection))
+    edges = {span.from_date for span in spans}
+    for row in [*shares, *norms]:
+        edges |= {day for day in (row.valid_from, row.valid_to) if day is not None and from_date < day < to_date}
+    days = [*sorted(edges), to_date]
+    parts = []
+    for day, end in pairwise(days):
+        span = next(one for one in reversed(spans) if one.from_date <= day)
+        there = [row for row in shares if row.valid_from <= day and (row.valid_to is None or day < row.valid_to)]
+        pairs = [(row.group, row.share_pct) for row in there] or [(facts.group, 100)]
+        parts.append(
+            Part(
+                (end - day).days, span.tariff_id,
+                tuple(Share(group, pct, span.fee_basis_points.get(group, 0)) for group, pct in pairs),
+                facts.households, facts.persons,
+            )
+        )  # fmt: skip
+    return tariff.charge(Usage(facts.volume_l, tuple(parts)), book.prices)
+
+
+def facts_of(bill: Bill) -> Facts:
+    """Return what the bill rests on today: its own figures, with the volume of its adjustments."""
+    more_l = bill.corrections.exclude(kind=Bill.Kind.REPLACEMENT).aggregate(more=Sum("volume_l"))["more"] or 0
+    last = bill.corrections.exclude(kind=Bill.Kind.REPLACEMENT).order_by("-pk").first() or bill
+    return Facts(bill.volume_l + more_l, last.group, last.households, last.persons)
+
+
+@dataclass(frozen=True)
+class Money:
+    """net, vat and fee of a bill together with its adjustments, đồng."""
+
+    net_vnd: int
+    vat_vnd: int
+    fee_vnd: int
+
+    @property
+    def total_vnd(self) -> int:
+        return self.net_vnd + self.vat_vnd + self.fee_vnd
+
+
+def money_of(bill: Bill) -> Money:
+    """Return what the bill comes to together with its adjustments."""
+    more = bill.corrections.exclude(kind=Bill.Kind.REPLACEMENT).aggregate(
+        net=Sum("net_vnd"), vat=Sum("vat_vnd"), fee=Sum("fee_vnd")
+    )
+    return Money(
+        bill.net_vnd + (more["net"] or 0), bill.vat_vnd + (more["vat"] or 0), bill.fee_vnd + (more["fee"] or 0)
+    )
+
+
+# --- asking and deciding ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def ask(bill: Bill, *, way: str, facts: Facts, reason: str, by: Person, now: datetime) -> Correction:
+    """Ask for a correction of the bill to other facts. Raises BillingError, AlreadyCorrected."""
+    visibility.require_connection(by, "bill", bill.connection)
+    bill = _locked(bill)
+    reason = " ".join(reason.split())[:300]
+    if not reason:
+        raise BillingError(f"Ghi lý do sửa hóa đơn {name_of(bill)}: người duyệt và khách hàng sẽ đọc lý do này.")
+    _require_correctable(bill, way)
+    now_facts, money = facts_of(bill), money_of(bill)
+    if facts == now_facts and way == Way.ADJUST:
+        raise BillingError(f"Hóa đơn {name_of(bill)} đã đúng với số liệu vừa nhập. Nhập số đúng rồi gửi lại.")
+    charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+    try:
+        with transaction.atomic():
+            wish = Correction.objects.create(
+                bill=bill, way=way, reason=reason, requested_at=now, requested_by=by,
+                said={
+                    "volume_l": facts.volume_l, "group": facts.group, "households": facts.households,
+                    "persons": facts.persons,
+                },
+                becomes={
+                    "net": charge.net_vnd, "vat": charge.vat_vnd, "fee": charge.fee_vnd, "total": charge.total_vnd,
+                    "was_volume_l": now_facts.volume_l, "was_total": money.total_vnd,
+                    "seen": bill.corrections.count(),
+                },
+            )  # fmt: skip
+    except IntegrityError:
+        raise AlreadyCorrected(
+            f"Hóa đơn {name_of(bill)} vừa có người khác đề nghị sửa, đang chờ duyệt. Tải lại trang để xem đề nghị đó."
+        ) from None
+    audit.record("billing.correction.asked", actor=by, target=wish, bill=bill.pk, way=way)
+    return wish
+
+
+def may_decide(person: Person, wish: Correction) -> str:
+    """Return why the person may not decide on the wish, or nothing."""
+    work_id = wish.bill.connection.work_id
+    if not (access.may(person, "bill", work_id) and access.may(person, "approve", work_id)):
+        return "Người duyệt phải có quyền lập hóa đơn và quyền duyệt ở công trình này."
+    if wish.requested_by_id == person.pk and others_may_approve(person, work_id):
+        return "Người đề nghị không tự duyệt khi có người khác duyệt được. Nhờ lãnh đạo khác duyệt."
+    return ""
+
+
+def others_may_approve(person: Person, subject_id: int) -> bool:
+    """Return whether somebody else may issue and approve bills there."""
+    holders = Containment.objects.filter(descendant_id=subject_id).values("ancestor_id")
+    others = Person.objects.filter(
+        is_active=True, grants__scope_id__in=holders, grants__role=Grant.Role.LEADER
+    ).exclude(pk=person.pk)  # fmt: skip
+    return any(
+        access.may(other, "bill", subject_id) and access.may(other, "approve", subject_id)
+        for other in others.distinct()[:20]
+    )
+
+
+@transaction.atomic
+def approve(wish: Correction, *, by: Person, now: datetime, note: str = "") -> Bill:
+    """Approve a wish and issue the bill that comes of it. Raises BillingError, AlreadyCorrected."""
+    bill = _locked(wish.bill)
+    wish = Correction.objects.select_for_update(of=("self",)).select_related("bill__connection").get(pk=wish.pk)
+    _require_open(wish)
+    if why_not := may_decide(by, wish):
+        raise BillingError(f"Chưa duyệt được việc sửa hóa đơn {name_of(bill)}. {why_not}")
+    _require_correctable(bill, wish.way)
+    if bill.corrections.count() != wish.becomes["seen"]:
+        raise AlreadyCorrected(
+            f"Hóa đơn {name_of(bill)} đã được điều chỉnh sau khi có đề nghị này. Từ chối đề nghị rồi lập đề nghị mới."
+        )
+    facts = Facts(**wish.said)
+    charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+    if charge.total_vnd != wish.becomes["total"]:
+        raise AlreadyCorrected(
+            f"Giá áp dụng cho hóa đơn {name_of(bill)} đã thay đổi sau khi có đề nghị. Từ chối rồi lập đề nghị mới."
+        )
+    if wish.way == Way.REPLACE:
+        made = _replace(bill, charge, facts, wish.reason, by, now)
+    else:
+        adjusted = _adjust(bill, charge, facts, wish.reason, by, now)
+        if adjusted is None:
+            raise BillingError(f"Số đề nghị không làm đổi tiền của hóa đơn {name_of(bill)}. Từ chối đề nghị này.")
+        made = adjusted
+    wish.state, wish.made, wish.decided_at, wish.decided_by = Correction.State.APPROVED, made, now, by
+    wish.decided_note = note.strip()[:300]
+    wish.save(update_fields=["state", "made", "decided_at", "decided_by", "decided_note"])
+    audit.record("billing.correction.approved", actor=by, target=made, bill=bill.pk, way=wish.way, wish=wish.pk)
+    payments.apply_advances([bill.connection_id], now, by)
+    return made
+
+
+@transaction.atomic
+def refuse(wish: Correction, *, by: Person, now: datetime, note: str) -> Correction:
+    """Refuse a wish, with the reason; who asked may take it back too. Raises BillingError."""
+    wish = Correction.objects.select_for_update(of=("self",)).select_related("bill__connection").get(pk=wish.pk)
+    _require_open(wish)
+    if wish.requested_by_id != by.pk and (why_not := may_decide(by, wish)):
+        raise BillingError(f"Chưa từ chối được đề nghị sửa hóa đơn {name_of(wish.bill)}. {why_not}")
+    if not note.strip():
+        raise BillingError("Ghi lý do không duyệt, để người đề nghị biết.")
+    wish.state, wish.decided_at, wish.decided_by = Correction.State.REFUSED, now, by
+    wish.decided_note = note.strip()[:300]
+    wish.save(update_fields=["state", "decided_at", "decided_by", "decided_note"])
+    audit.record("billing.correction.refused", actor=by, target=wish, bill=wish.bill_id)
+    return wish
+
+
+def _locked(bill: Bill) -> Bill:
+    """Return the bill as it is now; a second clerk waits here until the first is done."""
+    return (
+        Bill.objects.select_for_update(of=("self",))
+        .select_related("connection", "series", "customer", "operator")
+        .get(pk=bill.pk)
+    )
+
+
+def _require_open(wish: Correction) -> None:
+    if wish.state != Correction.State.REQUESTED:
+        who = f" bởi {wish.decided_by.full_name}" if wish.decided_by else ""
+        raise AlreadyCorrected(
+            f"Đề nghị sửa hóa đơn {name_of(wish.bill)} đã được xử lý{who}: {wish.get_state_display().lower()}. "
+            "Tải lại trang để xem."
+        )
+
+
+def _require_correctable(bill: Bill, way: str) -> None:
+    if bill.state == Bill.State.REPLACED:
+        raise AlreadyCorrected(f"Hóa đơn {name_of(bill)} đã bị thay thế. Sửa hóa đơn thay thế nó.")
+    if bill.kind not in (Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT):
+        raise BillingError(f"Hóa đơn {name_of(bill)} là hóa đơn điều chỉnh. Sửa hóa đơn gốc mà nó điều chỉnh.")
+    if way == Way.REPLACE and bill.corrections.exists():
+        raise BillingError(
+            f"Hóa đơn {name_of(bill)} đã được điều chỉnh nên không thay thế được nữa. Lập tiếp hóa đơn điều chỉnh."
+        )
+
+
+def name_of(bill: Bill) -> str:
+    """Return how people call the bill: form, series and number."""
+    return f"{bill.series.form}{bill.series.code}-{bill.number:07}"
+
+
+# --- the bills that come of it ----------------------------------------------------------------------------------------
+
+
+def _new_bill(bill: Bill, *, kind: str, by: Person | None, now: datetime, reason: str, **figures: object) -> Bill:
+    """Store a bill that corrects another, with the next number of the series; its lines and postings follow."""
+    series = InvoiceSeries.objects.select_for_update().get(operator_id=bill.operator_id, is_active=True)
+    InvoiceSeries.objects.filter(pk=series.pk).update(next_number=F("next_number") + 1)
+    due_days = BillingProfile.objects.get(operator_id=bill.operator_id).due_days
+    return Bill.objects.create(
+        series=series, number=series.next_number, operator_id=bill.operator_id, connection_id=bill.connection_id,
+        customer_id=bill.customer_id, period_start_date=bill.period_start_date, from_date=bill.from_date,
+        to_date=bill.to_date, kind=kind, corrects=bill, reason=reason[:300], from_reading_id=bill.from_reading_id,
+        to_reading_id=bill.to_reading_id, due_date=local_date(now) + timedelta(days=due_days), issued_at=now,
+        issued_by=by, is_simulated=bill.is_simulated, **figures,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _adjust(
+    bill: Bill,
+    charge: Charge,
+    facts: Facts,
+    reason: str,
+    by: Person | None,
+    now: datetime,
+    run: BillingRun | None = None,
+) -> Bill | None:
+    """Issue the difference between what the bill comes to today and the charge; None if there is none."""
+    money, before = money_of(bill), facts_of(bill)
+    net, vat, fee = charge.net_vnd - money.net_vnd, charge.vat_vnd - money.vat_vnd, charge.fee_vnd - money.fee_vnd
+    lines = _line_differences(bill, charge)
+    if not (net or vat or fee or lines or facts.volume_l != before.volume_l):
+        return None
+    made = _new_bill(
+        bill, kind=Bill.Kind.ADJUSTMENT_UP if net + vat + fee >= 0 else Bill.Kind.ADJUSTMENT_DOWN, by=by, now=now,
+        reason=reason, run=run, group=facts.group, households=facts.households, persons=facts.persons,
+        tariff_id=_last_tariff(charge, bill), volume_l=facts.volume_l - before.volume_l, net_vnd=net, vat_vnd=vat,
+        fee_vnd=fee, total_vnd=net + vat + fee,
+    )  # fmt: skip
+    BillLine.objects.bulk_create(
+        BillLine(bill=made, order=number, **line)  # type: ignore[arg-type]
+        for number, line in enumerate(lines, start=1)
+    )
+    ledger.post(ledger.bill_moves(made, now))
+    return made
+
+
+def _line_differences(bill: Bill, charge: Charge) -> list[dict[str, object]]:
+    """Return the lines of the charge less those of the bill and its adjustments, by tariff, group, block and price."""
+    sums: dict[tuple[int, str, int, int, int], list[int]] = {}
+    ids = [bill.pk, *bill.corrections.exclude(kind=Bill.Kind.REPLACEMENT).values_list("pk", flat=True)]
+    for line in BillLine.objects.filter(bill_id__in=ids):
+        key = (line.tariff_id, line.group, line.block, line.price_vnd, line.days)
+        held = sums.setdefault(key, [0, 0])
+        held[0] -= line.volume_l
+        held[1] -= line.amount_vnd
+    for new in charge.lines:
+        held = sums.setdefault((new.tariff_id, new.group, new.block, new.price_vnd, new.days), [0, 0])
+        held[0] += new.volume_l
+        held[1] += new.amount_vnd
+    return [
+        {
+            "tariff_id": key[0], "group": key[1], "block": key[2], "price_vnd": key[3], "days": key[4],
+            "volume_l": volume_l, "amount_vnd": amount_vnd,
+        }
+        for key, (volume_l, amount_vnd) in sorted(sums.items())
+        if volume_l or amount_vnd
+    ]  # fmt: skip
+
+
+def _last_tariff(charge: Charge, bill: Bill) -> int:
+    return charge.lines[-1].tariff_id if charge.lines else bill.tariff_id
+
+
+def _replace(bill: Bill, charge: Charge, facts: Facts, reason: str, by: Person, now: datetime) -> Bill:
+    """Issue the whole bill anew: the old one owes nothing any more, what was paid for it is free for the new one."""
+    payments.release_bill(bill, now=now, by=by)
+    Bill.objects.filter(pk=bill.pk).update(state=Bill.State.REPLACED)
+    ledger.post([move.back(now) for move in ledger.bill_moves(bill, now)])
+    made = _new_bill(
+        bill, kind=Bill.Kind.REPLACEMENT, by=by, now=now, reason=reason, group=facts.group,
+        households=facts.households, persons=facts.persons, tariff_id=_last_tariff(charge, bill),
+        volume_l=facts.volume_l, is_estimated=bill.is_estimated and facts.volume_l == bill.volume_l,
+        net_vnd=charge.net_vnd, vat_vnd=charge.vat_vnd, fee_vnd=charge.fee_vnd, total_vnd=charge.total_vnd,
+    )  # fmt: skip
+    BillLine.objects.bulk_create(
+        BillLine(
+            bill=made, order=number, tariff_id=line.tariff_id, group=line.group, block=line.block, days=line.days,
+            volume_l=line.volume_l, price_vnd=line.price_vnd, amount_vnd=line.amount_vnd,
+        )
+        for number, line in enumerate(charge.lines, start=1)
+    )  # fmt: skip
+    ledger.post(ledger.bill_moves(made, now))
+    return made
+
+
+# --- real readings after estimates ------------------------------------------------------------------------------------
+
+
+def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
+    """Issue an adjustment for each estimated month that a real reading corrects, at the prices of that month.
+
+    In the transaction of the run's chunk. A month that was never billed, or billed otherwise meanwhile, is left alone.
+    """
+    months = found.period_start_date.astype("datetime64[D]").astype(object).tolist()
+    bills = {
+        (bill.connection_id, bill.period_start_date): bill
+        for bill in Bill.objects.select_for_update(of=("self",)).select_related("connection", "series").filter(
+            connection_id__in=found.connection_id.tolist(), period_start_date__in=set(months), state=Bill.State.ISSUED,
+            is_estimated=True, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT],
+        )
+    }  # fmt: skip
+    made = []
+    for connection_id, month, more_l in zip(
+        found.connection_id.tolist(), months, found.difference_l.tolist(), strict=True
+    ):
+        bill = bills.get((connection_id, month))
+        if bill is None or not more_l or _is_trued_up(bill):
+            continue
+        before = facts_of(bill)
+        facts = Facts(max(0, before.volume_l + more_l), before.group, before.households, before.persons)
+        charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+        adjusted = _adjust(bill, charge, facts, TRUE_UP_REASON, run.approved_by, now, run)
+        if adjusted is not None:
+            made.append(adjusted)
+    if made:
+        audit.record("billing.bill.trued_up", actor=run.approved_by, target=run, count=len(made))
+    return made
+
+
+def _is_trued_up(bill: Bill) -> bool:
+    return bill.corrections.filter(reason=TRUE_UP_REASON).exists()
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def list_gaps(series: InvoiceSeries) -> list[int]:
+    """Return the first numbers of a series that no bill has, though later ones have: there must be none."""
+    counted = Bill.objects.filter(series=series).aggregate(count=Count("id"))["count"]
+    if counted == series.next_number - 1:
+        return []
+    known = set(Bill.objects.filter(series=series).values_list("number", flat=True))
+    return [number for number in range(1, series.next_number) if number not in known][:20]
+
+
+def groups() -> list[tuple[str, str]]:
+    return list(Group.choices)

@@ -1,0 +1,3 @@
+"""Background work of billing, found at start-up: each area registers its own in <area>_jobs.py."""
+
+from machnuoc.billing import run_jobs as run_jobs

@@ -1,0 +1,247 @@
+"""Billing runs: what is previewed is what is issued, once for each connection, whatever happens in between."""
+
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from machnuoc.billing import corrections, ledger, runs
+from machnuoc.billing.errors import BillingError
+from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, Tariff
+from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, World, make_tariff, make_work
+from machnuoc.core.models import Notice
+from machnuoc.customers.models import NormPersons, UseShare
+
+LATER = NOW + timedelta(hours=1)
+
+
+def prepare(world: World, month: date = JULY) -> BillingRun:
+    run = runs.open_run(scope=world.operator.subject, period_start=month, now=NOW, by=world.clerk)
+    return runs.preview(run, now=NOW, by=world.clerk)
+
+
+def begin(world: World, month: date = JULY) -> BillingRun:
+    run = runs.approve(prepare(world, month), by=world.leader, now=NOW)
+    return runs.start(run, by=world.clerk, now=NOW)
+
+
+def bill_all(world: World, month: date = JULY, now: datetime = NOW) -> BillingRun:
+    run = begin(world, month)
+    runs.issue(run.pk, now=now)
+    run.refresh_from_db()
+    assert run.state == BillingRun.State.DONE
+    return run
+
+
+def test_a_run_gives_each_connection_its_numbered_bill_and_the_ledger_balances(world):
+    home = world.connection({JUNE: 100, JULY: 125})
+    shop = world.connection({JUNE: 0, JULY: 10}, group="KDDV")
+
+    run = bill_all(world)
+
+    bill = Bill.objects.get(connection=home)
+    # 10 m3 at 6,000, 10 at 7,500, 5 at 9,000; VAT 5 %, fee 10 %
+    assert (bill.volume_l, bill.net_vnd, bill.vat_vnd, bill.fee_vnd) == (25_000, 180_000, 9_000, 18_000)
+    assert [(line.block, line.volume_l, line.amount_vnd) for line in bill.lines.order_by("order")] == [
+        (1, 10_000, 60_000), (2, 10_000, 75_000), (3, 5_000, 45_000),
+    ]  # fmt: skip
+    assert (bill.from_date, bill.to_date) == (date(2026, 6, 30), date(2026, 7, 31))
+    assert bill.due_date == date(2026, 8, 16)
+    assert Bill.objects.get(connection=shop).net_vnd == 150_000
+    assert sorted(Bill.objects.values_list("number", flat=True)) == [1, 2]
+    assert (run.bills, run.total_vnd) == (2, run.previewed["total"])
+    assert ledger.verify().problems == []
+    assert ledger.balance_of(home.pk).receivable_vnd == 207_000
+
+
+def test_a_preview_stores_totals_and_no_bill(world):
+    world.connection({JUNE: 100, JULY: 125})
+    world.connection({JUNE: 100})
+
+    run = prepare(world)
+
+    assert (run.previewed["bills"], run.previewed["total"]) == (1, 207_000)
+    assert run.previewed["by_group"] == {"SH": [1, 25_000, 207_000]}
+    assert run.previewed["skips"] == {"NO_READING": 1}
+    assert not Bill.objects.exists()
+    assert not Posting.objects.exists()
+
+
+def test_whoever_prepared_a_run_does_not_approve_it_while_somebody_else_could(world):
+    world.connection({JUNE: 100, JULY: 125})
+    run = runs.open_run(scope=world.operator.subject, period_start=JULY, now=NOW, by=world.leader)
+    run = runs.preview(run, now=NOW)
+
+    assert runs.may_approve(world.leader, run) == ""  # alone
+    assert "quyền duyệt" in runs.may_approve(world.clerk, run)
+    from machnuoc.billing.tests.world import make_person
+
+    make_person("pho.duyet", "LEADER", world.operator.subject)
+    with pytest.raises(BillingError, match="không tự duyệt"):
+        runs.approve(run, by=world.leader, now=NOW)
+
+
+def test_a_run_started_twice_is_told_the_second_time(world):
+    world.connection({JUNE: 100, JULY: 125})
+    run = begin(world)
+
+    with pytest.raises(BillingError, match="đang được phát hành rồi"):
+        runs.start(run, by=world.clerk, now=NOW)
+    with pytest.raises(BillingError, match=f"đang có đợt #{run.pk}"):
+        runs.open_run(scope=world.work.subject, period_start=JULY, now=NOW, by=world.clerk)
+
+
+def test_issuing_twice_makes_no_bill_twice(world):
+    world.connection({JUNE: 100, JULY: 125})
+    run = begin(world)
+
+    runs.issue(run.pk, now=NOW)
+    with pytest.raises(runs.RunStopped):
+        runs.issue(run.pk, now=NOW)
+
+    assert Bill.objects.count() == 1
+    again = prepare(world)
+    assert again.previewed["bills"] == 0
+
+
+def test_a_reading_changed_after_the_approval_is_found_and_asked_anew(world):
+    home = world.connection({JUNE: 100, JULY: 125})
+    run = begin(world)
+    home.readings.filter(period_start_date=JULY).update(index_l=126_000)
+
+    done = runs.issue(run.pk, now=NOW)
+
+    run.refresh_from_db()
+    assert not done.is_done
+    assert run.state == BillingRun.State.PREVIEW
+    assert run.previewed["changed"]["before"]["volume_l"] == 25_000
+    assert run.previewed["volume_l"] == 26_000
+    assert not Bill.objects.exists()
+    assert Notice.objects.filter(person=world.leader, text__contains="đã thay đổi sau khi duyệt").exists()
+    runs.start(runs.approve(run, by=world.leader, now=NOW), by=world.clerk, now=NOW)
+    assert runs.issue(run.pk, now=NOW).is_done
+
+
+def test_a_stopped_run_goes_on_where_it_was(world, monkeypatch):
+    monkeypatch.setitem(runs.CHUNK, "sqlite", 2)
+    monkeypatch.setitem(runs.CHUNK, "postgresql", 2)
+    for _ in range(5):
+        world.connection({JUNE: 0, JULY: 7})
+    run = begin(world)
+
+    def stop_after_the_first(done: int, total: int) -> None:
+        runs.stop(run, by=world.clerk, now=NOW)
+
+    with pytest.raises(runs.RunStopped):
+        runs.issue(run.pk, now=NOW, progress=stop_after_the_first)
+    run.refresh_from_db()
+    assert (run.state, run.bills) == (BillingRun.State.STOPPED, 2)
+
+    runs.start(run, by=world.clerk, now=NOW)
+    runs.issue(run.pk, now=NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.bills) == (BillingRun.State.DONE, 5)
+    assert sorted(Bill.objects.values_list("number", flat=True)) == [1, 2, 3, 4, 5]
+    assert ledger.verify().problems == []
+
+
+def test_a_skipped_connection_is_seen_with_its_reason_until_it_is_billed(world):
+    world.connection({JUNE: 100, JULY: 125})
+    late = world.connection({JUNE: 100})
+    doubtful = world.connection({JUNE: 100})
+    world.read(doubtful, JULY, 900, state="SUSPECT")
+    backwards = world.connection({JUNE: 100, JULY: 40})
+
+    run = bill_all(world)
+
+    assert {skip.connection: skip.reason for skip in run.skips.all()} == {
+        late: "NO_READING", doubtful: "SUSPECT", backwards: "NEGATIVE",
+    }  # fmt: skip
+    world.read(late, JULY, 110)
+    follow_up = bill_all(world)
+    assert follow_up.bills == 1
+    assert runs.count_waiting(run) == {"SUSPECT": 1, "NEGATIVE": 1}
+
+
+def test_a_month_with_a_new_tariff_is_priced_by_days(world):
+    home = world.connection({JUNE: 100, JULY: 131})
+    Tariff.objects.filter(pk=world.tariff.pk).update(valid_to=date(2026, 7, 16))
+    make_tariff(world.operator.subject, "gia-moi", date(2026, 7, 16), raise_pct=50)
+
+    bill_all(world)
+
+    bill = Bill.objects.get(connection=home)
+    days = {line.tariff.key: line.days for line in bill.lines.all()}
+    assert days == {"gia-thu": 16, "gia-moi": 15}
+    assert sum(line.volume_l for line in bill.lines.all()) == 31_000
+    assert bill.tariff.key == "gia-moi"
+
+
+def test_shares_of_use_and_the_norm_of_the_time_are_followed(world):
+    shared = world.connection({JUNE: 100, JULY: 110}, group="KDDV")
+    for group, share_pct in (("SH", 60), ("KDDV", 40)):
+        UseShare.objects.create(connection=shared, group=group, share_pct=share_pct, valid_from=date(2026, 1, 1))
+    world.tariff.prices.filter(group="SH").update(structure="BLOCK_PER_PERSON")
+    NormPersons.objects.create(connection=shared, persons=4, valid_from=date(2026, 1, 1), valid_to=date(2026, 7, 16))
+    NormPersons.objects.create(connection=shared, persons=6, valid_from=date(2026, 7, 16))
+    nobody = world.connection({JUNE: 100, JULY: 110})
+
+    run = bill_all(world)
+
+    bill = Bill.objects.get(connection=shared)
+    assert {(line.group, line.days) for line in bill.lines.all()} == {
+        ("SH", 16),
+        ("SH", 15),
+        ("KDDV", 16),
+        ("KDDV", 15),
+    }
+    assert bill.persons == 6
+    assert run.skips.get(connection=nobody).reason == "NO_PERSONS"
+
+
+def test_estimated_bills_are_marked_and_trued_up_at_the_price_of_their_month(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    first = Bill.objects.get(connection=home)
+    Tariff.objects.filter(pk=world.tariff.pk).update(valid_to=AUGUST)
+    make_tariff(world.operator.subject, "gia-moi", AUGUST, raise_pct=100)
+    world.read(home, AUGUST, 162)  # 62 days, 62 m3: a m3 a day
+
+    run = bill_all(world, AUGUST)
+
+    adjustment = Bill.objects.get(connection=home, kind=Bill.Kind.ADJUSTMENT_UP)
+    assert first.is_estimated
+    assert (adjustment.corrects, adjustment.run, adjustment.period_start_date) == (first, run, JULY)
+    assert adjustment.volume_l == 21_000  # 31 of July, 10 were billed
+    assert {line.tariff for line in adjustment.lines.all()} == {world.tariff}
+    assert corrections.money_of(first).net_vnd == 60_000 + 75_000 + 90_000 + 12_000
+    assert Bill.objects.get(connection=home, period_start_date=AUGUST).volume_l == 31_000
+    assert ledger.verify().problems == []
+    assert corrections.list_gaps(world.series) == []
+
+
+def test_one_run_bills_one_operator(world):
+    from machnuoc.billing.tests.world import make_operator
+    from machnuoc.places.models import Containment
+
+    other = make_work(make_operator("org.khac", "Đơn vị khác"), "work.khac")
+    Containment.objects.create(ancestor=world.operator.subject, descendant=other.subject)
+    world.connection({JUNE: 0, JULY: 1})
+    world.connection({JUNE: 0, JULY: 1}, work=other)
+
+    with pytest.raises(BillingError, match="nhiều đơn vị cấp nước"):
+        runs.open_run(scope=world.operator.subject, period_start=JULY, now=NOW, by=world.clerk)
+
+
+def test_lines_of_every_bill_add_up_to_its_net(world):
+    for number in range(40):
+        world.connection({JUNE: 0, JULY: number * 3}, group=["SH", "SH_NGHEO", "HCSN", "SX", "KDDV"][number % 5])
+
+    bill_all(world)
+
+    for bill in Bill.objects.prefetch_related("lines"):
+        assert sum(line.amount_vnd for line in bill.lines.all()) == bill.net_vnd
+        assert sum(line.volume_l for line in bill.lines.all()) == bill.volume_l
+        assert [line.order for line in bill.lines.order_by("order")] == list(range(1, bill.lines.count() + 1))
+    assert BillLine.objects.count() > 40
