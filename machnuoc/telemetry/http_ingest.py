@@ -83,7 +83,7 @@ def _store(request: HttpRequest, now: datetime) -> HttpResponse:
         )
     message = Message("", request.body, received_ms, device.code, protocol)
     digest = hashlib.sha256(request.body).hexdigest()
-    answer, is_repeat = receive.take_once(message, key, digest, received_ms)
+    answer, is_repeat = receive.take_once(message, key, digest, received_ms, device=device.pk)
     if "conflict" in answer:
         return api.problem(
             422, "Idempotency-Key đã dùng",

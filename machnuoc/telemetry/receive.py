@@ -85,14 +85,12 @@ def take(messages: Sequence[Message], now_ms: int) -> Receipt:
     return _in_transaction(batch.rows.at, lambda cursor, is_quick: _write(cursor, batch, now_ms, is_quick))
 
 
-def take_once(message: Message, key: str, digest: str, now_ms: int) -> tuple[dict[str, Any], bool]:
+def take_once(message: Message, key: str, digest: str, now_ms: int, *, device: int) -> tuple[dict[str, Any], bool]:
     """Store one message under the sender's own key, once; return (answer, whether it was answered before).
 
     digest: of the payload. A key that came with another payload gives the answer {"conflict": True}.
-    The key is of the device in message.device_claimed, which must be known.
+    device: whose key it is; it sends the message. One made a moment ago may not be in the directory yet.
     """
-    sender = directory.current(now_ms).find(message.device_claimed)
-    device = sender.id if sender else UNKNOWN
     batch = judging.take_apart([message], now_ms)
 
     def act(cursor: Any, is_quick: bool) -> tuple[dict[str, Any], bool]:

@@ -185,8 +185,7 @@ class Writer:
     def write_all(self, entities: Sequence[Entity], options: Options) -> list[dict[str, Any]]:
         """Return the entities as JSON, with what is opened of them: one question to the store for all of them."""
         self.opened += len(entities)
-        if self.opened > OPENED_MAX:
-            raise QueryError(f"Câu trả lời có hơn {OPENED_MAX} đối tượng. Giảm $top, ở trong $expand nữa.")
+        self.refuse_more_than(self.opened)
         shown = options.select
         if entities and entities[0].kind.name == "Datastreams" and (shown is None or SPANS & set(shown)):
             self.world.fill_spans(entities)
@@ -194,6 +193,12 @@ class Writer:
         for expand in options.expand:
             self._open(entities, written, expand)
         return written
+
+    def refuse_more_than(self, count: int) -> None:
+        """Raise QueryError if an answer of so many entities is too large, or took too long to gather."""
+        self.world.check_time()
+        if count > OPENED_MAX:
+            raise QueryError(f"Câu trả lời có hơn {OPENED_MAX} đối tượng. Giảm $top, ở trong $expand nữa.")
 
     def _write_one(self, entity: Entity, shown: tuple[str, ...] | None, opened: set[str]) -> dict[str, Any]:
         address = self.address(entity)
@@ -220,6 +225,7 @@ class Writer:
             self._open_observations(entities, written, expand)
             return
         pages: list[list[Entity]] = []
+        many = 0
         for entity, into in zip(entities, written, strict=True):
             ids = self.world.related_ids(entity, expand.link)
             if not link.is_many:
@@ -228,6 +234,8 @@ class Writer:
                 continue
             page, total = self.choose(kind, ids, options)
             pages.append(page)
+            many += len(page)
+            self.refuse_more_than(self.opened + many)
             if options.count:
                 into[f"{expand.link}@iot.count"] = total
             if page and options.skip + len(page) < total:

@@ -296,9 +296,11 @@ _MAKERS = {
 
 def load(viewer: Viewer, spans: Callable[[Iterable[int]], Mapping[int, tuple[int, int]]], narrow: Q | None) -> World:
     """Return what the viewer may see. narrow: a condition on channels beyond which the request does not look."""
+    own: frozenset[int] = frozenset()
     if viewer.person is not None:
         works = access.visible_subject_ids(viewer.person, "view")
         channels, devices = Q(device__work_id__in=works) | Q(is_public=True), Q(work_id__in=works)
+        own = frozenset(works)
     elif viewer.device is not None:
         channels, devices = Q(device_id=viewer.device.pk) | Q(is_public=True), Q(pk=viewer.device.pk)
     else:
@@ -309,10 +311,11 @@ def load(viewer: Viewer, spans: Callable[[Iterable[int]], Mapping[int, tuple[int
     rows = {row["id"]: row for row in seen.order_by("id").values(*_CHANNEL)}
     found = Device.objects.filter(devices | Q(channels__is_public=True)).distinct().order_by("id").values(*_DEVICE)
     known = {row["id"]: row for row in found}
-    if viewer.person is None:  # nobody outside needs to know which instrument it is
-        for row in known.values():
-            if viewer.device is None or row["id"] != viewer.device.pk:
-                row["serial"] = row["place_note"] = ""
+    for row in known.values():
+        is_own = row["work_id"] in own or (viewer.device is not None and row["id"] == viewer.device.pk)
+        if not is_own:  # nobody outside needs to know which instrument it is, nor where it hangs
+            row["serial"] = row["place_note"] = ""
+            row["latitude"] = row["longitude"] = None
     return World({id_: row for id_, row in rows.items() if row["device_id"] in known}, known, spans)
 
 
