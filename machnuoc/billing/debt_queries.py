@@ -100,7 +100,8 @@ FROM open_bill WHERE open_vnd <> 0 GROUP BY connection_id, work_id HAVING SUM(op
 
 def list_debts(work_ids: Collection[int] | None, *, today: date, q: str = "") -> list[Debt]:
     """Return who owes, the most first, in one query. work_ids: None for all works. q: part of code, name or address."""
-    where, values = [], []
+    where: list[str] = []
+    values: list[int | str] = []
     if work_ids is not None:
         if not work_ids:
             return []

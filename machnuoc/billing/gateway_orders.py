@@ -6,6 +6,7 @@ Whether it was paid, only the gateway's server says (callbacks.py) or, when it k
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -77,7 +78,7 @@ def begin(
     info = f"Thanh toan tien nuoc {folding.fold(connection.code).upper().replace(' ', '')}"
     return_url = f"{site_url}{reverse('billing:gateway_return', args=[gateway])}"
     callback_url = f"{site_url}{reverse('billing:gateway_callback', args=[gateway])}"
-    about = {"reference": reference, "amount_vnd": amount_vnd, "info": info, "return_url": return_url}
+    about: dict[str, Any] = {"reference": reference, "amount_vnd": amount_vnd, "info": info, "return_url": return_url}
     try:
         match account:
             case vnpay.Account():
@@ -86,13 +87,13 @@ def begin(
                     **about,
                     client_ip=client_ip,
                     now=now,
-                    expires_at=order.expires_at,  # type: ignore[arg-type]
+                    expires_at=order.expires_at,
                 )
             case momo.Account():
-                body = momo.order(account, **about, callback_url=callback_url)  # type: ignore[arg-type]
+                body = momo.order(account, **about, callback_url=callback_url)
                 return order, momo.read_order(_post(account.url + momo.CREATE_PATH, body, _JSON))
             case zalopay.Account():
-                body = zalopay.order(account, **about, callback_url=callback_url, now=now)  # type: ignore[arg-type]
+                body = zalopay.order(account, **about, callback_url=callback_url, now=now)
                 return order, zalopay.read_order(_post(account.url + zalopay.CREATE_PATH, body, _FORM))
     except (outgoing.CannotCall, Unreadable) as reason:
         GatewayOrder.objects.filter(pk=order.pk, state=State.PENDING).update(state=State.FAILED)

@@ -1,0 +1,289 @@
+"""Bank statements: kept as the bank gave them, read by confirmed columns, each transfer once, matched to who paid.
+
+received = stored + duplicate + rejected, always. What a person confirmed wrongly is undone by reversing the payment.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import openpyxl
+from django.db import transaction
+
+from machnuoc.billing import debt_queries, ledger, matching, payments, reference, statement_columns
+from machnuoc.billing.errors import BillingError
+from machnuoc.billing.matching import Debtor, Debtors, KnownBill
+from machnuoc.billing.models import BankLine, BankStatement, Bill, Payment
+from machnuoc.billing.statement_columns import Layout, Line
+from machnuoc.core import audit, files
+from machnuoc.core.models import Person, StoredFile
+from machnuoc.core.periods import local_date
+from machnuoc.customers.models import Connection
+from machnuoc.places.models import Organisation
+from machnuoc.works.models import Work
+
+KINDS = frozenset({"csv", "xlsx"})
+ROWS_MOST = 50_000
+_CHUNK = 500
+_PROBLEMS_KEPT = 200
+Match = BankLine.Match
+WAITING = (Match.REFERENCE, Match.PROPOSED, Match.NONE)
+
+
+class StatementError(BillingError):
+    """The file, or the line, is not fit for what was asked."""
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def receive(
+    content: BinaryIO | bytes, *, name: str, bank: str, operator: Organisation, by: Person, now: datetime
+) -> BankStatement:
+    """Keep a file. If its columns are those confirmed for this bank, it is read at once; else its layout stays empty.
+
+    Raises files.RefusedFile, StatementError, statement_columns.ChangedColumns (the file is kept then too: `layout_of`).
+    """
+    bank = " ".join(bank.split())[:40]
+    if not bank:
+        raise StatementError("Chọn hoặc ghi tên ngân hàng của sao kê.")
+    stored = files.store(content, name=name, by=by, kinds=KINDS)
+    read_table(stored)  # raises before anything is written, if it cannot be read at all
+    with transaction.atomic():
+        made = BankStatement.objects.create(operator=operator, file=stored, bank=bank, imported_at=now, imported_by=by)
+        audit.record("billing.statement.received", actor=by, target=made)
+    return made
+
+
+def remembered_layout(operator: Organisation, bank: str) -> Layout | None:
+    """Return the columns that were last confirmed for a bank."""
+    rows = BankStatement.objects.filter(operator=operator, bank=bank).exclude(layout={})
+    last = rows.order_by("-imported_at", "-id").values_list("layout", flat=True).first()
+    return Layout.load(last) if last else None
+
+
+def read_table(stored: StoredFile) -> list[list[Any]]:
+    """Return the cells of the first sheet. Raises StatementError."""
+    suffix = stored.name.rpartition(".")[2].lower()
+    try:
+        rows = _read_csv(stored) if suffix == "csv" else _read_xlsx(stored)
+    except (ValueError, KeyError, OSError, csv.Error) as reason:
+        raise StatementError(f"Không đọc được tệp {stored.name}: {reason}. Tải lại sao kê từ ngân hàng.") from None
+    if len(rows) > ROWS_MOST:
+        raise StatementError(f"Tệp {stored.name} có hơn {ROWS_MOST} dòng. Xuất sao kê theo khoảng ngày ngắn hơn.")
+    return rows
+
+
+def _read_csv(stored: StoredFile) -> list[list[Any]]:
+    path = files.path_of(stored)
+    text = path.read_text(encoding=files.detect_csv_encoding(path, stored.name), errors="strict")
+    head = text[:20_000]
+    delimiter = max(",;\t|", key=head.count)
+    return [list(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+
+
+def _read_xlsx(stored: StoredFile) -> list[list[Any]]:
+    with files.open_file(stored) as content:
+        book = openpyxl.load_workbook(content, read_only=True, data_only=True)
+        rows = []
+        for row in book.worksheets[0].iter_rows(values_only=True):
+            rows.append(list(row[:60]))
+            if len(rows) > ROWS_MOST + statement_columns.LOOK_AT_ROWS:
+                break
+        book.close()
+    return rows
+
+
+def import_lines(statement: BankStatement, layout: Layout, *, now: datetime, by: Person | None) -> BankStatement:
+    """Read the file by a confirmed layout and store its transfers, each once. Raises CannotRead, StatementError."""
+    rows = read_table(statement.file)
+    found = statement_columns.read(rows, layout)
+    place, _ = statement_columns.locate(rows, layout)
+    layout = Layout(**layout.columns(), headings=tuple(statement_columns.heading(cell) for cell in rows[place]))
+    with transaction.atomic():
+        held = BankStatement.objects.select_for_update().get(pk=statement.pk)
+        if held.layout:
+            raise StatementError(f"Sao kê #{held.pk} đã được nạp trước đó.")
+        fresh, duplicate, problems = _sort_out(held.bank, found.lines)
+        problems = [{"row": one.row, "why": one.why} for one in found.problems] + problems
+        BankLine.objects.bulk_create(
+            [
+                BankLine(
+                    statement=held, row=line.row, booked_at=line.booked_at, amount_vnd=line.amount_vnd,
+                    text=line.text.replace("\0", ""), bank_reference=_stored_reference(held.bank, line.reference),
+                    match=Match.IGNORED if line.amount_vnd < 0 else Match.NONE,
+                )
+                for line in fresh
+            ],
+            batch_size=1_000,
+        )  # fmt: skip
+        held.layout, held.received, held.stored = layout.stored(), found.received, len(fresh)
+        held.duplicate, held.rejected, held.problems = duplicate, len(problems), problems[:_PROBLEMS_KEPT]
+        held.save(update_fields=["layout", "received", "stored", "duplicate", "rejected", "problems"])
+        audit.record(
+            "billing.statement.imported", actor=by, target=held, count=len(fresh), duplicate=duplicate,
+            rejected=len(problems),
+        )  # fmt: skip
+    return held
+
+
+def _stored_reference(bank: str, text: str) -> str:
+    return f"{bank[:18]}:{text}"[:80]
+
+
+def _sort_out(bank: str, lines: Sequence[Line]) -> tuple[list[Line], int, list[dict[str, Any]]]:
+    """Return the transfers that are new, how many are known, and those that reuse the number of another."""
+    known: dict[str, tuple[int, str]] = {}
+    names = [_stored_reference(bank, line.reference) for line in lines]
+    for start in range(0, len(names), _CHUNK):
+        rows = BankLine.objects.filter(bank_reference__in=names[start : start + _CHUNK])
+        for name, amount_vnd, text in rows.values_list("bank_reference", "amount_vnd", "text"):
+            known[name] = (amount_vnd, text)
+    fresh, duplicate, problems = [], 0, []
+    for name, line in zip(names, lines, strict=True):
+        said = (line.amount_vnd, line.text)
+        if name not in known:
+            known[name] = said
+            fresh.append(line)
+        elif known[name] == said:
+            duplicate += 1
+        else:
+            problems.append({
+                "row": line.row,
+                "why": f"số tham chiếu {line.reference} đã có với số tiền hoặc nội dung khác: đối chiếu với ngân hàng",
+            })  # fmt: skip
+    return fresh, duplicate, problems
+
+
+# --- whose it is ------------------------------------------------------------------------------------------------------
+
+
+def match_lines(statement: BankStatement, *, now: datetime, by: Person | None) -> dict[str, int]:
+    """Match what nobody has looked at yet; certain ones become payments. Returns how many of each kind.
+
+    May be run again: only lines without a match are looked at, each in a transaction of its own.
+    """
+    lines = list(statement.lines.filter(match=Match.NONE, payment__isnull=True).order_by("row"))
+    named = {line.pk: reference.find(line.text) for line in lines}
+    bills = _known_bills(statement.operator_id, {pk for ids in named.values() for pk in ids})
+    debtors = _debtors(statement.operator_id, now)
+    counts: dict[str, int] = {}
+    for line in lines:
+        own = [bills[pk] for pk in named[line.pk] if pk in bills]
+        found = matching.match(line.amount_vnd, line.text, own, debtors)
+        kind = found.kind
+        if kind == matching.EXACT and found.connection_id is not None:
+            connection = Connection.objects.select_related("customer").get(pk=found.connection_id)
+            try:
+                _take(line, connection, found.bill_ids, Match.EXACT, found.why, now=now, by=by)
+            except BillingError as reason:
+                kind = matching.REFERENCE
+                found = matching.Found(kind, found.connection_id, found.bill_ids, str(reason)[:200])
+            else:  # what it paid is open no more, for the next line that names it
+                for pk in found.bill_ids:
+                    bills[pk] = KnownBill(pk, connection.pk, 0)
+        if kind != matching.EXACT:
+            BankLine.objects.filter(pk=line.pk, payment__isnull=True, match=Match.NONE).update(
+                match=kind, proposed_id=found.connection_id, proposed_why=found.why[:200]
+            )
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts
+
+
+def _known_bills(operator_id: int, ids: set[int]) -> dict[int, KnownBill]:
+    found: dict[int, KnownBill] = {}
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _CHUNK):
+        part = ordered[start : start + _CHUNK]
+        owners = dict(Bill.objects.filter(pk__in=part, operator_id=operator_id).values_list("pk", "connection_id"))
+        open_vnd = ledger.open_amounts(list(owners))
+        found |= {pk: KnownBill(pk, owner, max(0, open_vnd[pk])) for pk, owner in owners.items()}
+    return found
+
+
+def _debtors(operator_id: int, now: datetime) -> Debtors:
+    works = set(Work.objects.filter(operator_id=operator_id).values_list("pk", flat=True))
+    debts = debt_queries.list_debts(works, today=local_date(now))
+    open_bills: dict[int, list[int]] = {}
+    names: dict[int, tuple[str, str]] = {}
+    ids = [debt.connection_id for debt in debts]
+    for start in range(0, len(ids), _CHUNK):
+        part = ids[start : start + _CHUNK]
+        for bill in ledger.list_open_bills(part):
+            open_bills.setdefault(bill.connection_id, []).append(bill.open_vnd)
+        for pk, code, name in Connection.objects.filter(pk__in=part).values_list("pk", "code", "customer__name"):
+            names[pk] = (code, name)
+    return Debtors.of(
+        Debtor(debt.connection_id, *names[debt.connection_id], debt.total_vnd, tuple(open_bills[debt.connection_id]))
+        for debt in debts
+        if debt.connection_id in names and debt.connection_id in open_bills
+    )
+
+
+@transaction.atomic
+def _take(
+    line: BankLine, connection: Connection, bill_ids: Sequence[int], match: str, why: str, *, now: datetime,
+    by: Person | None,
+) -> None:  # fmt: skip
+    held = BankLine.objects.select_for_update().select_related("statement").get(pk=line.pk)
+    if held.payment_id is not None:
+        raise StatementError(f"Giao dịch dòng {held.row} đã được ghi nhận bởi người khác.")
+    if held.amount_vnd <= 0:
+        raise StatementError(f"Giao dịch dòng {held.row} là tiền ra, không ghi thành khoản thu được.")
+    if connection.customer.operator_id != held.statement.operator_id:
+        raise StatementError(f"Đấu nối {connection.code} thuộc đơn vị cấp nước khác, không nhận tiền của sao kê này.")
+    earlier = Payment.objects.filter(method="BANK", external_id__startswith=held.bank_reference[:70])
+    again = earlier.filter(
+        external_id__in=[held.bank_reference, *[f"{held.bank_reference[:70]}#{n}" for n in range(2, 99)]]
+    )
+    count = again.count()
+    paid = payments.record_payment(
+        connection=connection, amount_vnd=held.amount_vnd, method=payments.Method.BANK, received_at=held.booked_at,
+        now=now, by=by, external_id=f"{held.bank_reference[:70]}#{count + 1}" if count else held.bank_reference,
+        bill_ids=bill_ids, note=held.text[:300],
+    )  # fmt: skip
+    held.match, held.payment, held.proposed, held.proposed_why = match, paid, connection, why[:200]
+    if match == Match.CONFIRMED:
+        held.confirmed_by, held.confirmed_at = by, now
+    held.save(update_fields=["match", "payment", "proposed", "proposed_why", "confirmed_by", "confirmed_at"])
+
+
+def confirm_line(line: BankLine, connection: Connection, *, now: datetime, by: Person) -> None:
+    """Record a transfer as the payment of a connection that a person chose. Raises BillingError."""
+    own = Bill.objects.filter(pk__in=reference.find(line.text), connection=connection).values_list("pk", flat=True)
+    _take(line, connection, list(own), Match.CONFIRMED, line.proposed_why, now=now, by=by)
+    audit.record("billing.statement.confirmed", actor=by, target=line, connection=connection.pk)
+
+
+@transaction.atomic
+def ignore_line(line: BankLine, *, by: Person) -> None:
+    """Mark a transfer as none for water. Raises StatementError if it became a payment."""
+    held = BankLine.objects.select_for_update().get(pk=line.pk)
+    if held.payment_id is not None:
+        raise StatementError(f"Giao dịch dòng {held.row} đã là khoản thu. Hoàn tác ghi nhận trước.")
+    held.match = Match.IGNORED
+    held.save(update_fields=["match"])
+    audit.record("billing.statement.ignored", actor=by, target=held)
+
+
+@transaction.atomic
+def undo_line(line: BankLine, *, reason: str, now: datetime, by: Person) -> None:
+    """Take a match back: its payment is reversed, the transfer waits again. Raises BillingError."""
+    held = BankLine.objects.select_for_update().select_related("payment").get(pk=line.pk)
+    if held.payment is not None:
+        payments.reverse_payment(held.payment, reason=reason, now=now, by=by)
+    elif held.match != Match.IGNORED or held.amount_vnd < 0:
+        raise StatementError(f"Giao dịch dòng {held.row} chưa được ghi nhận nên không có gì để hoàn tác.")
+    held.payment = held.confirmed_by = held.confirmed_at = None
+    held.match = Match.PROPOSED if held.proposed_id else Match.NONE
+    held.save(update_fields=["payment", "match", "confirmed_by", "confirmed_at"])
+    audit.record("billing.statement.undone", actor=by, target=held)
+
+
+audit.describe("billing.statement.received", "tải lên sao kê {target}")
+audit.describe("billing.statement.imported", "nạp {count} giao dịch của sao kê {target}")
+audit.describe("billing.statement.confirmed", "ghi nhận giao dịch {target} cho đấu nối #{connection}")
+audit.describe("billing.statement.ignored", "bỏ qua giao dịch {target}")
+audit.describe("billing.statement.undone", "hoàn tác ghi nhận giao dịch {target}")
