@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ VARIABLES = {
     "MACHNUOC_WEB_PROCESSES": "processes that answer requests (default: one a core, at most 2)",
     "MACHNUOC_WEB_THREADS": "threads of each of them (default: 2)",
     "MACHNUOC_RETENTION_SESSIONS_H": "hours after which a signed-in session ends (default: 12)",
+    "MACHNUOC_SIMULATED_CUSTOMERS": "most simulated customers a station of the demonstration (default: the plan's number)",
     "MACHNUOC_SIMULATED_DAYS": "days of history that simulated devices of the demonstration begin with (default: 40)",
     "MACHNUOC_RETENTION_HOT_DAYS": "days after its end until a month of readings goes into the archive (default: 62)",
     "MACHNUOC_RETENTION_READINGS_YEARS": "years after which archived readings are deleted; 0: never (default: 0)",
@@ -52,6 +54,11 @@ VARIABLES = {
     "MACHNUOC_MQTT_PORT": "port of the program's own broker (default: the first free one from 1883 on)",
     "MACHNUOC_MQTT_SHARED": "1 where several ingest processes share the messages (default: 0)",
     "MACHNUOC_MOSQUITTO": "Mosquitto's program (default: looked for on this machine; none: the small one for trying)",
+    "MACHNUOC_EINVOICE_P12": "certificate and key (.p12) that signs e-invoices (default: one made for trying)",
+    "MACHNUOC_EINVOICE_PASSWORD_FILE": "file that holds the password of that certificate",
+    "MACHNUOC_EINVOICE_URL": "https address of the e-invoice provider's adapter; empty: nothing is sent",
+    "MACHNUOC_EINVOICE_KEY": "secret of at least 32 characters, shared with the e-invoice provider",
+    "MACHNUOC_EINVOICE_TAX_CODE": "tax code of the e-invoice provider (MSTTCGP)",
     "MACHNUOC_VNPAY": "vnpay://TMN_CODE:SECRET@sandbox.vnpayment.vn; empty: no payment through VNPAY",
     "MACHNUOC_MOMO": "momo://PARTNER_CODE:ACCESS_KEY:SECRET_KEY@test-payment.momo.vn; empty: none through MoMo",
     "MACHNUOC_ZALOPAY": "zalopay://APP_ID:KEY1:KEY2@sb-openapi.zalopay.vn; empty: none through ZaloPay",
@@ -235,6 +242,21 @@ def read_push(*, environ: Mapping[str, str] | None = None) -> tuple[str, str]:
     if len(key) < 32:
         raise BadSetting("MACHNUOC_REPORT_PUSH_KEY: cần ít nhất 32 ký tự khi đặt MACHNUOC_REPORT_PUSH_URL.")
     return url, key
+
+
+def read_einvoice(*, environ: Mapping[str, str] | None = None) -> tuple[str, str, str]:
+    """Return address, key and tax code of the e-invoice provider, all empty where there is none. Raises BadSetting."""
+    url = read_address("MACHNUOC_EINVOICE_URL", environ=environ)
+    key = read_token("MACHNUOC_EINVOICE_KEY", environ=environ)
+    tax_code = read_text("MACHNUOC_EINVOICE_TAX_CODE", environ=environ)
+    parts = urlsplit(url)
+    if url and parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        raise BadSetting("MACHNUOC_EINVOICE_URL: chỉ nhận https://… (hoặc http:// đến chính máy này).")
+    if url and not key:
+        raise BadSetting("MACHNUOC_EINVOICE_KEY: cần ít nhất 32 ký tự khi đặt MACHNUOC_EINVOICE_URL.")
+    if tax_code and not re.fullmatch("[0-9]{10}(-[0-9]{3})?", tax_code, re.ASCII):
+        raise BadSetting(f"MACHNUOC_EINVOICE_TAX_CODE={tax_code!r}: mã số thuế có 10 chữ số, hoặc 10-3 chữ số.")
+    return url.rstrip("/"), key, tax_code
 
 
 def read_secret(data_dir: Path, *, environ: Mapping[str, str] | None = None) -> str:

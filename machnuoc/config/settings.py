@@ -191,6 +191,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = environment.read_int("MACHNUOC_RETENTION_SESSIONS_H", 12, minimum=1, maximum=24 * 90) * 3600
 SIMULATED_DAYS = environment.read_int("MACHNUOC_SIMULATED_DAYS", 40, minimum=4, maximum=400)
+SIMULATED_CUSTOMERS = environment.read_int("MACHNUOC_SIMULATED_CUSTOMERS", 0, minimum=0, maximum=100_000)
 TELEMETRY_HOT_DAYS = environment.read_int("MACHNUOC_RETENTION_HOT_DAYS", 62, minimum=0, maximum=3660)
 TELEMETRY_KEEP_YEARS = environment.read_int("MACHNUOC_RETENTION_READINGS_YEARS", 0, minimum=0, maximum=100)
 CSRF_COOKIE_NAME = "machnuoc_csrf"
@@ -226,6 +227,9 @@ MQTT_PORT = environment.read_int("MACHNUOC_MQTT_PORT", 0, minimum=0, maximum=655
 MQTT_SHARED = environment.read_flag("MACHNUOC_MQTT_SHARED")
 MOSQUITTO = environment.read_text("MACHNUOC_MOSQUITTO")
 METRICS_TOKEN = environment.read_token("MACHNUOC_METRICS_TOKEN")
+EINVOICE_P12 = environment.read_text("MACHNUOC_EINVOICE_P12")
+EINVOICE_PASSWORD_FILE = environment.read_text("MACHNUOC_EINVOICE_PASSWORD_FILE")
+EINVOICE_URL, EINVOICE_KEY, EINVOICE_TAX_CODE = environment.read_einvoice()
 VNPAY = environment.read_gateway("MACHNUOC_VNPAY", 2)
 MOMO = environment.read_gateway("MACHNUOC_MOMO", 3)
 ZALOPAY = environment.read_gateway("MACHNUOC_ZALOPAY", 3)

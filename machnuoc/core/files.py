@@ -16,7 +16,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType  # what it parses may declare nothing
@@ -91,6 +91,39 @@ def store(content: BinaryIO | bytes, *, name: str, by: Person | None, kinds: fro
         if is_new:
             audit.record("core.file.stored", actor=by, target=stored, sha256=sha256, size_bytes=size_bytes)
     return stored
+
+
+def keep_made(made: Sequence[tuple[str, bytes]], media_type: str, *, by: Person | None = None) -> list[StoredFile]:
+    """Keep files that the program itself made, (name, content) each, and return their rows in the same order.
+
+    For thousands at a time: what they are is not checked, and the caller writes the one line of the audit trail.
+    """
+    named = {hashlib.sha256(content).hexdigest(): (clean_name(name), content) for name, content in made}
+    settings.FILES_DIR.mkdir(parents=True, exist_ok=True)
+    for sha256, (_, content) in named.items():
+        if _path(sha256).exists():
+            continue
+        handle, path = tempfile.mkstemp(prefix=".made-", dir=settings.FILES_DIR)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _keep(Path(path), _path(sha256))
+    now = timezone.now()
+    StoredFile.objects.bulk_create(
+        [
+            StoredFile(
+                sha256=sha256, name=name, media_type=media_type, size_bytes=len(content), uploaded_by=by,
+                uploaded_at=now,
+            )
+            for sha256, (name, content) in named.items()
+        ],
+        ignore_conflicts=True,
+        batch_size=500,
+    )  # fmt: skip
+    hashes = [hashlib.sha256(content).hexdigest() for _, content in made]
+    rows = {row.sha256: row for row in StoredFile.objects.filter(sha256__in=hashes)}
+    return [rows[sha256] for sha256 in hashes]
 
 
 def open_file(stored: StoredFile) -> BinaryIO:

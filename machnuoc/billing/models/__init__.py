@@ -2,6 +2,7 @@
 
 from machnuoc.billing.models.bills import Bill, BillingRun, BillLine, EInvoice, RunSkip
 from machnuoc.billing.models.corrections import Correction
+from machnuoc.billing.models.documents import EInvoiceDay, PrintBatch
 from machnuoc.billing.models.payments import (
     Account,
     Allocation,
@@ -44,6 +45,7 @@ __all__ = [
     "DebtCase",
     "DebtStep",
     "EInvoice",
+    "EInvoiceDay",
     "FeeRule",
     "GatewayOrder",
     "InvoiceSeries",
@@ -51,6 +53,7 @@ __all__ = [
     "PaymentReversal",
     "Posting",
     "PriceFrame",
+    "PrintBatch",
     "Refund",
     "RunSkip",
     "Tariff",

@@ -1,0 +1,124 @@
+"""The certificate that electronic invoices are signed with: of the settings, or one made for trying."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+from django.conf import settings
+
+from machnuoc.billing.errors import BillingError
+
+TEST_NAME = "CHỨNG THƯ THỬ NGHIỆM HÓA ĐƠN"
+_FOLDER, _KEY, _CERTIFICATE = "signing", "einvoice-test-key.pem", "einvoice-test-certificate.pem"
+
+
+class CannotSign(BillingError):
+    """The certificate of the settings cannot be used."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key and its certificate. is_test: made by the program itself, without any value in law."""
+
+    key: rsa.RSAPrivateKey
+    certificate: x509.Certificate
+    is_test: bool
+
+    @property
+    def name(self) -> str:
+        found = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(found[0].value) if found else self.certificate.subject.rfc4514_string()
+
+    @property
+    def fingerprint(self) -> str:
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def load(now: datetime) -> Signer:
+    """Return what invoices are signed with at a moment. Raises CannotSign, also when the certificate has run out."""
+    if settings.EINVOICE_P12:
+        signer = _load_p12(settings.EINVOICE_P12, settings.EINVOICE_PASSWORD_FILE)
+    else:
+        folder = settings.DATA_DIR / _FOLDER
+        if not (folder / _KEY).exists() or not (folder / _CERTIFICATE).exists():
+            _make_test(folder, now)
+        signer = _load_test(folder)
+    certificate = signer.certificate
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise CannotSign(
+            f"Chứng thư «{signer.name}» chỉ có giá trị từ {certificate.not_valid_before_utc:%d/%m/%Y} đến "
+            f"{certificate.not_valid_after_utc:%d/%m/%Y}. Gia hạn rồi thay tệp ở MACHNUOC_EINVOICE_P12."
+        )
+    return signer
+
+
+@cache
+def _load_p12(path: str, password_file: str) -> Signer:
+    try:
+        password = Path(password_file).read_bytes().strip() if password_file else None
+        key, certificate, _ = pkcs12.load_key_and_certificates(Path(path).read_bytes(), password or None)
+    except OSError as reason:
+        raise CannotSign(
+            f"Không đọc được {reason.filename} ({reason.strerror}). Kiểm tra MACHNUOC_EINVOICE_P12 và "
+            "MACHNUOC_EINVOICE_PASSWORD_FILE."
+        ) from None
+    except ValueError:
+        raise CannotSign(
+            f"Không mở được chứng thư {path}: sai mật khẩu hoặc tệp hỏng. Kiểm tra MACHNUOC_EINVOICE_P12 và "
+            "MACHNUOC_EINVOICE_PASSWORD_FILE."
+        ) from None
+    if not isinstance(key, rsa.RSAPrivateKey) or certificate is None:
+        raise CannotSign(f"Tệp {path} không có đủ khóa RSA và chứng thư. Xuất lại tệp .p12 kèm khóa bí mật.")
+    return Signer(key, certificate, is_test=False)
+
+
+@cache
+def _load_test(folder: Path) -> Signer:
+    try:
+        key = serialization.load_pem_private_key((folder / _KEY).read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate((folder / _CERTIFICATE).read_bytes())
+    except (OSError, ValueError):
+        raise CannotSign(f"Chứng thư thử nghiệm ở {folder} bị hỏng. Xóa hai tệp einvoice-test-* để tạo lại.") from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise CannotSign(f"Chứng thư thử nghiệm ở {folder} bị hỏng. Xóa hai tệp einvoice-test-* để tạo lại.")
+    return Signer(key, certificate, is_test=True)
+
+
+def _make_test(folder: Path, now: datetime) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = rsa.generate_private_key(65_537, 2_048)
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, TEST_NAME),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Mạch Nước, không có giá trị pháp lý"),
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
+        ]
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=3_650))  # simulated bills are signed as of their month
+        .not_valid_after(now + timedelta(days=3_650))
+        .sign(key, hashes.SHA256())
+    )
+    _write(folder / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
+    _write(
+        folder / _KEY,
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
