@@ -47,6 +47,7 @@ def other_environment(tmp_path):
 def _new_installation(data_dir: Path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHNUOC_")}
     environment |= {"MACHNUOC_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", "MACHNUOC_SIMULATED_DAYS": "4"}
+    environment["MACHNUOC_SIMULATED_CUSTOMERS"] = "5"
     if connection.vendor != "postgresql":
         yield environment
         return
@@ -142,6 +143,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         port = int(probe.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHNUOC_")}
     environment |= {"MACHNUOC_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1", "MACHNUOC_SIMULATED_DAYS": "4"}
+    environment["MACHNUOC_SIMULATED_CUSTOMERS"] = "5"
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "machnuoc", "up", "--demo", "--port", str(port)],

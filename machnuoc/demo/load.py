@@ -7,10 +7,10 @@ from typing import Any
 
 from django.db import transaction
 
-from machnuoc.core import audit, documents
+from machnuoc.core import audit, documents, jobs
 from machnuoc.core.models import AuditEntry, Passage, Person
 from machnuoc.core.periods import Period
-from machnuoc.demo import planning, plans, telemetry
+from machnuoc.demo import planning, plans, tasks, telemetry
 from machnuoc.demo.simulator import playing
 from machnuoc.indicators import bands, catalogue
 from machnuoc.indicators import operations as indicators
@@ -89,6 +89,7 @@ def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
         accounts = _load_accounts(organisations)
         if simulate:
             telemetry.load_telemetry(now)
+            jobs.enqueue(tasks.CUSTOMERS_TASK, schedule=tasks.CUSTOMERS_TASK)
     if simulate:
         playing.catch_up(round(now.timestamp() * 1000))
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
@@ -383,6 +384,9 @@ def _load_accounts(organisations: dict[str, Organisation]) -> tuple[Account, ...
         ("cb.phuchoa", "Cán bộ xã Phục Hòa", Grant.Role.COMMUNE, _territory_of(communes["cb.phuchoa"]), "ALL"),
         ("ct.camtan", "Cán bộ xã Cẩm Tân", Grant.Role.COMMUNE, _territory_of(communes["ct.camtan"]), "ALL"),
         ("kh.nongnghiep", "Sở Nông nghiệp và Môi trường Khánh Hòa", Grant.Role.AGENCY, units["vn.khanh-hoa"], "RURAL"),
+        ("qn.thungan", "Thu ngân, chăm sóc khách hàng", Grant.Role.CASHIER, centre, "ALL"),
+        ("qn.ghichiso", "Người ghi chỉ số Bình Chánh", Grant.Role.READER,
+         organisations["org.qn.tram-binh-chanh"].subject, "ALL"),
         ("doitac", "Đối tác kết nối dữ liệu", Grant.Role.PARTNER, units["vn.quang-ngai"], "ALL"),
     ]  # fmt: skip
     # An agency reads its territory and answers for itself: Khánh Hòa's for the one whose work it took on in 2025.

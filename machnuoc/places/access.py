@@ -14,7 +14,8 @@ from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subje
 #
 # Customers: `serve` reads and writes their files, requests and complaints (personal data unmasked, each look logged);
 # `read_meters` takes readings of one's own routes; `collect` takes money; `bill` prepares tariffs, runs and
-# corrections, which whoever may `approve` issues. Who only views sees customers masked.
+# corrections, which whoever may `approve` issues. Who only views sees customers masked; cashiers and readers do their
+# own work and view nothing else.
 _ACTIONS: dict[str, frozenset[str]] = {
     Grant.Role.ADMIN: frozenset({"view", "manage", "administer", "read_audit", "export"}),
     Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export", "serve", "bill"}),
@@ -24,8 +25,8 @@ _ACTIONS: dict[str, frozenset[str]] = {
     Grant.Role.STATION: frozenset({"view", "enter", "export", "serve", "read_meters", "collect"}),
     Grant.Role.COMMUNE: frozenset({"view", "enter", "export"}),
     Grant.Role.AGENCY: frozenset({"view", "approve", "review", "export"}),
-    Grant.Role.CASHIER: frozenset({"view", "export", "serve", "collect"}),
-    Grant.Role.READER: frozenset({"view", "read_meters"}),
+    Grant.Role.CASHIER: frozenset({"export", "serve", "collect"}),
+    Grant.Role.READER: frozenset({"read_meters"}),
     Grant.Role.PARTNER: frozenset({"view"}),
 }
 ACTIONS = frozenset().union(*_ACTIONS.values())

@@ -109,7 +109,7 @@ def simulate_connections(now: datetime) -> None:
             if (subject.pk, month.start_date) in known:
                 continue
             indicators.state_fact(
-                metric=metric, subject=subject, period=month, number=Decimal(_simulated(share, month)),
+                metric=metric, subject=subject, period=month, number=Decimal(simulated_households(share, month)),
                 state=State.SIMULATED, note="Mô phỏng để xem thử, không phải số liệu thật.", now=now,
                 recorded_in_bulk=True,
             )  # fmt: skip
@@ -118,7 +118,7 @@ def simulate_connections(now: datetime) -> None:
         indicators.recompute_dirty(now)
 
 
-def _simulated(share: read_targets.StationShare, month: Period) -> int:
+def simulated_households(share: read_targets.StationShare, month: Period) -> int:
     """Return a station's households at the end of a month: a part of its planned growth, by month and station."""
     seed = hashlib.sha256(share.station.key.encode()).digest()
     keeps_up_pct = (45, 60, 75, 90, 105)[seed[0] % 5]

@@ -16,12 +16,13 @@ LOADED_AT = datetime(2026, 6, 1, 2, 0, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def demo_data_database(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
     """Load the plans once a run into a copy of the empty database, and return its name."""
-    from machnuoc.demo import load
+    from machnuoc.demo import customers, load
 
     with django_db_blocker.unblock():
         name, drop = _copy_database(str(connection.settings_dict["NAME"]))
         with _use_database(name):
             load.load_demo(LOADED_AT, simulate=False)
+            customers.load_customers(LOADED_AT, most=3)
         yield name
         drop()
 

@@ -16,14 +16,19 @@ pytestmark = pytest.mark.django_db
 # The table of rights as the rules say it, written a second time by hand.
 ALLOWED = {
     "ADMIN": "view manage administer read_audit export",
-    "LEADER": "view approve manage read_audit export",
-    "DEPARTMENT": "view enter manage review export",
-    "STATION": "view enter export",
+    "LEADER": "view approve manage read_audit export serve bill",
+    "DEPARTMENT": "view enter manage review export serve read_meters collect bill",
+    "STATION": "view enter export serve read_meters collect",
     "COMMUNE": "view enter export",
     "AGENCY": "view approve review export",
+    "CASHIER": "export serve collect",
+    "READER": "read_meters",
     "PARTNER": "view",
 }
-ACTIONS = ["view", "enter", "approve", "review", "manage", "administer", "read_audit", "export"]
+ACTIONS = [
+    "view", "enter", "approve", "review", "manage", "administer", "read_audit", "export",
+    "serve", "read_meters", "collect", "bill",
+]  # fmt: skip
 
 
 def fresh(person: Person) -> Person:
