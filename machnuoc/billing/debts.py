@@ -16,7 +16,7 @@ from machnuoc.core import audit, sending
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import local_date
 from machnuoc.core.vietnamese import format_date, format_money_vnd
-from machnuoc.customers import connection_operations
+from machnuoc.customers import connection_operations, work_orders
 from machnuoc.customers.models import Connection, Consent, Customer, WorkOrder
 
 State, Kind = DebtCase.State, DebtStep.Kind
@@ -171,7 +171,7 @@ def record_cut_off(case: DebtCase, *, note: str = "", now: datetime, by: Person)
     standing = debt_queries.standing_of(held, local_date(now))
     if not standing.may_cut_off:
         raise StepRefused(f"Không ngừng cấp nước {held.connection.code} nữa. {standing.why_not}")
-    _end_work_order(held.work_order, WorkOrder.State.DONE, now, note or "Đã ngừng cấp nước")
+    _end_work_order(held.work_order, WorkOrder.State.DONE, now, note or "Đã ngừng cấp nước", by)
     connection_operations.cut_off(
         held.connection, on_date=local_date(now), reason=f"Nợ quá hạn, phiếu {held.work_order.code}", by=by, now=now
     )
@@ -187,7 +187,7 @@ def record_reopened(case: DebtCase, *, note: str = "", now: datetime, by: Person
     if held.connection.status != Connection.Status.CUT_OFF:
         raise StepRefused(f"Đấu nối {held.connection.code} không ở tình trạng ngừng cấp vì nợ.")
     if held.work_order is not None:
-        _end_work_order(held.work_order, WorkOrder.State.DONE, now, note or "Đã mở nước lại")
+        _end_work_order(held.work_order, WorkOrder.State.DONE, now, note or "Đã mở nước lại", by)
     connection_operations.reopen(held.connection, on_date=local_date(now), reason="Đã trả đủ nợ", by=by, now=now)
     return _take(held, Kind.REOPEN, note or "Đã mở nước", now, by, must_owe=False)
 
@@ -217,7 +217,7 @@ def settle_if_paid(connection_ids: Collection[int], *, now: datetime, by: Person
                 case, WorkOrder.Kind.REOPEN, f"Mở nước lại {case.connection.code}: đã trả đủ nợ", now, by
             )
         elif case.work_order is not None:
-            _end_work_order(case.work_order, WorkOrder.State.CANCELLED, now, "Khách hàng đã trả đủ nợ")
+            _end_work_order(case.work_order, WorkOrder.State.CANCELLED, now, "Khách hàng đã trả đủ nợ", by)
         case.save(update_fields=["state", "closed_at", "work_order"])
     return len(settled)
 
@@ -229,7 +229,7 @@ def cancel_case(case: DebtCase, *, reason: str, now: datetime, by: Person) -> De
     if not reason.strip():
         raise StepRefused("Ghi lý do hủy hồ sơ.")
     if held.work_order is not None:
-        _end_work_order(held.work_order, WorkOrder.State.CANCELLED, now, reason)
+        _end_work_order(held.work_order, WorkOrder.State.CANCELLED, now, reason, by)
     held.state, held.closed_at = State.CANCELLED, now
     held.save(update_fields=["state", "closed_at"])
     audit.record("billing.debt.cancelled", actor=by, target=held)
@@ -240,7 +240,11 @@ def cancel_case(case: DebtCase, *, reason: str, now: datetime, by: Person) -> De
 
 
 def _hold(case: DebtCase, *states: str) -> DebtCase:
-    """Return the case as it is now, held until the transaction ends. Raises StepRefused in another state."""
+    """Return the case as it is now, held until the transaction ends. Raises StepRefused in another state.
+
+    The connection is held first, as whoever records a payment does: a cut-off and a payment come one after the other.
+    """
+    list(Connection.objects.select_for_update(no_key=True).filter(pk=case.connection_id).values_list("pk"))
     held: DebtCase = (
         DebtCase.objects.select_for_update(of=("self",))
         .select_related("connection__customer", "connection__work", "customer", "work_order")
@@ -268,18 +272,17 @@ def _take(
 
 
 def _make_work_order(case: DebtCase, kind: str, text: str, now: datetime, by: Person | None) -> WorkOrder:
-    connection = case.connection
-    return WorkOrder.objects.create(
-        code=f"CN{case.pk:06d}-{'N' if kind == WorkOrder.Kind.CUT_OFF else 'M'}{now:%y%m%d%H%M%S}", kind=kind,
-        connection=connection, work_id=connection.work_id, text=text, created_at=now, created_by=by,
-    )  # fmt: skip
+    return work_orders.create(kind=kind, text=text, connection=case.connection, now=now, by=by)
 
 
-def _end_work_order(order: WorkOrder, state: str, now: datetime, note: str) -> None:
-    ended = {WorkOrder.State.DONE, WorkOrder.State.CANCELLED}
-    WorkOrder.objects.filter(pk=order.pk).exclude(state__in=ended).update(
-        state=state, done_at=now, done_note=note[:500]
-    )
+def _end_work_order(order: WorkOrder, state: str, now: datetime, note: str, by: Person | None) -> None:
+    """Finish or cancel an order that has not ended; by None: the program itself, as when a gateway told of money."""
+    if not WorkOrder.objects.filter(pk=order.pk, state__in=work_orders.OPEN_STATES).exists():
+        return
+    if state == WorkOrder.State.DONE:
+        work_orders.finish(order, note=note, by=by, now=now)  # type: ignore[arg-type]
+    else:
+        work_orders.cancel(order, why=note, by=by, now=now)  # type: ignore[arg-type]
 
 
 audit.describe("billing.debt.opened", "mở hồ sơ nợ {target}")
