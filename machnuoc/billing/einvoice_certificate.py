@@ -1,6 +1,8 @@
 """The certificate that electronic invoices are signed with: of the settings, or one made for trying."""
 
+import contextlib
 import os
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -16,7 +18,7 @@ from django.conf import settings
 from machnuoc.billing.errors import BillingError
 
 TEST_NAME = "CHỨNG THƯ THỬ NGHIỆM HÓA ĐƠN"
-_FOLDER, _KEY, _CERTIFICATE = "signing", "einvoice-test-key.pem", "einvoice-test-certificate.pem"
+_TEST_FILE = "signing/einvoice-test.pem"  # key and certificate
 
 
 class CannotSign(BillingError):
@@ -43,13 +45,9 @@ class Signer:
 
 def load(now: datetime) -> Signer:
     """Return what invoices are signed with at a moment. Raises CannotSign, also when the certificate has run out."""
-    if settings.EINVOICE_P12:
-        signer = _load_p12(settings.EINVOICE_P12, settings.EINVOICE_PASSWORD_FILE)
-    else:
-        folder = settings.DATA_DIR / _FOLDER
-        if not (folder / _KEY).exists() or not (folder / _CERTIFICATE).exists():
-            _make_test(folder, now)
-        signer = _load_test(folder)
+    if not settings.EINVOICE_P12:
+        return load_test(now)
+    signer = _load_p12(settings.EINVOICE_P12, settings.EINVOICE_PASSWORD_FILE)
     certificate = signer.certificate
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise CannotSign(
@@ -57,6 +55,14 @@ def load(now: datetime) -> Signer:
             f"{certificate.not_valid_after_utc:%d/%m/%Y}. Gia hạn rồi thay tệp ở MACHNUOC_EINVOICE_P12."
         )
     return signer
+
+
+def load_test(now: datetime) -> Signer:
+    """Return the certificate made for trying, made on first use in the data folder (mode 600). Raises CannotSign."""
+    path: Path = settings.DATA_DIR / _TEST_FILE
+    if not path.exists():
+        _make_test(path, now)
+    return _load_test(path)
 
 
 @cache
@@ -80,19 +86,22 @@ def _load_p12(path: str, password_file: str) -> Signer:
 
 
 @cache
-def _load_test(folder: Path) -> Signer:
+def _load_test(path: Path) -> Signer:
+    broken = f"Chứng thư thử nghiệm {path} bị hỏng. Xóa tệp này để tạo lại."
     try:
-        key = serialization.load_pem_private_key((folder / _KEY).read_bytes(), None)
-        certificate = x509.load_pem_x509_certificate((folder / _CERTIFICATE).read_bytes())
+        content = path.read_bytes()
+        key = serialization.load_pem_private_key(content, None)
+        certificate = x509.load_pem_x509_certificate(content)
     except (OSError, ValueError):
-        raise CannotSign(f"Chứng thư thử nghiệm ở {folder} bị hỏng. Xóa hai tệp einvoice-test-* để tạo lại.") from None
+        raise CannotSign(broken) from None
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise CannotSign(f"Chứng thư thử nghiệm ở {folder} bị hỏng. Xóa hai tệp einvoice-test-* để tạo lại.")
+        raise CannotSign(broken)
     return Signer(key, certificate, is_test=True)
 
 
-def _make_test(folder: Path, now: datetime) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _make_test(path: Path, now: datetime) -> None:
+    """Make key and certificate in one step: of two processes that start at once the first one's stay."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = rsa.generate_private_key(65_537, 2_048)
     name = x509.Name(
         [
@@ -111,14 +120,14 @@ def _make_test(folder: Path, now: datetime) -> None:
         .not_valid_after(now + timedelta(days=3_650))
         .sign(key, hashes.SHA256())
     )
-    _write(folder / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
-    _write(
-        folder / _KEY,
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    content = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".einvoice-")  # mode 600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
