@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo"), pytest.mar
 ACCOUNTS = frozenset({
     "quantri", "qn.lanhdao", "qn.khkt", "qn.hcth", "qn.binhchanh", "qn.nghiaphu", "qn.sonnmt", "cb.soxaydung",
     "cb.capnuoc", "cb.baolac", "cb.phuchoa", "ct.camtan", "kh.nongnghiep", "doitac",
+    "qn.thungan", "qn.ghichiso",
 })  # fmt: skip
 STRANGER = ""
 ADMIN = frozenset({"quantri"})
