@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-_BENCHES = ("indicators", "pages", "forecasts", "telemetry", "rollup", "soak")
+_BENCHES = ("indicators", "pages", "forecasts", "telemetry", "rollup", "soak", "billing")
 
 # argparse speaks English; these are the faults that a person at the keyboard meets.
 _FAULTS = (

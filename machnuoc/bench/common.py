@@ -95,12 +95,12 @@ def peak_mb_above_idle(act: Callable[[], Any]) -> float:
     """
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
-    idle_kb = _status_kb("VmRSS")
+    idle_kb = status_kb("VmRSS")
     act()
-    return (_status_kb("VmHWM") - idle_kb) / 1024
+    return (status_kb("VmHWM") - idle_kb) / 1024
 
 
-def _status_kb(name: str) -> int:
+def status_kb(name: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])

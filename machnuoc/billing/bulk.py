@@ -22,6 +22,7 @@ _KINDS = {
     "BigAutoField": ">i8", "BigIntegerField": ">i8", "PositiveBigIntegerField": ">i8", "IntegerField": ">i4",
     "PositiveIntegerField": ">i4", "PositiveSmallIntegerField": ">i2", "SmallIntegerField": ">i2",
     "BooleanField": "u1", "DateField": ">i4", "DateTimeField": ">i8", "CharField": "S",
+    "TextField": "S", "EmailField": "S", "JSONField": "S",
 }  # fmt: skip
 
 
@@ -40,7 +41,8 @@ class Optional:
     numbers: NDArray[np.int64]
 
 
-# An array of shape (n,) of integers, booleans or days (datetime64[D]); or one value for all rows.
+# An array of shape (n,) of integers, booleans, days (datetime64[D]) or texts of one width (bytes, S); or one value
+# for all rows. JSON is given as one text.
 Column = NDArray[Any] | Coded | Optional | str | int | bool | date | datetime | None
 Columns = Mapping[str, Column]
 
@@ -132,6 +134,8 @@ def _as_list(column: Column, count: int) -> list[Any]:
             days, which = np.unique(column.astype("datetime64[D]"), return_inverse=True)
             texts = tuple(np.datetime_as_string(days).tolist())
             return [texts[code] for code in which.tolist()]
+        if column.dtype.kind == "S":
+            return [text.decode() for text in column.tolist()]
         return column.tolist()  # type: ignore[no-any-return]
     if isinstance(column, datetime):
         column = connection.ops.adapt_datetimefield_value(column)  # as the ORM writes it, so that instants compare
@@ -146,6 +150,9 @@ def _as_list(column: Column, count: int) -> list[Any]:
 def _insert_postgresql(model: type[models.Model], columns: Columns, count: int) -> None:
     """Send rows whose texts and NULLs are alike together: they are equally wide, so one NumPy array holds them."""
     kinds = {field.column: _kind(field) for field in model._meta.concrete_fields}
+    for field in model._meta.concrete_fields:
+        if isinstance(field, models.JSONField) and isinstance(text := columns.get(field.column), str):
+            columns = {**columns, field.column: f"\x01{text}"}  # the version of the binary form
     pattern = np.zeros(count, np.int64)
     for column in columns.values():
         if isinstance(column, Coded):
@@ -172,16 +179,19 @@ def _rows_alike(columns: Columns, kinds: Mapping[str, str], rows: Any, count: in
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     values: dict[str, Any] = {}
     for name, column in columns.items():
-        value = _value(column, rows, kinds[name])
+        value = _value(column, rows)
         fields.append((f"size {name}", ">i4"))
         values[f"size {name}"] = -1
         if value is None:
             continue
-        kind = f"S{max(1, len(value))}" if kinds[name] == "S" else kinds[name]
-        if kinds[name] != "S" or value:
+        kind = kinds[name]
+        if kind == "S":
+            kind = value.dtype.str if isinstance(value, np.ndarray) else f"S{len(value)}"
+        width = np.dtype(kind).itemsize
+        if width:
             fields.append((name, kind))
             values[name] = value
-        values[f"size {name}"] = len(value) if kinds[name] == "S" else np.dtype(kind).itemsize
+        values[f"size {name}"] = width
     table = np.empty(count, np.dtype(fields))
     table["fields"] = len(columns)
     for name, value in values.items():
@@ -189,7 +199,7 @@ def _rows_alike(columns: Columns, kinds: Mapping[str, str], rows: Any, count: in
     return table.tobytes()
 
 
-def _value(column: Column, rows: Any, kind: str) -> Any:
+def _value(column: Column, rows: Any) -> Any:
     """Return what the rows hold: an array or one value as PostgreSQL's binary form has it; None for NULL."""
     if isinstance(column, Coded):
         return column.texts[int(column.codes[rows][0])].encode()
