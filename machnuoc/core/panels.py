@@ -7,6 +7,7 @@ A room's `panels.py` may define
     map_layers(person, province) -> list[MapLayer]   its points on /ban-do/; province: a Subject, or None for all
     later_overview(person, region), later_for_subject(person, subject)
                                                   as above, fetched after the page has come: it costs the page nothing
+What else a room asks of the others by `collect` it describes itself (customers/connection_panels.py).
 """
 
 from collections.abc import Iterable
@@ -57,32 +58,33 @@ def _modules() -> tuple[ModuleType, ...]:
     return tuple(import_module(name) for name in names if name != __name__ and find_spec(name))
 
 
-def _collect(function: str, *arguments: object) -> Iterable[Any]:
+def collect(function: str, *arguments: object) -> Iterable[Any]:
+    """Give one by one what every room's `panels.py` answers under this name; a room without it gives nothing."""
     for module in _modules():
         if hasattr(module, function):
             yield from getattr(module, function)(*arguments)
 
 
 def list_navigation(person: object) -> list[NavigationItem]:
-    return sorted(_collect("navigation", person), key=lambda item: item.order)
+    return sorted(collect("navigation", person), key=lambda item: item.order)
 
 
 def list_overview(person: object) -> list[Panel]:
-    return sorted(_collect("overview", person), key=lambda panel: panel.order)
+    return sorted(collect("overview", person), key=lambda panel: panel.order)
 
 
 def list_for_subject(person: object, subject: object) -> list[Panel]:
-    return sorted(_collect("for_subject", person, subject), key=lambda panel: panel.order)
+    return sorted(collect("for_subject", person, subject), key=lambda panel: panel.order)
 
 
 def list_later_overview(person: object, region: str) -> list[Panel]:
     """Return what follows after «Tổng quan» has come, in one region of it."""
-    return sorted(_collect("later_overview", person, region), key=lambda panel: panel.order)
+    return sorted(collect("later_overview", person, region), key=lambda panel: panel.order)
 
 
 def list_later_for_subject(person: object, subject: object) -> list[Panel]:
-    return sorted(_collect("later_for_subject", person, subject), key=lambda panel: panel.order)
+    return sorted(collect("later_for_subject", person, subject), key=lambda panel: panel.order)
 
 
 def list_map_layers(person: object, province: object | None) -> list[MapLayer]:
-    return sorted(_collect("map_layers", person, province), key=lambda layer: layer.order)
+    return sorted(collect("map_layers", person, province), key=lambda layer: layer.order)

@@ -34,7 +34,7 @@ from machnuoc.customers.models import (
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.works.models import Work
 
-_CODE = re.compile(r"[0-9A-Z][0-9A-Z./_-]{0,23}")
+_CODE = re.compile(r"[0-9A-Z][0-9A-Z._-]{0,23}")
 _PHONE = re.compile(r"0\d{8,10}")
 _TAX = re.compile(r"\d{10}(-?\d{3})?|\d{12}")
 _TRIES = 5
@@ -145,9 +145,7 @@ def clean_code(code: str, what: str) -> str:
     """Return a code of a customer, connection or contract in capitals. Raises RecordError."""
     plain = code.strip().upper()
     if not _CODE.fullmatch(plain):
-        raise RecordError(
-            f"{what} «{code[:30]}» không dùng được: chữ không dấu, số, «-», «.», «_», «/»; tối đa 24 ký tự."
-        )
+        raise RecordError(f"{what} «{code[:30]}» không dùng được: chữ không dấu, số, «-», «.», «_»; tối đa 24 ký tự.")
     return plain
 
 
@@ -257,9 +255,14 @@ def create_connection(
 
 def _begin_contract(one: Connection, owner: Customer, number: str, signed_date: date) -> Contract:
     number = " ".join(number.split())[:60]
+    check_contract_number(number)
+    return Contract.objects.create(connection=one, customer=owner, number=number, signed_date=signed_date)
+
+
+def check_contract_number(number: str) -> None:
+    """Raise RecordError if a contract has this number already."""
     if Contract.objects.filter(number=number).exists():
         raise RecordError(f"Đã có hợp đồng số {number}. Kiểm tra lại số hợp đồng.")
-    return Contract.objects.create(connection=one, customer=owner, number=number, signed_date=signed_date)
 
 
 def _event(

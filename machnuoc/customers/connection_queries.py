@@ -278,7 +278,7 @@ def _matches(query: str, words: list[str], *, is_masked: bool) -> Q:
 
 def get_connection(person: Person, code: str) -> Connection:
     """Return a connection that the person may at least view (masked). Raises Connection.DoesNotExist."""
-    seen = visibility.within(person, "view") | visibility.within(person, "serve")
+    seen = visibility.within_any(person, ("view", "serve", "read_meters"))
     rows = Connection.objects.select_related(
         "customer__operator__subject", "work__subject", "work__operator__subject", "place", "route"
     )

@@ -3,11 +3,35 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from machnuoc.core.models import Person
-from machnuoc.customers.models import Connection, Customer, DataAccess
+from django.db import transaction
+from django.db.models import QuerySet
+
+from machnuoc.core import audit, files
+from machnuoc.core.folding import fold
+from machnuoc.core.models import Person, StoredFile
+from machnuoc.core.vietnamese import format_money_vnd
+from machnuoc.customers import connection_panels
+from machnuoc.customers.errors import CustomersError
+from machnuoc.customers.models import (
+    Application,
+    ApplicationStep,
+    Connection,
+    ConnectionEvent,
+    Consent,
+    Contract,
+    Customer,
+    DataAccess,
+    NormPersons,
+    PovertyYear,
+    Reading,
+    Request,
+)
 
 HIDDEN = "•••"
+ERASED_ADDRESS = "(đã xóa)"
+ERASED_FILE = "tep-da-xoa"
 ERASED_NAME = "(đã xóa dữ liệu cá nhân)"
 
 
@@ -126,3 +150,160 @@ def log_access(
 def show_all(rows: Iterable[Connection], served: frozenset[int]) -> dict[int, Shown]:
     """Return {connection id: what is seen of it}. rows: with their customers. served: of visibility.served_among."""
     return {one.pk: show(one.customer, one, unmasked=one.pk in served) for one in rows}
+
+
+# --- consent
+
+
+@transaction.atomic
+def give_consent(customer: Customer, purpose: str, *, how: str, by: Person | None, now: datetime) -> Consent:
+    """Write down that a customer allows a use of their data; the consent in force for it stays if there is one.
+
+    Raises CustomersError.
+    """
+    if purpose not in Consent.Purpose.values:
+        raise CustomersError("Chọn mục đích xử lý dữ liệu trong danh sách.")
+    if customer.erased_at is not None:
+        raise CustomersError(f"Dữ liệu cá nhân của khách hàng {customer.code} đã xóa, không còn gì để đồng ý.")
+    live = customer.consents.filter(purpose=purpose, withdrawn_at__isnull=True).first()
+    if live is not None:
+        return live
+    made = Consent.objects.create(
+        customer=customer, purpose=purpose, given_at=now, how=how.strip()[:120], recorded_by=by
+    )
+    audit.record("customers.consent.given", actor=by, target=customer, purpose=purpose)
+    return made
+
+
+@transaction.atomic
+def withdraw_consent(customer: Customer, purpose: str, *, by: Person | None, now: datetime) -> None:
+    """Write down that a customer takes a consent back. Raises CustomersError if none is in force."""
+    done = customer.consents.filter(purpose=purpose, withdrawn_at__isnull=True).update(withdrawn_at=now)
+    if not done:
+        raise CustomersError(f"Khách hàng {customer.code} không có sự đồng ý nào còn hiệu lực cho mục đích này.")
+    audit.record("customers.consent.withdrawn", actor=by, target=customer, purpose=purpose)
+
+
+def has_consent(customer_id: int, purpose: str) -> bool:
+    """Return whether the customer allows this use today: ask before a notice that the contract does not need."""
+    return Consent.objects.filter(customer_id=customer_id, purpose=purpose, withdrawn_at__isnull=True).exists()
+
+
+# --- what is kept about one customer, as a copy for them
+
+
+def copy_of(customer: Customer) -> dict[str, Any]:
+    """Return everything kept about a customer, as plain data: their own, their connections, what other rooms add."""
+    own = ("code", "kind", "priority", "name", "phone", "email", "identity_number", "tax_code", "address")
+    fields: list[tuple[str, QuerySet[Any], tuple[str, ...]]] = [
+        (
+            "Đấu nối", Connection.objects.filter(customer=customer),
+            ("code", "work__subject__name", "address", "latitude", "longitude", "group", "households", "persons",
+             "status", "connected_date", "closed_date"),
+        ),
+        (
+            "Hợp đồng", Contract.objects.filter(customer=customer),
+            ("number", "connection__code", "signed_date", "ended_date", "end_reason"),
+        ),
+        (
+            "Định mức", NormPersons.objects.filter(connection__customer=customer),
+            ("connection__code", "persons", "valid_from", "valid_to"),
+        ),
+        ("Diện hộ nghèo, cận nghèo", PovertyYear.objects.filter(customer=customer), ("year", "kind", "decision")),
+        ("Đồng ý xử lý dữ liệu", customer.consents.all(), ("purpose", "given_at", "withdrawn_at", "how")),
+        ("Lượt xem dữ liệu", DataAccess.objects.filter(customer=customer), ("at", "what", "purpose")),
+        (
+            "Chỉ số", Reading.objects.filter(connection__customer=customer).order_by("read_at"),
+            ("connection__code", "read_at", "index_l", "kind", "state"),
+        ),
+        (
+            "Phản ánh", Request.objects.filter(connection__customer=customer),
+            ("code", "received_at", "text", "state", "answered_at"),
+        ),
+    ]  # fmt: skip
+    parts: list[tuple[str, list[dict[str, Any]]]] = [
+        (title, [dict(zip(names, row, strict=True)) for row in rows.values_list(*names)])
+        for title, rows, names in fields
+    ]
+    parts += connection_panels.customer_data(customer)
+    return {"Khách hàng": {name: getattr(customer, name) for name in own}, **dict(parts)}
+
+
+# --- erasure
+
+
+@transaction.atomic
+def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) -> Customer:
+    """Empty the personal data of a customer for good. Ids, volumes, money and dates stay: accounts must still add up.
+
+    Only when every connection of theirs is closed or has gone to somebody else, and nothing is owed. Papers of their
+    contracts and of the norm are no longer reachable. Raises CustomersError.
+    """
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    if customer.erased_at is not None:
+        raise CustomersError(f"Dữ liệu cá nhân của khách hàng {customer.code} đã xóa từ trước.")
+    if not reason.strip():
+        raise CustomersError("Ghi căn cứ xóa dữ liệu.")
+    live = customer.connections.exclude(status=Connection.Status.CLOSED).first()
+    if live is not None:
+        raise CustomersError(
+            f"Chưa xóa được: đấu nối {live.code} của khách hàng {customer.code} chưa chấm dứt. Chấm dứt hợp đồng trước."
+        )
+    owed = connection_panels.owed_vnd([customer.pk])
+    if owed:
+        raise CustomersError(
+            f"Chưa xóa được: khách hàng {customer.code} còn nợ {format_money_vnd(owed)}. Quyết toán trước khi xóa."
+        )
+    own_ids = list(customer.connections.values_list("pk", flat=True))
+    codes = list(customer.connections.values_list("code", flat=True))
+    papers = _papers_of(customer)
+    Customer.objects.filter(pk=customer.pk).update(
+        name=ERASED_NAME, phone="", email="", identity_number="", tax_code="", address="", erased_at=now,
+        version=customer.version + 1,
+    )  # fmt: skip
+    for one in customer.connections.all():
+        Connection.objects.filter(pk=one.pk).update(
+            address=ERASED_ADDRESS, latitude=None, longitude=None, note="", version=one.version + 1,
+            folded=f" {fold(one.code)} | | ",
+        )  # fmt: skip
+    Contract.objects.filter(customer=customer).update(paper=None, end_reason="")
+    NormPersons.objects.filter(connection__customer=customer).update(paper=None, persons=0)
+    PovertyYear.objects.filter(customer=customer).delete()
+    Consent.objects.filter(customer=customer).update(how="")
+    Consent.objects.filter(customer=customer, withdrawn_at__isnull=True).update(withdrawn_at=now)
+    Application.objects.filter(connection__in=own_ids).update(
+        name=ERASED_NAME, phone="", email="", address=ERASED_ADDRESS, latitude=None, longitude=None
+    )
+    ApplicationStep.objects.filter(application__connection__in=own_ids).update(note="", paper=None)
+    requests = Request.objects.filter(connection__in=own_ids)
+    requests.update(name="", phone="", email="", address="", latitude=None, longitude=None)
+    ConnectionEvent.objects.filter(connection__in=own_ids).update(text="")
+    _throw_away(papers)
+    log_access(by, DataAccess.What.ERASURE, now=now, customer=customer, purpose=reason)
+    audit.record("customers.customer.erased", actor=by, target=customer, connections=codes)
+    customer.refresh_from_db()
+    return customer
+
+
+def _papers_of(customer: Customer) -> list[StoredFile]:
+    ids = {
+        *Contract.objects.filter(customer=customer).values_list("paper_id", flat=True),
+        *NormPersons.objects.filter(connection__customer=customer).values_list("paper_id", flat=True),
+        *ApplicationStep.objects.filter(application__connection__customer=customer).values_list("paper_id", flat=True),
+    }
+    return list(StoredFile.objects.filter(pk__in=ids - {None}))
+
+
+def _throw_away(papers: list[StoredFile]) -> None:
+    """Delete the bytes of papers that nobody else's file shows, once this is committed; the row stays, nameless."""
+    for paper in papers:
+        if any(model.objects.filter(paper=paper).exists() for model in (Contract, NormPersons, ApplicationStep)):
+            continue
+        StoredFile.objects.filter(pk=paper.pk).update(name=ERASED_FILE)
+        path = files.path_of(paper)
+        transaction.on_commit(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
+
+
+audit.describe("customers.consent.given", "ghi sự đồng ý xử lý dữ liệu của khách hàng {target}")
+audit.describe("customers.consent.withdrawn", "ghi việc rút lại đồng ý của khách hàng {target}")
+audit.describe("customers.customer.erased", "xóa dữ liệu cá nhân của khách hàng {target}")

@@ -5,6 +5,8 @@ role «Ghi chỉ số» there reaches the connections of their own routes alone.
 """
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -36,6 +38,14 @@ def within(person: Person, action: str = "serve", prefix: str = "") -> Q:
     if not _reads_own_routes(person, action):
         return inside
     return inside | Q(**{f"{prefix}route__reader": person})
+
+
+def within_any(person: Person, actions: Iterable[str], prefix: str = "") -> Q:
+    """Return the condition that the person may do at least one of the actions."""
+    conditions = [within(person, action, prefix) for action in actions]
+    if any(condition == Q() for condition in conditions):  # an empty condition holds for all, and is lost by «or»
+        return Q()
+    return reduce(or_, conditions)
 
 
 def list_work_ids(person: Person, action: str = "serve") -> list[int] | None:

@@ -1,0 +1,5 @@
+"""The workbooks that `machnuoc template` writes for this room."""
+
+from machnuoc.customers import connection_sheets
+
+__all__ = ["connection_sheets"]

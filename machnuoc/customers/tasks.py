@@ -1,0 +1,4 @@
+"""Background work of this room, found at start-up: each area has its own module."""
+
+from machnuoc.customers import connection_jobs as connection_jobs
+from machnuoc.customers import request_jobs as request_jobs
