@@ -31,6 +31,9 @@ audit.describe("customers.reading.refused", "loại chỉ số {target}: {note}"
 audit.describe("customers.reading.chosen", "chọn chỉ số {target} trong các chỉ số khác nhau: {note}")
 audit.describe("customers.reading.corrected", "thay chỉ số #{replaced} bằng {target}: {note}")
 audit.describe("customers.reading.estimated", "tạm tính {count} chỉ số kỳ {period}")
+audit.describe("customers.route.saved", "lưu tuyến ghi {target}")
+audit.describe("customers.route.filled", "đưa {count} đấu nối vào tuyến {target}")
+audit.describe("customers.reading.warned", "báo khách hàng dùng nước bất thường của {count} chỉ số")
 audit.describe("customers.round.opened", "mở đợt ghi {count} tuyến kỳ {period}")
 audit.describe("customers.round.closed", "chốt đợt ghi {target}")
 audit.describe("customers.round.reopened", "mở lại đợt ghi {target}: {note}")
@@ -454,9 +457,12 @@ class _Taking:
         real = [one for one in there if one.kind != Kind.ESTIMATED] + waiting
         for one in real:
             if one.index_l == reading.index_l:
-                reading.state = State.SUPERSEDED
+                said = "Đã có cùng chỉ số cho kỳ này."
+                if row.photo_id is None:
+                    return Outcome(one.made or _shown(one, file), Fate.DUPLICATE, flags, said, volume)
+                reading.state = State.SUPERSEDED  # kept for its photo
                 self.same_as.append((reading, one))
-                return self._keep(reading, Fate.DUPLICATE, flags, volume, "Đã có cùng chỉ số cho kỳ này.")
+                return self._keep(reading, Fate.DUPLICATE, flags, volume, said)
         if real:
             reading.state = State.CONFLICT
             shown = ", ".join(format_number(one.index_l // 1000) for one in real)
@@ -579,6 +585,15 @@ class _Taking:
             route__connections=reading.connection_id, period_start_date=reading.period_start_date,
             state=Round.State.CLOSED,
         ).exists()  # fmt: skip
+
+
+def _shown(known: _Known, file: _File) -> Reading:
+    """Return a reading already there, without asking the database again."""
+    return Reading(
+        pk=known.pk, connection_id=file.pk, fitting_id=known.fitting_id, period_start_date=known.period,
+        kind=known.kind, state=known.state, read_at=known.read_at, index_l=known.index_l,
+        rolled_over=known.rolled_over, read_by_id=known.read_by_id,
+    )  # fmt: skip
 
 
 def _far_m(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -755,6 +770,11 @@ class Estimate:
     reason: str = ""
     is_simulated: bool = False
 
+    @property
+    def mean_l(self) -> int | None:
+        """Litres a day."""
+        return None if self.mean is None else round(self.mean[0] / self.mean[1])
+
 
 @dataclass(frozen=True)
 class Estimated:
@@ -768,12 +788,13 @@ def preview_estimates(connection_ids: Iterable[int], *, period: date, on_date: d
     """Return what the rule gives for a month (docs/algorithms/readings.md): the mean daily use of the last three real
     spans × the days since the reading before; nothing without one real span.
     """
-    moment = _noon(on_date)
+    moment = noon(on_date)
     files = _read_files(connection_ids, moment - timedelta(days=400))
     return [_estimate(file, period, on_date, moment) for file in sorted(files.values(), key=lambda one: one.code)]
 
 
-def _noon(day: date) -> datetime:
+def noon(day: date) -> datetime:
+    """Return noon of a local day: when a reading was taken of which only the day is known."""
     return datetime.combine(day, time(12), periods.LOCAL_ZONE)
 
 
@@ -819,7 +840,7 @@ def estimate(
     """Store an estimated closing reading for each connection that has none for the month, by the rule; all marked."""
     now, done, made = now or timezone.now(), [], 0
     source = iter(sorted(set(connection_ids)))
-    moment = min(_noon(on_date), now)
+    moment = min(noon(on_date), now)
     while ids := list(islice(source, CHUNK)):
         with transaction.atomic():
             list(Connection.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
@@ -909,16 +930,17 @@ def reopen_round(shown: Round, *, note: str, by: Person | None) -> Round:
     return row
 
 
+def on_routes(route_ids: Iterable[int], period: date) -> Any:
+    """Return the connections of the routes that rounds of the month must read: in use before its end, not closed."""
+    end = periods.Period("M", period).end_date
+    return Connection.objects.filter(
+        Q(closed_date__isnull=True) | Q(closed_date__gte=end), route_id__in=list(route_ids), connected_date__lt=end
+    ).exclude(status=Connection.Status.PENDING)
+
+
 def to_read(route_id: int, period: date) -> Any:
     """Return the connections of a route that a round of the month must read, in walking order."""
-    end = periods.Period("M", period).end_date
-    return (
-        Connection.objects.filter(route_id=route_id)
-        .exclude(status=Connection.Status.PENDING)
-        .filter(Q(closed_date__isnull=True) | Q(closed_date__gte=period), connected_date__lt=end)
-        .exclude(status=Connection.Status.CLOSED, closed_date__lt=end)
-        .order_by("route_order", "code")
-    )
+    return on_routes([route_id], period).order_by("route_order", "code")
 
 
 def list_missing(shown: Round) -> list[Connection]:
@@ -931,3 +953,57 @@ def list_missing(shown: Round) -> list[Connection]:
         .exclude(pk__in=read.filter(connection__route_id=shown.route_id).values("connection_id"))
         .select_related("customer")
     )
+
+
+@transaction.atomic
+def put_route(
+    route: Route | None, *, by: Person | None, version: int | None = None, order: Sequence[int] | None = None,
+    **said: Any,
+) -> Route:  # fmt: skip
+    """Make or change a route (code, name, work, reader, read_day). order: ids of its connections as they are walked.
+
+    Raises CustomersError if somebody else changed it meanwhile, or if a connection is of another work.
+    """
+    if route is None:
+        route = Route(code=said["code"])
+        if Route.objects.filter(code=route.code).exists():
+            raise CustomersError(f"Đã có tuyến {route.code}. Chọn mã khác.")
+    else:
+        route = Route.objects.select_for_update(of=("self",)).get(pk=route.pk)
+        if version is not None and version != route.version:
+            raise CustomersError(f"Tuyến {route.code} vừa được người khác sửa. Tải lại trang để xem bản mới.")
+        route.version += 1
+    for key, value in said.items():
+        setattr(route, key, value)
+    if route.pk is not None and Connection.objects.filter(route=route).exclude(work_id=route.work_id).exists():
+        raise CustomersError(f"Tuyến {route.code} còn đấu nối của công trình khác. Chuyển các đấu nối đó trước.")
+    route.save()
+    if order is not None:
+        _put_order(route, order)
+    audit.record("customers.route.saved", actor=by, target=route, fields=sorted(said), count=len(order) if order else 1)
+    return route
+
+
+def _put_order(route: Route, order: Sequence[int]) -> None:
+    own = list(Connection.objects.filter(route=route).order_by("route_order", "code").values_list("pk", flat=True))
+    place = {pk: number for number, pk in enumerate(order)}
+    own.sort(key=lambda pk: place.get(pk, len(place)))
+    changed = [Connection(pk=pk, route_order=number) for number, pk in enumerate(own, start=1)]
+    Connection.objects.bulk_update(changed, ["route_order"], batch_size=500)
+
+
+@transaction.atomic
+def move_to_route(route: Route, connection_ids: Iterable[int], *, by: Person | None, allowed: Any = None) -> int:
+    """Put connections of the route's work at its end; return how many moved. allowed: the only ones that may."""
+    rows = Connection.objects.select_for_update().filter(pk__in=list(connection_ids), work_id=route.work_id)
+    if allowed is not None:
+        rows = rows.filter(pk__in=allowed.values("pk"))
+    moving = list(rows.exclude(route=route).order_by("code").values_list("pk", flat=True))
+    last = Connection.objects.filter(route=route).order_by("-route_order").values_list("route_order", flat=True).first()
+    changed = [
+        Connection(pk=pk, route=route, route_order=number) for number, pk in enumerate(moving, start=(last or 0) + 1)
+    ]
+    Connection.objects.bulk_update(changed, ["route", "route_order"], batch_size=500)
+    if moving:
+        audit.record("customers.route.filled", actor=by, target=route, count=len(moving), connections=moving[:50])
+    return len(moving)

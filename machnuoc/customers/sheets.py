@@ -1,5 +1,5 @@
 """The workbooks that `machnuoc template` writes for this room."""
 
-from machnuoc.customers import connection_sheets
+from machnuoc.customers import connection_sheets, reading_sheets
 
-__all__ = ["connection_sheets"]
+__all__ = ["connection_sheets", "reading_sheets"]
