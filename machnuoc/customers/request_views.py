@@ -315,6 +315,7 @@ def _show(request: HttpRequest, row: Request, failed: dict[str, Any]) -> HttpRes
         "merged": list(row.merged.order_by("pk")) if serves else [],
         "copies": list(row.copies.select_related("endpoint")) if serves else [],
         "used": min(clock.used_pct(row.clock_from_at, row.due_at, now), 100) if row.due_at else 0,
+        "failed": next(iter(failed.values()), None), "draft": _draft(failed),
         "point": {"points": [_point(row)]} if row.latitude is not None and row.longitude is not None else None,
     }  # fmt: skip
     if serves:
@@ -324,6 +325,11 @@ def _show(request: HttpRequest, row: Request, failed: dict[str, Any]) -> HttpRes
             context["templates"] = list(templates.filter(operator=row.operator_id)[:30])
             context["endpoints"] = open311_client.list_endpoints(row) if is_open else []
     return render(request, "customers/requests/detail.html", context, status=422 if failed else 200)
+
+
+def _draft(failed: dict[str, Any]) -> str:
+    """Return the words of a form that was not taken."""
+    return next((str(form.data.get(form.add_prefix("text"), "")) for form in failed.values()), "")
 
 
 def _forms(person: Person, row: Request, failed: dict[str, Any]) -> dict[str, Any]:
@@ -394,6 +400,14 @@ def request_act(request: HttpRequest, code: str, act: str) -> HttpResponse:
     if form.is_valid():
         try:
             said = do(row, form.cleaned_data, person, now)
+        except request_operations.ChangedMeanwhile as reason:
+            # What was written stays, on top of what the other one did: sent again, it is meant so.
+            row = _get(request, code)
+            request.POST = request.POST.copy()  # type: ignore[assignment]
+            request.POST[f"{name}-version"] = str(row.version)  # type: ignore[index]
+            form = make(request, row)
+            form.is_valid()
+            form.add_error(None, str(reason))
         except (CustomersError, outgoing.CannotCall) as reason:
             form.add_error(None, str(reason))
         else:
