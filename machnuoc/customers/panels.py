@@ -3,8 +3,10 @@
 from django.urls import NoReverseMatch, reverse
 
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem
+from machnuoc.core.panels import MapLayer, NavigationItem, Panel
+from machnuoc.customers import request_panels
 from machnuoc.places import access
+from machnuoc.places.models import Subject
 
 _GROUP = "Khách hàng"
 _PAGES = (
@@ -30,3 +32,15 @@ def navigation(person: Person) -> list[NavigationItem]:
             continue
         found.append(NavigationItem(title, address, icon, order, _GROUP))
     return found
+
+
+def later_overview(person: Person, region: str) -> list[Panel]:
+    return request_panels.later_overview(person, region)
+
+
+def later_for_subject(person: Person, subject: Subject) -> list[Panel]:
+    return request_panels.later_for_subject(person, subject)
+
+
+def map_layers(person: Person, province: Subject | None) -> list[MapLayer]:
+    return request_panels.map_layers(person, province)
