@@ -317,11 +317,10 @@ class _Tally:
 def _run(batch: ReadingImport, *, now: datetime, dry: bool, progress: Any = None) -> tuple[_Tally, Any]:
     """Go through the file once. Returns the tally and the open file of rejected rows (None if dry)."""
     tally = _Tally(Counter(), [], Counter())
-    rejected = None if dry else tempfile.TemporaryFile("w+b")  # noqa: SIM115 – closed by whoever gets it
+    rejected = None if dry else tempfile.TemporaryFile("w+", encoding="utf-8-sig", newline="")  # noqa: SIM115 – closed by whoever gets it
     writer = None
     if rejected is not None:
-        text = io.TextIOWrapper(rejected, encoding="utf-8-sig", newline="", write_through=True)
-        writer = csv.writer(text)
+        writer = csv.writer(rejected)
         writer.writerow(["Dòng", "Mã đấu nối", "Lý do"])
     done = 0
     for chunk in _chunks(batch, batch.uploaded_by, now):
@@ -428,9 +427,10 @@ def apply(batch: ReadingImport, *, now: datetime, progress: Any = None) -> Readi
         with transaction.atomic():
             _keep_counts(batch, tally)
             if tally.counts[Fate.REFUSED] and rejected is not None:
+                rejected.flush()
                 rejected.seek(0)
                 kept = files.store(
-                    rejected, name=f"dong-loi-{batch.pk}.csv", by=batch.uploaded_by, kinds=frozenset({"csv"})
+                    rejected.buffer, name=f"dong-loi-{batch.pk}.csv", by=batch.uploaded_by, kinds=frozenset({"csv"})
                 )
                 batch.found["rejected_file"] = kept.pk
             batch.applied_at = now
