@@ -1,0 +1,197 @@
+"""From the wish for a connection to its first bill."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from machnuoc.core.models import AuditEntry
+from machnuoc.customers import application_operations, application_queries, meters
+from machnuoc.customers.application_operations import ApplicationFacts
+from machnuoc.customers.application_queries import ApplicationFilters
+from machnuoc.customers.connection_operations import ChangedMeanwhile, RecordError
+from machnuoc.customers.errors import CustomersError
+from machnuoc.customers.models import Application, Connection, Contract, Customer, DataAccess, Fitting, Meter, Reading
+from machnuoc.customers.tests.world import NOW, TODAY, make_person
+from machnuoc.places.models import Grant
+
+pytestmark = pytest.mark.django_db
+FACTS = ApplicationFacts("Phạm Văn Đông", "Thôn Phú Lễ", phone="0914 555 666", persons=4)
+
+
+def begin(centre, stage: str = "REQUESTED", work=None) -> Application:
+    """Bring an application as far as the stage."""
+    one = application_operations.open_application(
+        work=work or centre.binh_chanh, facts=FACTS, by=centre.clerk, now=NOW - timedelta(days=3)
+    )
+    said = {"by": centre.clerk, "now": NOW}
+    if stage in {"QUOTED", "CONTRACTED", "INSTALLED"}:
+        application_operations.advance(one, at=NOW - timedelta(days=2), quote_vnd=2_500_000, **said)
+    if stage in {"CONTRACTED", "INSTALLED"}:
+        application_operations.advance(one, at=NOW - timedelta(days=1), contract_number="77/HĐ", **said)
+    if stage == "INSTALLED":
+        application_operations.install(one, at=NOW, serial="A777", index_l=3_000, **said)
+    one.refresh_from_db()
+    return one
+
+
+def test_an_application_goes_from_survey_to_the_first_bill(centre):
+    one = application_operations.open_application(
+        work=centre.binh_chanh, facts=FACTS, by=centre.clerk, now=NOW, stage="SURVEYED", source="campaign"
+    )
+    said = {"by": centre.clerk, "now": NOW, "at": NOW}
+    application_operations.advance(one, **said)
+    application_operations.advance(one, quote_vnd=0, **said)
+    application_operations.advance(one, contract_number="77/HĐ", **said)
+    made = application_operations.install(one, serial="A777", index_l=3_000, digits=5, **said)
+
+    assert made.customer.phone == "0914555666" and made.origin == "NEW" and made.status == "ACTIVE"
+    assert made.connected_date == TODAY and made.persons == 4
+    assert made.contracts.get().number == "77/HĐ"
+    assert made.fittings.get().meter.serial == "A777" and made.readings.get().index_l == 3_000
+    assert made.customer.consents.get().purpose == "CONTRACT"
+    other = centre.connection()
+    assert application_operations.mark_billed([made.pk, other.pk], NOW) == 1
+    assert application_operations.mark_billed([made.pk, other.pk], NOW) == 0
+    one.refresh_from_db()
+    assert [step.stage for step in one.steps.all()] == list(application_operations.STAGES)
+    assert not any("Đông" in str(entry.detail) for entry in AuditEntry.objects.all())
+
+
+@pytest.mark.parametrize(
+    ("stage", "said", "why"),
+    [
+        ("REQUESTED", {}, "chi phí"), ("QUOTED", {}, "số hợp đồng"), ("CONTRACTED", {}, "chờ lắp đặt"),
+        ("REQUESTED", {"quote_vnd": 1, "at": NOW + timedelta(days=1)}, "tương lai"),
+        ("QUOTED", {"contract_number": "1/HĐ", "at": NOW - timedelta(days=9)}, "không thể trước ngày"),
+        ("INSTALLED", {}, "không còn bước nào"),
+    ],
+)  # fmt: skip
+def test_a_step_that_lacks_something_or_is_out_of_order_is_refused(centre, stage, said, why):
+    one = begin(centre, stage)
+    with pytest.raises(RecordError, match=why):
+        application_operations.advance(one, **{"at": NOW, "by": centre.clerk, "now": NOW, **said})
+    one.refresh_from_db()
+    assert one.stage == stage
+
+
+def test_an_installation_that_fails_leaves_nothing_behind(centre):
+    begin(centre, "INSTALLED")
+    one = application_operations.open_application(work=centre.binh_chanh, facts=FACTS, by=centre.clerk, now=NOW)
+    said = {"by": centre.clerk, "now": NOW, "at": NOW}
+    application_operations.advance(one, quote_vnd=0, **said)
+    application_operations.advance(one, contract_number="78/HĐ", **said)
+
+    with pytest.raises(CustomersError, match="đang lắp tại"):
+        application_operations.install(one, serial="A777", **said)  # that meter hangs elsewhere
+
+    one.refresh_from_db()
+    assert one.stage == "CONTRACTED" and one.connection is None
+    assert Connection.objects.count() == Customer.objects.count() == Contract.objects.count() == 1
+
+
+def test_two_people_cannot_take_the_same_step(centre):
+    one = begin(centre)
+    application_operations.advance(one, at=NOW, by=centre.clerk, now=NOW, quote_vnd=1, version=1)
+    with pytest.raises(ChangedMeanwhile):
+        application_operations.advance(one, at=NOW, by=centre.clerk, now=NOW, quote_vnd=2, version=1)
+
+
+def test_a_manager_takes_back_the_last_step_with_all_it_made(centre):
+    one = begin(centre, "INSTALLED")
+    cashier = centre.cashier
+    with pytest.raises(PermissionDenied):
+        application_operations.undo(one, by=cashier, now=NOW)
+
+    application_operations.undo(one, by=centre.clerk, now=NOW)
+
+    one.refresh_from_db()
+    assert one.stage == "CONTRACTED" and one.connection is None
+    for model in (Connection, Customer, Contract, Fitting, Meter, Reading):
+        assert not model.objects.exists(), model
+    application_operations.undo(one, by=centre.clerk, now=NOW)
+    application_operations.undo(one, by=centre.clerk, now=NOW)
+    one.refresh_from_db()
+    assert one.stage == "REQUESTED" and one.quote_vnd is None
+    with pytest.raises(RecordError, match="bước đầu tiên"):
+        application_operations.undo(one, by=centre.clerk, now=NOW)
+
+
+def test_an_installation_that_has_been_read_or_billed_stays(centre):
+    one = begin(centre, "INSTALLED")
+    fitting = one.connection.fittings.get()
+    Reading.objects.create(
+        connection=one.connection, fitting=fitting, source="OFFICE", read_at=NOW, index_l=4_000, received_at=NOW
+    )
+    with pytest.raises(RecordError, match="đã có chỉ số"):
+        application_operations.undo(one, by=centre.clerk, now=NOW)
+
+    application_operations.mark_billed([one.connection_id], NOW)
+    with pytest.raises(RecordError, match="hóa đơn đầu tiên"):
+        application_operations.undo(one, by=centre.clerk, now=NOW)
+    assert meters.get_live(one.connection) == fitting
+
+
+def test_the_board_and_the_list_keep_to_the_scope(centre):
+    own = begin(centre)
+    foreign = begin(centre, work=centre.nghia_phu)
+
+    assert list(application_queries.list_applications(centre.station)) == [own]
+    board = application_queries.board(centre.clerk, ApplicationFilters())
+    assert [(column.stage, column.count) for column in board if column.count] == [("REQUESTED", 2)]
+    assert list(application_queries.select(centre.clerk, ApplicationFilters(q="0914555"))) == [foreign, own]
+    assert not application_queries.select(centre.agency, ApplicationFilters(q="Đông")).exists()
+
+
+def test_the_pages_lead_an_application_through_all_steps(centre, browser_of):
+    browser = browser_of(centre.station)
+    said = {
+        "work": str(centre.binh_chanh.pk), "stage": "REQUESTED", "source": "counter", "name": "Hồ Thị Sáu",
+        "kind": "HOUSEHOLD", "address": "Thôn 5", "group": "SH", "households": "1",
+    }  # fmt: skip
+    home = browser.post("/khach-hang/de-nghi/them/", said)["Location"]
+    paper = SimpleUploadedFile("bao-gia.pdf", b"%PDF-1.4 bao gia", "application/pdf")
+    at = (NOW.replace(year=2026) + timedelta(hours=7)).strftime("%Y-%m-%dT%H:%M")
+    Application.objects.get().steps.update(at=NOW - timedelta(days=1))
+
+    for step in (
+        {"at": at, "quote_vnd": "1.500.000", "paper": paper}, {"at": at, "contract_number": "5/HĐ"},
+        {"at": at, "serial": "B5", "kind": "MECHANICAL", "diameter_mm": "15", "digits": "5", "index_m3": "2"},
+    ):  # fmt: skip
+        assert browser.get(home + "buoc/").status_code == 200
+        answer = browser.post(home + "buoc/", step)
+        assert answer.status_code == 302, answer.content.decode()
+
+    one = Application.objects.get()
+    assert (one.stage, one.quote_vnd, one.connection.readings.get().index_l) == ("INSTALLED", 1_500_000, 2_000)
+    page = browser.get(home).content.decode()
+    assert "Hồ Thị Sáu" in page and "bao-gia.pdf" in page and "Lùi một bước" not in page
+    step = one.steps.get(paper__isnull=False)
+    assert browser.get(f"{home}giay-to/{step.pk}/").status_code == 200
+    assert browser_of(centre.agency).get(f"{home}giay-to/{step.pk}/").status_code == 403
+    masked = browser_of(centre.agency).get(home).content.decode()
+    assert "Hồ T. S." in masked and "Thị Sáu" not in masked
+    for page in ("/khach-hang/de-nghi/", "/khach-hang/de-nghi/bang/", "/khach-hang/de-nghi/?export=xlsx"):
+        assert browser.get(page).status_code == 200
+    assert DataAccess.objects.filter(person=centre.station, what="EXPORT", count=1).exists()
+
+
+def test_a_stopped_application_says_why_and_goes_no_further(centre, browser_of):
+    one = begin(centre)
+    home = f"/khach-hang/de-nghi/{one.code}/"
+
+    answer = browser_of(centre.clerk).post(home + "dung/", {"stage": "REFUSED", "reason": "xa mạng lưới"}, follow=True)
+    assert "xa mạng lưới" in answer.content.decode()
+    with pytest.raises(RecordError, match="không còn bước nào"):
+        application_operations.advance(one, at=NOW, by=centre.clerk, now=NOW)
+    assert browser_of(centre.clerk).post(home + "lui/", {"version": "2"}, follow=True).status_code == 200
+    one.refresh_from_db()
+    assert one.stage == "REQUESTED"
+
+
+def test_whoever_serves_elsewhere_reaches_no_application(centre, browser_of):
+    one = begin(centre)
+    other = make_person("thu.xa", Grant.Role.STATION, centre.other_work.subject)
+
+    assert browser_of(other).get(f"/khach-hang/de-nghi/{one.code}/").status_code == 404
