@@ -47,7 +47,7 @@ SEES_CAO_BANG = ADMIN | {"cb.soxaydung"}
 WITHOUT_SHEETS = frozenset({"doitac", "kh.nongnghiep"})  # no unit in their scope fills in a form
 NOBODY: frozenset[str] = frozenset()
 
-IN = {200, 302, 409, 422}  # let in: done, or told what is wrong with the request
+IN = {200, 201, 302, 409, 422}  # let in: done, or told what is wrong with the request
 OUT = {403, 404}
 
 
@@ -305,6 +305,94 @@ def _desk_rows() -> Iterator[Row]:
     yield Row("telemetry:quarantine_dismiss", MANAGERS, MANAGERS, ("@quarantined",), data={"reason": "thử"})
 
 
+BILLS = LEADER | DEPARTMENTS  # prepare tariffs and bills
+FORCES = LEADER | {"qn.sonnmt"}  # put tariffs in force
+SEES_QN_TARIFFS = SEES_QN_TASK | {"qn.thungan"}
+
+
+def _tariff_rows() -> Iterator[Row]:
+    """Give the pages of tariffs; prices of what holds one's own station are seen, what one may not do is refused."""
+    for name in ["tariff_list", "tariff_trial"]:
+        yield Row(f"billing:{name}", ACCOUNTS)
+    yield Row("billing:tariff_add", BILLS, BILLS)
+    yield Row("billing:tariff_template", BILLS)
+    for key in ["@tariff", "@tariff_draft"]:
+        yield Row("billing:tariff_detail", SEES_QN_TARIFFS, args=(key,), refused=404)
+    yield Row("billing:tariff_edit", BILLS, BILLS, ("@tariff_draft",))
+    for name in ["tariff_import", "tariff_copy", "tariff_delete"]:
+        yield Row(f"billing:{name}", None, BILLS, ("@tariff_draft",))
+    yield Row("billing:tariff_force", FORCES, FORCES, ("@tariff_draft",))
+    for name in ["tariff_withdraw", "tariff_verify"]:
+        yield Row(f"billing:{name}", None, FORCES, ("@tariff",))
+    yield Row("billing:fee_rule_list", ACCOUNTS, APPROVERS)
+    yield Row("billing:fee_rule_remove", None, FORCES, ("@fee_rule",))
+    yield Row("billing:price_frame_list", ACCOUNTS, ADMIN)
+    yield Row("billing:public_trial", ACCOUNTS, is_open=True)
+
+
+SERVES_BINH_CHANH = LEADER | DEPARTMENTS | {"qn.binhchanh", "qn.thungan"}
+SERVES = SERVES_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
+
+
+def _connection_rows() -> Iterator[Row]:
+    """Give the pages of connections, applications and their sheets; who views one masked may do nothing to it."""
+    one, application = ("@connection",), ("@application",)
+    for name in ["connection_list", "application_list", "application_board"]:
+        yield Row(f"customers:{name}", ACCOUNTS)
+    for name in ["connection_add", "application_add", "connection_imports"]:
+        yield Row(f"customers:{name}", SERVES, SERVES)
+    yield Row("customers:connection_template", SERVES, args=("dau-noi",))
+    yield Row("customers:connection_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@connection_import",),
+              refused=404)  # fmt: skip
+    yield Row("customers:connection_import_undo", None, frozenset({"qn.khkt"}), ("@connection_import",), refused=404)
+    yield Row("customers:connection_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
+    for name in ["edit", "customer", "transfer", "norm", "shares", "contract", "poverty", "privacy"]:
+        yield Row(f"customers:connection_{name}", SERVES_BINH_CHANH, SERVES_BINH_CHANH, one)
+    yield Row("customers:connection_move", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@connection", "tam-ngung"))
+    yield Row("customers:contract_paper", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@connection", "@contract"))
+    yield Row("customers:customer_copy", SERVES_BINH_CHANH, args=one)
+    yield Row("customers:customer_erase", LEADER | DEPARTMENTS, LEADER | DEPARTMENTS, one)
+    # Whoever serves somebody sees the applications of those works alone; who serves nobody views them masked.
+    yield Row("customers:application_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=application, refused=404)
+    for name in ["edit", "step", "stop"]:
+        yield Row(f"customers:application_{name}", SERVES_BINH_CHANH, SERVES_BINH_CHANH, application)
+    yield Row("customers:application_undo", None, MANAGERS, application)
+    yield Row("customers:application_paper", SERVES_BINH_CHANH, args=("@application", "@application_step"))
+
+
+def _request_rows() -> Iterator[Row]:
+    """Give the pages of requests and work orders; whoever sees one masked does nothing to it; the public ones."""
+    one, order = ("@request",), ("@work_order",)
+    for name in ["request_list", "request_map", "request_statistics", "category_list"]:
+        yield Row(f"customers:{name}", ACCOUNTS)
+    yield Row("customers:request_add", SERVES, SERVES)
+    yield Row("customers:request_hints", SERVES)
+    yield Row("customers:request_settings", MANAGERS)
+    yield Row("customers:request_setting_add", None, MANAGERS, ("routing",))
+    yield Row("customers:request_setting_remove", None, MANAGERS, ("routing", "@routing"))
+    yield Row("customers:category_edit", ADMIN, ADMIN, ("mat-nuoc",))
+    yield Row("customers:request_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
+    yield Row("customers:request_act", None, SERVES_BINH_CHANH, ("@request", "ghi-chu"))
+    yield Row("customers:request_photo", SERVES_BINH_CHANH, args=("@request", "@request_photo"), refused=404)
+    yield Row("customers:work_order_list", SERVES)
+    yield Row("customers:work_order_add", SERVES, SERVES)
+    yield Row("customers:work_order_detail", SERVES_BINH_CHANH, args=order, refused=404)
+    yield Row("customers:work_order_act", None, SERVES_BINH_CHANH, ("@work_order", "bat-dau"))
+    token = ("@request_token",)
+    yield Row("customers:public_form", ACCOUNTS, ACCOUNTS, is_open=True)
+    yield Row("customers:public_lookup", ACCOUNTS, ACCOUNTS, is_open=True)
+    yield Row("customers:public_request", ACCOUNTS, ACCOUNTS, token, data={"act": "reply", "text": "Xin hỏi"},
+              is_open=True)  # fmt: skip
+    yield Row("customers:public_photo", ACCOUNTS, args=("@request_token", "@request_photo"), is_open=True)
+    for kind in ["json", "xml"]:
+        yield Row("customers:open311_services", ACCOUNTS, args=(kind,), is_open=True)
+        yield Row("customers:open311_service", ACCOUNTS, args=("mat-nuoc", kind), is_open=True)
+        yield Row("customers:open311_requests", ACCOUNTS, ACCOUNTS, (kind,), is_open=True,
+                  data={"service_code": "khac", "description": "Vòi hỏng", "jurisdiction_id": "org.qn.trung-tam"})  # fmt: skip
+        yield Row("customers:open311_request", ACCOUNTS, args=("@request", kind), is_open=True)
+        yield Row("customers:open311_token", ACCOUNTS, args=("@request_token", kind), is_open=True)
+
+
 ROWS = [
     Row("core:overview", ACCOUNTS),
     Row("core:later_overview", ACCOUNTS, args=("now",)),
@@ -400,6 +488,9 @@ ROWS = [
     *_programme_rows(),
     *_project_rows(),
     *_desk_rows(),
+    *_tariff_rows(),
+    *_connection_rows(),
+    *_request_rows(),
     Row("telemetry:readings", None, NOBODY, is_for_devices=True),
     Row("telemetry:sensorthings", ACCOUNTS, is_open=True),
     Row("telemetry:sensorthings_path", ACCOUNTS, args=("Things",), is_open=True),  # scopes: see test_sensorthings
@@ -455,6 +546,9 @@ def things(demo, db, clean_store) -> dict[str, Any]:
         **_programme_things(),
         **_project_things(),
         **_desk_things(now),
+        **_tariff_things(),
+        **_connection_things(now),
+        **_request_things(now),
     }  # fmt: skip
 
 
@@ -617,6 +711,77 @@ def _desk_things(now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _tariff_things() -> dict[str, Any]:
+    """Give the centre a tariff of a year far ahead, a draft, and an environment fee."""
+    from machnuoc.billing import tariff_operations, tariff_queries
+
+    leader = Person.objects.get(username="qn.lanhdao")
+    scope = Subject.objects.get(key="org.qn.trung-tam")
+    said = {
+        "scope": scope, "area": "RURAL", "decision": "thử", "vat_basis_points": 500, "includes_vat": False,
+        "rows": tariff_queries.list_examples()[0].rows, "by": leader,
+    }  # fmt: skip
+    day = timezone.localdate().replace(year=2090, month=1, day=1)
+    tariff, draft = (tariff_operations.add_draft(name=name, valid_from=day, **said) for name in ("Giá thử", "Giá soạn"))
+    tariff_operations.put_in_force(tariff, valid_from=day, by=leader, is_confirmed=True)
+    rule = tariff_operations.add_fee_rule(
+        scope=scope, group="SX", basis_points=0, valid_from=day, document="thử", is_verified=False, by=leader
+    )
+    return {"@tariff": tariff.key, "@tariff_draft": draft.key, "@fee_rule": rule.pk}
+
+
+def _connection_things(now: datetime) -> dict[str, Any]:
+    """Give Bình Chánh a customer with a contract, somebody who wants a connection, and an uploaded sheet."""
+    from machnuoc.customers import application_operations, connection_operations
+    from machnuoc.customers.models import ConnectionImport
+    from machnuoc.works.models import Work
+
+    by = Person.objects.get(username="qn.khkt")
+    work = Work.objects.get(operator__isnull=False, subject__name="Trạm Bình Chánh")
+    one = connection_operations.create_connection(
+        work=work, customer=connection_operations.CustomerFacts("Người Thử"), by=by, now=now, code="THU-MATRIX",
+        facts=connection_operations.ConnectionFacts("Thôn thử"), connected_date=timezone.localdate(now),
+        contract_number="THU-MATRIX/HĐ",
+    )  # fmt: skip
+    facts = application_operations.ApplicationFacts("Người Xin", "Thôn thử")
+    application = application_operations.open_application(work=work, facts=facts, by=by, now=now)
+    paper = files.store(b"%PDF-1.4 bao gia", name="bao-gia.pdf", by=by, kinds=frozenset({"pdf"}))
+    application_operations.advance(application, at=now, by=by, now=now, quote_vnd=0, paper=paper)
+    stored = files.store(b"a,b\n1,2\n", name="dau-noi.csv", by=by, kinds=frozenset({"csv"}))
+    sheet = ConnectionImport.objects.create(
+        kind="CONNECTIONS", file=stored, file_name="dau-noi.csv", uploaded_by=by, uploaded_at=now,
+        found={"problems": [], "good": []},
+    )  # fmt: skip
+    return {
+        "@connection": one.code, "@contract": one.contracts.get().pk, "@application": application.code,
+        "@application_step": application.steps.get(paper=paper).pk, "@connection_import": sheet.pk,
+    }  # fmt: skip
+
+
+def _request_things(now: datetime) -> dict[str, Any]:
+    """Give Bình Chánh a request with a photo, a work order and a rule of routing."""
+    from machnuoc.customers import request_operations, work_orders
+    from machnuoc.customers.models import Category
+    from machnuoc.customers.tests import fixtures_requests
+    from machnuoc.works.models import Work
+
+    by = Person.objects.get(username="qn.khkt")
+    work = Work.objects.select_related("operator__subject").get(operator__isnull=False, subject__name="Trạm Bình Chánh")
+    photo = files.store(fixtures_requests.png(), name="anh.png", by=by, kinds=frozenset({"png"}))
+    one = request_operations.receive(
+        category=Category.objects.get(key="mat-nuoc"), channel="PHONE", text="Mất nước", now=now, work=work,
+        latitude=15.2, longitude=108.7, photos=[photo], by=by,
+    )  # fmt: skip
+    order = work_orders.create(kind="REPAIR", text="Sửa ống", request=one, now=now, by=by)
+    routing = request_operations.set_routing(
+        work.operator, work=work, category=None, unit=work.operator, by=by  # type: ignore[arg-type]
+    )  # fmt: skip
+    return {
+        "@request": one.code, "@request_token": one.token, "@request_photo": one.photos.get().pk,
+        "@work_order": order.code, "@routing": routing.pk,
+    }  # fmt: skip
+
+
 def _list_names(resolver: URLResolver, namespace: str = "") -> Iterable[str]:
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLResolver):
@@ -686,6 +851,8 @@ def _expected(row: Row, method: str, username: str) -> set[int]:
             return {405} if welcome is None else {401}
         if not row.is_open:
             return {302}
+        if method == "POST" and welcome is not None:
+            return IN
         return {404} if row.name == "api:api-root" else {405} if welcome is None else {200, 302}
     if welcome is None:
         return {405} if row.name != "api:api-root" else {404}
@@ -769,6 +936,23 @@ CALLS = [
          {"organisation_key": QN_ORGANISATION[0], "state": "DOING", "text": "Vận hành ổn định"}),
     Call("post", "/api/v1/tasks/{key}/progress", frozenset({"cb.soxaydung"}), OF_CB_AGENCY,
          {"organisation_key": "org.cb.so-xay-dung", "state": "DOING", "text": "Đã hướng dẫn"}),
+    # tariffs
+    Call("get", "/api/v1/tariffs", ACCOUNTS),
+    Call("post", "/api/v1/tariffs/try", SEES_QN_TARIFFS, "", {
+        "tariff_key": "gia-thu-209001", "from_date": "2090-01-01", "to_date": "2090-02-01", "volume_l": 12_000,
+        "shares": [{"group": "SH"}],
+    }),
+    # connections
+    Call("get", "/api/v1/connections", ACCOUNTS),
+    Call("get", "/api/v1/connections/{code}", SEES_BINH_CHANH | {"qn.thungan"}, "@connection"),
+    # requests
+    Call("get", "/api/v1/complaints", ACCOUNTS),
+    Call("get", "/api/v1/complaints/statistics", ACCOUNTS, query={"period": "2026-07"}),
+    Call("get", "/api/v1/complaints/{code}", SEES_BINH_CHANH | {"qn.thungan"}, "@request"),
+    Call("post", "/api/v1/complaints", SERVES_BINH_CHANH,
+         body={"category": "khac", "text": "Vòi hỏng", "work_key": "work.qn.binh-chanh"}),
+    Call("post", "/api/v1/complaints/{code}/answer", SERVES_BINH_CHANH, "@request",
+         {"text": "Đã sửa xong", "version": 1}),
     *(Call("get", f"/api/v1/telemetry/{name}", ACCOUNTS) for name in ("devices", "channels", "latest", "alarms")),
     Call("get", "/api/v1/telemetry/ledger", ACCOUNTS, query={"from_date": "2026-01-01", "to_date": "2026-01-31"}),
     Call("get", "/api/v1/telemetry/channels/{channel_id}/series", SEES_BINH_CHANH, "@channel",
@@ -808,7 +992,7 @@ def _call(call: Call, username: str, headers: dict[str, str], things: dict[str, 
             content_type="application/json", headers=headers,
         )  # fmt: skip
         transaction.set_rollback(True)
-    expected = {401} if username == STRANGER else {200, 409} if username in call.who else OUT
+    expected = {401} if username == STRANGER else {200, 201, 409} if username in call.who else OUT
     complaint = _judge(f"{call.method} {address}", answer, expected)
     is_problem = answer["Content-Type"].startswith("application/problem+json")
     if not complaint and answer.status_code >= 400 and not is_problem:

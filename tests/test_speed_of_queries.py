@@ -21,7 +21,11 @@ PAGES = [
     "/bao-cao/", "/giam-sat/truc/",
     "/giam-sat/canh-bao/", "/giam-sat/canh-bao/da-qua/", "/giam-sat/canh-bao/thong-ke/", "/giam-sat/quy-tac/",
     "/giam-sat/bao-tri/", "/giam-sat/thiet-bi/", "/giam-sat/suc-khoe-thiet-bi/", "/giam-sat/gioi-han/",
+    "/khach-hang/", "/khach-hang/?q=nguyen+van", "/khach-hang/de-nghi/", "/khach-hang/de-nghi/bang/",
+    "/phan-anh/", "/phan-anh/?state=all&q=nuoc", "/phan-anh/ban-do/", "/phan-anh/thong-ke/", "/phan-anh/loai/",
     "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
+    "/bieu-gia/", "/bieu-gia/?show=all", "/bieu-gia/phi-moi-truong/", "/bieu-gia/khung-gia/", "/bieu-gia/tinh-thu/",
+    "/cong-khai/tinh-tien-nuoc/",
 ]  # fmt: skip
 PLAN_PAGES = [
     "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",
@@ -64,6 +68,8 @@ LISTS = [
     "telemetry/channels",
     "telemetry/latest",
     "telemetry/alarms",
+    "connections",
+    "complaints",
 ]
 
 
