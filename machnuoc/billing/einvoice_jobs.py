@@ -1,6 +1,6 @@
 """Background work of e-invoices: signing after issuing, sending, asking after, the comparison of every day."""
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 
 from django.utils import timezone
 
@@ -11,6 +11,7 @@ from machnuoc.core import jobs, outgoing
 from machnuoc.core.models import Job
 from machnuoc.core.periods import local_date
 from machnuoc.core.vietnamese import format_number
+from machnuoc.places.models import Organisation
 
 COMPARE_DAYS = 7  # days back that are compared again until they agree
 
@@ -53,6 +54,16 @@ def send_einvoices(job: Job) -> str:
     return (
         f"Đã gửi {format_number(taken)}, không gửi được {format_number(failed)}, có trả lời {format_number(answered)}."
     )
+
+
+@jobs.task(operations.COMPARE_TASK, timeout_s=1_800, title="Đối chiếu hóa đơn điện tử một ngày")
+def compare_einvoice_day(job: Job, *, operator_id: int, day: str) -> str:
+    operator = Organisation.objects.get(pk=operator_id)
+    try:
+        made = operations.compare_day(operator, date.fromisoformat(day), timezone.now(), by=job.enqueued_by)
+    except BillingError as reason:
+        raise jobs.GiveUp(str(reason)) from None
+    return "Khớp." if made.is_agreed else "Lệch: xem trang Đối chiếu."
 
 
 @jobs.every("billing.compare_einvoices", days=1, at=time(5), timeout_s=3_600, title="Đối chiếu hóa đơn điện tử")

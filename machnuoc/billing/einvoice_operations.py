@@ -28,6 +28,7 @@ from machnuoc.places.models import Organisation
 log = logging.getLogger(__name__)
 
 SIGN_TASK, SEND_TASK = "billing.sign_einvoices", "billing.send_einvoices"
+COMPARE_TASK = "billing.compare_einvoice_day"
 CHUNK = 500
 MOST_ATTEMPTS = 8
 FIRST_RETRY_S = 60
@@ -312,11 +313,11 @@ def send_again(einvoice: EInvoice, *, by: Person, now: datetime) -> None:
     shown = bill_pdf.shown_number(row.bill)
     if row.state not in {EInvoice.State.REFUSED, EInvoice.State.SIGNED}:
         raise CannotSendAgain(f"Hóa đơn {shown} đã gửi, đang chờ hoặc đã được nhận, không cần gửi lại.")
+    einvoice_provider.get()
     if row.bill.is_simulated or (row.is_test_certificate and not einvoice_provider.is_on_this_machine()):
         raise CannotSendAgain(
             f"Hóa đơn {shown} mang chữ ký thử nghiệm nên không được gửi đi. Đặt chứng thư thật rồi phát hành."
         )
-    einvoice_provider.get()
     row.state, row.attempts, row.sent_at, row.error = EInvoice.State.SIGNED, 0, None, ""
     row.save(update_fields=["state", "attempts", "sent_at", "error"])
     audit.record("billing.einvoice.again", actor=by, target=row)

@@ -119,7 +119,7 @@ def list_days(person: Person, action: str = "bill") -> QuerySet[EInvoiceDay]:
 
 
 def list_days_to_compare(first: date, end: date) -> Iterator[tuple[Organisation, date]]:
-    """Yield operators and days from first up to end (exclusive) on which real invoices were issued and not agreed on."""
+    """Yield operators and days before end on which real invoices were issued that are not agreed on yet."""
     days = [first + timedelta(days=count) for count in range((end - first).days)]
     agreed = {
         (one.operator_id, one.day) for one in EInvoiceDay.objects.filter(day__gte=first, day__lt=end) if one.is_agreed
