@@ -1,9 +1,15 @@
 """What bills and money add to the side bar. Pages of the room are listed here; each is shown to who may use it."""
 
+from typing import Any
+
 from django.urls import NoReverseMatch, reverse
 
+from machnuoc.billing import bill_views, ledger
+from machnuoc.billing.models import Bill
 from machnuoc.core.models import Person
-from machnuoc.core.panels import NavigationItem
+from machnuoc.core.panels import NavigationItem, Panel
+from machnuoc.customers import visibility
+from machnuoc.customers.models import Connection, Customer
 from machnuoc.places import access
 
 _GROUP = "Hóa đơn, thu tiền"
@@ -11,6 +17,7 @@ _PAGES = (
     ("Biểu giá", "billing:tariff_list", "currency-dong", 60, "serve"),
     ("Lập hóa đơn", "billing:run_list", "calculator", 61, "bill"),
     ("Hóa đơn", "billing:bill_list", "receipt", 62, "serve"),
+    ("Hóa đơn điện tử", "billing:einvoice_list", "certificate", 62, "bill"),
     ("Thu tiền", "billing:counter", "cash", 63, "collect"),
     ("Sao kê ngân hàng", "billing:statement_list", "building-bank", 64, "bill"),
     ("Công nợ", "billing:debt_list", "alert-circle", 65, "serve"),
@@ -30,3 +37,28 @@ def navigation(person: Person) -> list[NavigationItem]:
             continue
         found.append(NavigationItem(title, address, icon, order, _GROUP))
     return found
+
+
+def for_connection(person: Person, connection: Connection) -> list[Panel]:
+    """Give the bills of a connection to who may see its data."""
+    if not visibility.may(person, "serve", connection):
+        return []
+    return [
+        Panel(
+            "Hóa đơn", "billing/bills/connection_panel.html", bill_views.connection_bills(person, connection), order=40
+        )
+    ]
+
+
+def owed_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
+    """Give per customer what bills in their name still leave open, either way: erasure waits until it is settled."""
+    owners = dict(Bill.objects.filter(customer_id__in=customer_ids).values_list("pk", "customer_id"))
+    return [(owners[pk], abs(amount)) for pk, amount in ledger.open_amounts(list(owners)).items() if amount]
+
+
+def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Give the bills of a customer, for the copy that they ask for."""
+    money = ("net_vnd", "vat_vnd", "fee_vnd", "total_vnd")
+    names = ("connection__code", "period_start_date", "issued_at", *money, "state")
+    rows = Bill.objects.filter(customer=customer).order_by("pk").values_list(*names)
+    return [("Hóa đơn", [dict(zip(names, row, strict=True)) for row in rows])]

@@ -1,0 +1,104 @@
+"""What the pages of the ledger read: balances of accounts by month, the journal, and what each posting rests on."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import TruncMonth
+
+from machnuoc.billing.models import Account, Posting
+from machnuoc.core.models import Person
+from machnuoc.core.periods import Period
+from machnuoc.places import access
+
+
+def list_postings(person: Person) -> QuerySet[Posting]:
+    """Return the postings of the operators that the person may bill for."""
+    if access.sees_everything(person, "bill"):
+        return Posting.objects.all()
+    return Posting.objects.filter(operator_id__in=access.visible_subject_ids(person, "bill"))
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    """Of one account in one month, đồng. A positive balance stands on the debit side."""
+
+    key: str
+    label: str
+    opening_vnd: int
+    debit_vnd: int
+    credit_vnd: int
+
+    @property
+    def closing_vnd(self) -> int:
+        return self.opening_vnd + self.debit_vnd - self.credit_vnd
+
+
+def list_balances(person: Person, month: Period) -> list[AccountRow]:
+    """Return opening balance, movements and closing balance of each account in a month."""
+    opening: dict[str, int] = defaultdict(int)
+    moved: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    rows = (
+        list_postings(person).filter(date__lt=month.end_date)
+        .annotate(month=TruncMonth("date")).values_list("month", "debit", "credit").annotate(amount=Sum("amount_vnd"))
+    ).order_by()  # fmt: skip
+    for began, debit, credit, amount in rows:
+        if began < month.start_date:
+            opening[debit] += amount
+            opening[credit] -= amount
+        else:
+            moved[debit][0] += amount
+            moved[credit][1] += amount
+    return [
+        AccountRow(account.value, account.label, opening[account], *moved[account])
+        for account in Account
+        if account in opening or account in moved
+    ]
+
+
+@dataclass(frozen=True)
+class MonthRow:
+    """What was billed and what came in, of one month."""
+
+    month: date
+    billed_vnd: int
+    received_vnd: int
+
+
+def list_months(person: Person, months: int = 12) -> list[MonthRow]:
+    """Return the last months with postings, oldest first: what was billed and what came in."""
+    sums: dict[date, list[int]] = defaultdict(lambda: [0, 0])
+    rows = (
+        list_postings(person).annotate(month=TruncMonth("date"))
+        .values_list("month", "debit", "credit", "source").annotate(amount=Sum("amount_vnd"))
+    ).order_by()  # fmt: skip
+    for month, debit, credit, source, amount in rows:
+        if source == Posting.Source.BILL or (
+            source == Posting.Source.REVERSAL and Account.RECEIVABLE in (debit, credit)
+        ):
+            sums[month][0] += amount if debit == Account.RECEIVABLE else -amount
+        elif source == Posting.Source.PAYMENT or (
+            source == Posting.Source.REVERSAL and Account.ADVANCE in (debit, credit)
+        ):
+            sums[month][1] += amount if credit == Account.ADVANCE else -amount
+    return [MonthRow(month, *sums[month]) for month in sorted(sums)[-months:]]
+
+
+def list_journal(
+    person: Person, *, day: date | None = None, month: Period | None = None, account: str = "", source: str = "",
+    connection_code: str = "",
+) -> QuerySet[Posting]:  # fmt: skip
+    """Return postings, newest first, as the filters leave them."""
+    rows = list_postings(person).select_related("connection").order_by("-date", "-id")
+    if day is not None:
+        rows = rows.filter(date=day)
+    elif month is not None:
+        rows = rows.filter(date__gte=month.start_date, date__lt=month.end_date)
+    if account in Account.values:
+        rows = rows.filter(debit=account) | rows.filter(credit=account)
+    if source in Posting.Source.values:
+        rows = rows.filter(source=source)
+    if connection_code:
+        rows = rows.filter(connection__code=connection_code.strip().upper())
+    return rows

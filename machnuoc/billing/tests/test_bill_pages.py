@@ -1,0 +1,197 @@
+"""Pages of runs, bills and the ledger: what they show, to whom, and what they do."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from machnuoc.billing import corrections, runs
+from machnuoc.billing.corrections import Facts
+from machnuoc.billing.models import Bill, BillingRun
+from machnuoc.billing.tests.test_runs import bill_all
+from machnuoc.billing.tests.world import JULY, JUNE, NOW, make_operator, make_person, make_work
+from machnuoc.core import jobs
+from machnuoc.customers.models import DataAccess
+
+
+def sign_in(person) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def text_of(answer) -> str:
+    return b"".join(answer.streaming_content).decode() if answer.streaming else answer.content.decode()
+
+
+@pytest.fixture
+def bill(world) -> Bill:
+    home = world.connection({JUNE: 100, JULY: 125})
+    world.connection({JUNE: 100})
+    bill_all(world)
+    return Bill.objects.get(connection=home)
+
+
+def test_a_month_is_billed_on_the_screens_from_opening_to_issue(world):
+    world.connection({JUNE: 100, JULY: 125})
+    clerk, leader = sign_in(world.clerk), sign_in(world.leader)
+
+    answer = clerk.post(reverse("billing:run_open"), {"period": "2026-07-01", "scope": world.operator.pk})
+    run = BillingRun.objects.get()
+    assert answer.url == reverse("billing:run_detail", args=[run.pk])
+    shown = text_of(clerk.get(answer.url))
+    assert "207.000" in shown
+    assert "người lập đợt không tự duyệt" in shown
+    seen = {"hash": run.previewed["hash"]}
+    clerk.post(reverse("billing:run_approve", args=[run.pk]), seen)
+    run.refresh_from_db()
+    assert run.state == BillingRun.State.PREVIEW  # the clerk may not
+    leader.post(reverse("billing:run_approve", args=[run.pk]), seen)
+    clerk.post(reverse("billing:run_start", args=[run.pk]))
+    again = clerk.post(reverse("billing:run_start", args=[run.pk]), follow=True)
+    assert "đang được phát hành rồi" in text_of(again)
+    job = jobs.run_next(run.created_at.__class__.now(run.created_at.tzinfo))
+
+    run.refresh_from_db()
+    assert job is not None
+    assert "1 hóa đơn" in job.message
+    assert run.state == BillingRun.State.DONE
+    assert "Đã phát hành" in text_of(clerk.get(reverse("billing:run_detail", args=[run.pk])))
+
+
+def test_the_page_of_a_bill_says_why_it_is_what_it_is(world, bill):
+    shown = text_of(sign_in(world.station).get(reverse("billing:bill_detail", args=[bill.pk])))
+
+    for words in ("Vì sao số tiền này", "Bậc 3", "9.000", "45.000", "207.000", "Nguyễn Văn Thử 1", "Biểu giá gia-thu"):
+        assert words in shown
+    assert DataAccess.objects.filter(person=world.station, customer=bill.customer).exists()
+
+
+def test_whoever_only_views_sees_the_customer_masked(world, bill):
+    agency = make_person("so-nganh", "AGENCY", world.operator.subject)
+    client = sign_in(agency)
+
+    for address in (reverse("billing:bill_detail", args=[bill.pk]), reverse("billing:bill_list")):
+        shown = text_of(client.get(address))
+        assert "Nguyễn V. T. 1" in shown
+        assert "Nguyễn Văn Thử" not in shown
+    exported = text_of(client.get(reverse("billing:bill_list") + "?export=csv"))
+    assert "Nguyễn Văn Thử" not in exported
+    assert bill.connection.code in exported
+
+
+def test_a_bill_of_somebody_elses_work_is_not_there(world, bill):
+    other = make_operator("org.khac", "Đơn vị khác")
+    make_work(other, "work.khac")
+    stranger = sign_in(make_person("khac", "LEADER", other.subject))
+
+    assert stranger.get(reverse("billing:bill_detail", args=[bill.pk])).status_code == 404
+    assert stranger.get(reverse("billing:run_detail", args=[bill.run_id])).status_code == 404
+    assert bill.connection.code not in text_of(stranger.get(reverse("billing:bill_list")))
+    assert stranger.post(reverse("billing:bill_correct", args=[bill.pk])).status_code == 404
+
+
+@pytest.mark.parametrize("asked", ["q=DN000001", "q=thu+1", "q=K26TAA-1", "q=1", "period=2026-07", "group=SH"])
+def test_a_bill_is_found_by_code_name_and_number(world, bill, asked):
+    assert bill.connection.code in text_of(sign_in(world.cashier).get(reverse("billing:bill_list") + f"?{asked}"))
+
+
+@pytest.mark.parametrize("asked", ["q=khong-co", "q=K26TAA-99", "period=2026-06", "period=xyz", "state=REPLACED"])
+def test_filters_leave_out_what_does_not_match(world, bill, asked):
+    assert "Không có hóa đơn nào khớp" in text_of(
+        sign_in(world.cashier).get(reverse("billing:bill_list") + f"?{asked}")
+    )
+
+
+def test_a_correction_is_asked_for_and_approved_on_the_screens(world, bill):
+    clerk, leader = sign_in(world.clerk), sign_in(world.leader)
+    address = reverse("billing:bill_correct", args=[bill.pk])
+    said = {
+        "way": "ADJUST", "volume_m3": "20", "group": "SH", "households": "1", "persons": "0", "reason": "Đọc nhầm",
+    }  # fmt: skip
+
+    tried = clerk.post(address, said)
+    assert "-51.750" in text_of(tried).replace("−", "-")
+    clerk.post(address, {**said, "send": "1"})
+    wish = bill.wishes.get()
+    assert clerk.post(address, {**said, "send": "1"}).status_code == 409
+    clerk.post(reverse("billing:correction_approve", args=[wish.pk]))
+    assert not bill.corrections.exists()
+    leader.post(reverse("billing:correction_approve", args=[wish.pk]))
+
+    assert bill.corrections.get().total_vnd == -51_750
+    assert "Điều chỉnh giảm" in text_of(clerk.get(reverse("billing:bill_detail", args=[bill.pk])))
+
+
+def test_a_correction_is_refused_with_a_reason(world, bill):
+    wish = corrections.ask(bill, way="REPLACE", facts=Facts(20_000, "SH", 1, 0), reason="Sai", by=world.clerk, now=NOW)
+    leader = sign_in(world.leader)
+
+    leader.post(reverse("billing:correction_refuse", args=[wish.pk]), {"note": ""})
+    wish.refresh_from_db()
+    assert wish.state == "REQUESTED"
+    leader.post(reverse("billing:correction_refuse", args=[wish.pk]), {"note": "Ảnh đồng hồ đúng"})
+
+    assert "Ảnh đồng hồ đúng" in text_of(leader.get(reverse("billing:bill_detail", args=[bill.pk])))
+
+
+def test_who_was_left_out_is_listed_with_the_reason(world, bill):
+    client = sign_in(world.clerk)
+    address = reverse("billing:run_skips", args=[bill.run_id])
+
+    assert "Chưa có chỉ số của kỳ" in text_of(client.get(address))
+    assert "DN000002" in text_of(client.get(address + "?export=csv"))
+
+
+def test_the_ledger_shows_balances_journal_and_the_check(world, bill):
+    client = sign_in(world.clerk)
+
+    shown = text_of(client.get(reverse("billing:ledger") + "?month=2026-08"))
+    assert "207.000" in shown
+    assert "180.000" in shown
+    journal = text_of(client.get(reverse("billing:ledger_journal") + f"?q={bill.connection.code}&account=511"))
+    assert f"#{bill.pk}" in journal
+    assert "Sổ cái cân" in text_of(client.post(reverse("billing:ledger_verify"), follow=True))
+    assert "131" in text_of(client.get(reverse("billing:ledger") + "?month=2026-08&export=csv"))
+    assert sign_in(world.cashier).get(reverse("billing:ledger")).status_code == 403
+
+
+def test_how_an_operator_bills_is_kept_and_a_new_series_begins_at_one(world, bill):
+    client = sign_in(world.clerk)
+    address = reverse("billing:profile_edit", args=[world.operator.subject.key])
+    said = {
+        "legal_name": "Trung tâm", "tax_code": "4300000001", "address": "Quảng Ngãi", "phone": "", "bank_bin": "970436",
+        "bank_account": "0123", "bank_account_name": "TRUNG TAM", "due_days": "20", "series_form": "1",
+        "series_code": "K27TAA", "version": "1",
+    }  # fmt: skip
+
+    assert client.post(address, {**said, "tax_code": "12"}).status_code == 422
+    assert client.post(address, said).status_code == 302
+    assert client.post(address, said).status_code == 422  # somebody else's version
+
+    series = world.operator.invoice_series.get(is_active=True)
+    assert (series.code, series.next_number) == ("K27TAA", 1)
+
+
+def test_pages_ask_the_database_seldom(world, bill, django_assert_max_num_queries):
+    client = sign_in(world.clerk)
+    client.get(reverse("billing:bill_list"))
+    for address in (
+        reverse("billing:run_list"), reverse("billing:bill_list"), reverse("billing:ledger"),
+        reverse("billing:ledger_journal"), reverse("billing:run_skips", args=[bill.run_id]),
+    ):  # fmt: skip
+        with django_assert_max_num_queries(17):
+            assert client.get(address).status_code == 200
+
+
+def test_a_run_can_be_cancelled_only_before_it_issues(world):
+    world.connection({JUNE: 100, JULY: 125})
+    run = runs.open_run(scope=world.operator.subject, period_start=JULY, now=NOW, by=world.clerk)
+    client = sign_in(world.clerk)
+
+    client.post(reverse("billing:run_cancel", args=[run.pk]))
+    run.refresh_from_db()
+    assert run.state == BillingRun.State.CANCELLED
+    done = bill_all(world)
+    client.post(reverse("billing:run_cancel", args=[done.pk]))
+    done.refresh_from_db()
+    assert done.state == BillingRun.State.DONE

@@ -1,0 +1,149 @@
+"""Corrections: an issued bill stays as it is; what changes is another bill, asked for by one and decided by another."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from machnuoc.billing import corrections, ledger, payments
+from machnuoc.billing.corrections import AlreadyCorrected, Facts
+from machnuoc.billing.errors import BillingError
+from machnuoc.billing.models import Bill, Tariff
+from machnuoc.billing.tests.test_runs import bill_all
+from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_person, make_tariff
+
+LATER = NOW + timedelta(days=3)
+
+
+@pytest.fixture
+def bill(world) -> Bill:
+    """A bill of 25 m3: 207,000 đồng."""
+    home = world.connection({JUNE: 100, JULY: 125})
+    bill_all(world)
+    return Bill.objects.select_related("connection", "series").get(connection=home)
+
+
+def ask(world, bill: Bill, volume_m3: int = 20, way: str = "ADJUST", **facts):
+    said = Facts(volume_m3 * 1000, facts.get("group", "SH"), facts.get("households", 1), 0)
+    return corrections.ask(bill, way=way, facts=said, reason="Đọc nhầm số", by=world.clerk, now=NOW)
+
+
+def pay(world, bill: Bill, amount_vnd: int):
+    return payments.record_payment(
+        connection=bill.connection, amount_vnd=amount_vnd, method="BANK", received_at=NOW, now=NOW, by=world.clerk,
+        external_id=f"FT{amount_vnd}",
+    )  # fmt: skip
+
+
+def test_a_decrease_is_a_bill_of_its_own_that_is_set_against_what_is_owed(world, bill):
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+
+    bill.refresh_from_db()
+    assert (bill.total_vnd, bill.volume_l) == (207_000, 25_000)
+    assert made.kind == Bill.Kind.ADJUSTMENT_DOWN
+    # 5 m3 at 9,000 less, with VAT and fee
+    assert (made.net_vnd, made.vat_vnd, made.fee_vnd, made.volume_l) == (-45_000, -2_250, -4_500, -5_000)
+    assert [(line.block, line.volume_l, line.amount_vnd) for line in made.lines.all()] == [(3, -5_000, -45_000)]
+    assert (ledger.owed_by_bill(bill), ledger.owed_by_bill(made)) == (155_250, 0)
+    assert ledger.balance_of(bill.connection_id).receivable_vnd == 155_250
+    assert ledger.verify().problems == []
+    assert corrections.list_gaps(world.series) == []
+
+
+def test_an_increase_is_owed_on_top(world, bill):
+    made = corrections.approve(ask(world, bill, 31), by=world.leader, now=LATER)
+
+    assert made.kind == Bill.Kind.ADJUSTMENT_UP
+    assert made.net_vnd == 5 * 9_000 + 12_000
+    assert ledger.balance_of(bill.connection_id).receivable_vnd == 207_000 + made.total_vnd
+    assert ledger.verify().problems == []
+
+
+def test_what_a_decrease_frees_of_a_paid_bill_pays_the_next_one(world, bill):
+    pay(world, bill, 207_000)
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+    assert ledger.owed_by_bill(made) == -51_750
+
+    world.read(bill.connection, AUGUST, 135)
+    run = bill_all(world, AUGUST)
+    payments.apply_advances([bill.connection_id], LATER, world.clerk)
+
+    august = Bill.objects.get(run=run)
+    assert ledger.owed_by_bill(made) == 0
+    assert ledger.owed_by_bill(august) == august.total_vnd - 51_750
+    assert ledger.verify().problems == []
+
+
+def test_a_replacement_takes_the_place_of_the_bill_and_what_was_paid_for_it(world, bill):
+    pay(world, bill, 207_000)
+
+    made = corrections.approve(ask(world, bill, 20, "REPLACE"), by=world.leader, now=LATER)
+
+    bill.refresh_from_db()
+    assert (bill.state, bill.total_vnd) == (Bill.State.REPLACED, 207_000)
+    assert (made.kind, made.corrects, made.total_vnd) == (Bill.Kind.REPLACEMENT, bill, 155_250)
+    assert ledger.owed_by_bill(made) == 0
+    assert ledger.balance_of(bill.connection_id) == ledger.Balance(0, 51_750)
+    assert ledger.verify().problems == []
+    with pytest.raises(AlreadyCorrected, match="đã bị thay thế"):
+        ask(world, bill, 18)
+
+
+def test_a_correction_is_priced_at_the_tariff_of_the_days_of_the_bill(world, bill):
+    Tariff.objects.filter(pk=world.tariff.pk).update(valid_to=AUGUST)
+    make_tariff(world.operator.subject, "gia-moi", AUGUST, raise_pct=100)
+
+    made = corrections.approve(ask(world, bill, 26), by=world.leader, now=LATER)
+
+    assert made.net_vnd == 9_000
+
+
+def test_a_second_adjustment_goes_from_what_the_first_left(world, bill):
+    corrections.approve(ask(world, bill, 20), by=world.leader, now=LATER)
+    second = corrections.approve(ask(world, bill, 22), by=world.leader, now=LATER)
+
+    assert (second.kind, second.net_vnd, second.volume_l) == (Bill.Kind.ADJUSTMENT_UP, 18_000, 2_000)
+    assert corrections.facts_of(bill).volume_l == 22_000
+    with pytest.raises(BillingError, match="không thay thế được nữa"):
+        ask(world, bill, 10, "REPLACE")
+
+
+def test_the_second_of_two_clerks_on_one_bill_is_told(world, bill):
+    other = make_person("lap-hai", "DEPARTMENT", world.operator.subject)
+    wish = ask(world, bill, 20)
+
+    with pytest.raises(AlreadyCorrected, match="vừa có người khác đề nghị sửa"):
+        corrections.ask(bill, way="ADJUST", facts=Facts(18_000, "SH", 1, 0), reason="Khác", by=other, now=NOW)
+    corrections.approve(wish, by=world.leader, now=LATER)
+    with pytest.raises(AlreadyCorrected, match="đã được xử lý"):
+        corrections.approve(wish, by=world.leader, now=LATER)
+    assert bill.corrections.count() == 1
+
+
+def test_whoever_asks_does_not_decide_while_somebody_else_could(world, bill):
+    wish = ask(world, bill)
+
+    with pytest.raises(BillingError, match="quyền duyệt"):
+        corrections.approve(wish, by=world.clerk, now=LATER)
+    make_person("pho-duyet", "LEADER", world.operator.subject)
+    own = corrections.refuse(wish, by=world.leader, now=LATER, note="Số cũ đúng")
+    assert own.state == "REFUSED"
+    wish = corrections.ask(
+        bill, way="ADJUST", facts=Facts(20_000, "SH", 1, 0), reason="Đọc nhầm", by=world.leader, now=NOW
+    )
+    with pytest.raises(BillingError, match="không tự duyệt"):
+        corrections.approve(wish, by=world.leader, now=LATER)
+
+
+def test_a_correction_without_a_reason_or_without_a_change_is_refused(world, bill):
+    with pytest.raises(BillingError, match="Ghi lý do"):
+        corrections.ask(bill, way="ADJUST", facts=Facts(20_000, "SH", 1, 0), reason="  ", by=world.clerk, now=NOW)
+    with pytest.raises(BillingError, match="đã đúng với số liệu"):
+        ask(world, bill, 25)
+
+
+def test_a_connection_of_the_wrong_group_is_corrected_to_the_right_one(world, bill):
+    made = corrections.approve(ask(world, bill, 25, group="SH_NGHEO"), by=world.leader, now=LATER)
+
+    assert made.net_vnd == -18_000  # a tenth less
+    assert made.group == "SH_NGHEO"
+    assert bill.from_date == date(2026, 6, 30)
