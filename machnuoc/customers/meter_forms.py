@@ -10,7 +10,7 @@ from django.http import QueryDict
 from machnuoc.core.choices import DayField, MomentField
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import NumberField, WholeField
-from machnuoc.customers import meter_queries, reading_desk, visibility
+from machnuoc.customers import meter_queries, reading_desk, reading_queries, visibility
 from machnuoc.customers.models import Connection, Meter
 from machnuoc.places.models import Subject
 
@@ -124,7 +124,7 @@ class SwapForm(FitForm):
         self.fields["at"].label = "Thay lúc"
         self.fields["serial"].label = "Số sê-ri đồng hồ mới"
         self.fields["index_m3"].label = "Chỉ số đồng hồ mới khi lắp (m³)"
-        facts = reading_desk.reading_queries.meter_facts([connection.pk]).get(connection.pk)
+        facts = reading_queries.meter_facts([connection.pk]).get(connection.pk)
         if facts is not None:
             shown = reading_desk.show_m3(facts.before_l)
             self.fields[

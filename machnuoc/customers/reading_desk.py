@@ -12,7 +12,7 @@ from django.utils import timezone
 from machnuoc.core.models import Person, Sending
 from machnuoc.core.periods import Period
 from machnuoc.core.vietnamese import format_number
-from machnuoc.customers import plausibility, privacy, reading_queries, readings, visibility
+from machnuoc.customers import consumption, plausibility, privacy, reading_queries, readings, visibility
 from machnuoc.customers.models import Connection, Reading, Round, Route
 from machnuoc.customers.reading_queries import MeterFacts, MonthUse
 from machnuoc.places.models import Subject
@@ -120,7 +120,7 @@ class Line:
         if self.reading.index_l >= self.facts.before_l:
             return self.reading.index_l - self.facts.before_l
         if self.reading.rolled_over:
-            return self.reading.index_l + 10**self.facts.digits * 1000 - self.facts.before_l
+            return self.reading.index_l + consumption.capacity_l(self.facts.digits) - self.facts.before_l
         return None
 
     @property

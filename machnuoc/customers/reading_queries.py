@@ -239,18 +239,18 @@ def _read_chains(ids: Sequence[int], *, until: datetime | None = None) -> dict[i
     readings = Reading.objects.filter(connection_id__in=ids, state=Reading.State.ACCEPTED, index_l__isnull=False)
     if until is not None:
         readings = readings.filter(read_at__lte=until)
-    for pk, connection_id, fitting_id, period, kind, read_at, index_l, rolled in readings.values_list(
+    for pk, connection_id, hung_id, period, kind, read_at, index_l, rolled in readings.values_list(
         "pk", "connection_id", "fitting_id", "period_start_date", "kind", "read_at", "index_l", "rolled_over"
     ):
         is_end = kind in (Reading.Kind.INITIAL, Reading.Kind.FINAL)
         if period is None and not is_end:
             continue
-        if fitting_id is None:
-            fitting_id = next((one[0] for one in reversed(hung[connection_id]) if one[2] <= read_at), 0)
+        guess = next((int(one[0]) for one in reversed(hung[connection_id]) if one[2] <= read_at), 0)
+        fitting_id = guess if hung_id is None else hung_id
         if is_end:
             ends.add((fitting_id, kind))
         point = Point(
-            pk, periods.local_date(read_at), index_l, fitting_id, consumption.capacity_l(digits.get(fitting_id, 5)),
+            pk, periods.local_date(read_at), index_l or 0, fitting_id, consumption.capacity_l(digits.get(fitting_id, 5)),
             rolled, kind == Reading.Kind.ESTIMATED, kind == Reading.Kind.INITIAL, period,
         )  # fmt: skip
         found[connection_id].append(((read_at, _rank(kind), pk), point))

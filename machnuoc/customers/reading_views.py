@@ -712,8 +712,9 @@ def _change_route(request: HttpRequest, route: Route, form: reading_forms.RouteF
             readings.put_route(route, by=person, version=form.cleaned_data["version"], **said)
             return "Đã lưu tuyến."
         case "order":
-            placed = []
-            for key, value in request.POST.items():
+            placed: list[tuple[int, int, int]] = []
+            for key in request.POST:
+                value = request.POST.get(key, "")
                 pk = key.removeprefix("order-")
                 if key.startswith("order-") and pk.isdigit() and value.isdigit() and len(value) < 8:
                     placed.append((int(value), len(placed), int(pk)))

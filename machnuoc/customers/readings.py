@@ -210,8 +210,8 @@ def _read_files(ids: Iterable[int], since: datetime) -> dict[int, _File]:
             "installed_index_l", "removed_at",
         )
     )  # fmt: skip
-    for connection_id, *rest in hung:
-        files[connection_id].fittings.append(_Fit(*rest))
+    for row in hung:
+        files[row[0]].fittings.append(_Fit(*row[1:]))
     recent = Reading.objects.filter(connection_id__in=wanted, read_at__gte=since)
     _put_known(files, recent)
     without = [pk for pk, one in files.items() if not any(k.kind != Kind.ESTIMATED for k in one.accepted)]
@@ -581,8 +581,9 @@ class _Taking:
                 reading.save(update_fields=["flags", "state"])
 
     def _is_closed(self, reading: Reading) -> bool:
+        month: Any = reading.period_start_date
         return Round.objects.filter(
-            route__connections=reading.connection_id, period_start_date=reading.period_start_date,
+            route__connections=reading.connection_id, period_start_date=month,
             state=Round.State.CLOSED,
         ).exists()  # fmt: skip
 
@@ -625,8 +626,9 @@ def _reason(note: str) -> str:
 
 
 def _others_of_month(reading: Reading) -> Any:
+    month: Any = reading.period_start_date
     return Reading.objects.filter(
-        connection_id=reading.connection_id, period_start_date=reading.period_start_date, index_l__isnull=False,
+        connection_id=reading.connection_id, period_start_date=month, index_l__isnull=False,
         state__in=(State.ACCEPTED, *_PENDING),
     ).exclude(pk=reading.pk)  # fmt: skip
 
