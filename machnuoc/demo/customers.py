@@ -198,7 +198,10 @@ def _put_chunk(
     Contract.objects.bulk_create(
         [
             Contract(
-                connection=one, customer_id=one.customer_id, number=f"HĐ-{one.code}", signed_date=one.connected_date
+                connection=one,
+                customer_id=one.customer_id,
+                number=f"HĐ-{one.code}",
+                signed_date=one.connected_date or date(2026, 1, 1),
             )
             for one in connections
         ]
