@@ -22,8 +22,10 @@ PAGES = [
     "/giam-sat/canh-bao/", "/giam-sat/canh-bao/da-qua/", "/giam-sat/canh-bao/thong-ke/", "/giam-sat/quy-tac/",
     "/giam-sat/bao-tri/", "/giam-sat/thiet-bi/", "/giam-sat/suc-khoe-thiet-bi/", "/giam-sat/gioi-han/",
     "/khach-hang/", "/khach-hang/?q=nguyen+van", "/khach-hang/de-nghi/", "/khach-hang/de-nghi/bang/",
+    "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/", "/dong-ho/?due=past",
     "/phan-anh/", "/phan-anh/?state=all&q=nuoc", "/phan-anh/ban-do/", "/phan-anh/thong-ke/", "/phan-anh/loai/",
     "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
+    "/hoa-don-dien-tu/", "/hoa-don-dien-tu/doi-chieu/", "/hoa-don-dien-tu/thiet-lap/", "/in-hoa-don/",
     "/bieu-gia/", "/bieu-gia/?show=all", "/bieu-gia/phi-moi-truong/", "/bieu-gia/khung-gia/", "/bieu-gia/tinh-thu/",
     "/cong-khai/tinh-tien-nuoc/",
 ]  # fmt: skip
