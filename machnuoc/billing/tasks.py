@@ -1,5 +1,6 @@
 """Background work of billing, found at start-up: each area registers its own in <area>_jobs.py."""
 
 from machnuoc.billing import einvoice_jobs as einvoice_jobs
+from machnuoc.billing import money_jobs as money_jobs
 from machnuoc.billing import print_jobs as print_jobs
 from machnuoc.billing import run_jobs as run_jobs

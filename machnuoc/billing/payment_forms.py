@@ -1,0 +1,211 @@
+"""Forms of the counter, drawers, refunds, collectors, statements and debts."""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+
+from machnuoc.billing.models import BankLine, DebtCase, GatewayOrder, Payment, Refund
+from machnuoc.billing.payment_queries import PaymentFilters
+from machnuoc.core.choices import DayField, OneOf
+from machnuoc.core.number_fields import WholeField
+from machnuoc.customers.models import Route
+from machnuoc.places.models import Organisation
+
+_KEY_MAX = 64
+
+
+def new_key() -> str:
+    """Return the key of one form: a button pressed twice sends it twice."""
+    return uuid.uuid4().hex
+
+
+def _search(placeholder: str) -> forms.CharField:
+    widget = forms.TextInput({"type": "search", "placeholder": placeholder})
+    return forms.CharField(label="Tìm", required=False, max_length=100, widget=widget)
+
+
+class _Filter(forms.Form):
+    """A filter in the address: what makes no sense asks for nothing."""
+
+    def __init__(self, data: QueryDict, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+
+    def said(self) -> dict[str, Any]:
+        self.is_valid()
+        return {name: self.cleaned_data.get(name) for name in self.fields}
+
+    def describe(self) -> list[tuple[str, str]]:
+        rows = []
+        for name, field in self.fields.items():
+            text = str(self.cleaned_data.get(name) or "")
+            if text:
+                rows.append((str(field.label), str(dict(getattr(field, "choices", [])).get(text, text))))
+        return rows
+
+
+class CounterSearch(forms.Form):
+    q = forms.CharField(
+        label="Khách hàng", max_length=100, required=False,
+        widget=forms.TextInput({
+            "type": "search", "placeholder": "Mã đấu nối, tên, địa chỉ, điện thoại, mã hóa đơn", "autofocus": True,
+        }),
+    )  # fmt: skip
+
+
+class CashForm(forms.Form):
+    amount_vnd = WholeField(label="Số tiền nhận (đồng)", min_value=1)
+    payer = forms.CharField(label="Người nộp", max_length=160, required=False)
+    note = forms.CharField(label="Ghi chú", max_length=300, required=False)
+    key = forms.CharField(widget=forms.HiddenInput, max_length=_KEY_MAX, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["amount_vnd"].widget.attrs |= {"autofocus": True, "autocomplete": "off"}
+        self.initial.setdefault("key", new_key())
+
+
+class _Operator(OneOf):
+    def label_from_instance(self, obj: Organisation) -> str:
+        return obj.subject.name
+
+
+class OpenTillForm(forms.Form):
+    operator = _Operator(Organisation.objects.none(), label="Đơn vị cấp nước")
+    opening_vnd = WholeField(label="Tiền đầu ca (đồng)", min_value=0, initial=0)
+
+    def __init__(self, *args: Any, operators: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["operator"].queryset = operators  # type: ignore[attr-defined]
+        only = list(operators[:2])
+        if len(only) == 1:
+            self.fields["operator"].initial = only[0].pk
+
+
+class CloseTillForm(forms.Form):
+    counted_vnd = WholeField(label="Tiền đếm được (đồng)", min_value=0)
+    note = forms.CharField(
+        label="Ghi chú", max_length=300, required=False, help_text="Bắt buộc khi tiền đếm được lệch so với sổ."
+    )
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(label="Lý do", max_length=300)
+
+
+class RefundForm(forms.Form):
+    amount_vnd = WholeField(label="Số tiền hoàn (đồng)", min_value=1)
+    reason = forms.CharField(label="Lý do", max_length=300)
+
+
+class PaymentFilter(_Filter):
+    q = _search("Mã đấu nối, mã giao dịch, số biên lai")
+    method = forms.ChoiceField(
+        label="Hình thức", required=False, choices=[("", "Mọi hình thức"), *Payment.Method.choices]
+    )
+    state = forms.ChoiceField(
+        label="Tình trạng", required=False,
+        choices=[("", "Tất cả"), ("valid", "Đang có hiệu lực"), ("reversed", "Đã đảo")],
+    )  # fmt: skip
+    from_date = DayField(label="Từ ngày", required=False)
+    to_date = DayField(label="Đến hết ngày", required=False)
+
+    def read(self) -> PaymentFilters:
+        said = self.said()
+        return PaymentFilters(
+            q=str(said["q"] or "").strip(), method=str(said["method"] or ""), state=str(said["state"] or ""),
+            from_date=said["from_date"], to_date=said["to_date"],
+        )  # fmt: skip
+
+
+class RefundFilter(_Filter):
+    state = forms.ChoiceField(label="Tình trạng", required=False, choices=[("", "Tất cả"), *Refund.State.choices])
+
+
+class OrderFilter(_Filter):
+    q = _search("Mã đấu nối, mã giao dịch")
+    gateway = forms.ChoiceField(label="Cổng", required=False, choices=[("", "Mọi cổng"), *GatewayOrder.Gateway.choices])
+    state = forms.ChoiceField(label="Tình trạng", required=False, choices=[("", "Tất cả"), *GatewayOrder.State.choices])
+
+
+class _Route(OneOf):
+    def label_from_instance(self, obj: Route) -> str:
+        return f"{obj.code} · {obj.name}"
+
+
+class SheetForm(forms.Form):
+    route = _Route(Route.objects.none(), label="Tuyến")
+
+    def __init__(self, *args: Any, routes: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["route"].queryset = routes  # type: ignore[attr-defined]
+
+
+class StatementForm(forms.Form):
+    operator = _Operator(Organisation.objects.none(), label="Đơn vị cấp nước")
+    bank = forms.CharField(
+        label="Ngân hàng", max_length=40,
+        help_text="Tên này giữ cách đọc cột cho các lần sau, ví dụ: Vietcombank 0123456789.",
+    )  # fmt: skip
+    file = forms.FileField(label="Tệp sao kê", help_text="xlsx hoặc csv, tải từ ngân hàng, không sửa.")
+
+    def __init__(self, *args: Any, operators: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["operator"].queryset = operators  # type: ignore[attr-defined]
+        only = list(operators[:2])
+        if len(only) == 1:
+            self.fields["operator"].initial = only[0].pk
+
+
+class ColumnsForm(forms.Form):
+    """Which heading of the file holds what; made for the headings that are there."""
+
+    def __init__(self, *args: Any, headings: list[str], roles: dict[str, str], optional: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        named = [(text, text) for text in headings if text]
+        for role, label in roles.items():
+            empty = "Không có cột này" if role in optional else "Chọn cột"
+            self.fields[role] = forms.ChoiceField(
+                label=label, choices=[("", empty), *named], required=role not in optional
+            )
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        chosen = [text for text in said.values() if text]
+        if len(set(chosen)) < len(chosen):
+            raise forms.ValidationError("Một cột được chọn cho hai việc. Mỗi cột chỉ giữ một việc.")
+        return said
+
+
+class LineFilter(_Filter):
+    match = forms.ChoiceField(
+        label="Khớp", required=False, choices=[("", "Tất cả"), ("WAITING", "Chờ xác nhận"), *BankLine.Match.choices]
+    )
+    q = _search("Nội dung, số tham chiếu")
+
+
+class DebtFilter(_Filter):
+    q = _search("Mã đấu nối, tên, địa chỉ")
+    work = forms.ChoiceField(label="Trạm", required=False)
+    age = forms.ChoiceField(
+        label="Tuổi nợ", required=False,
+        choices=[("", "Mọi tuổi nợ"), ("overdue", "Quá hạn"), ("30", "Quá 30 ngày"), ("60", "Quá 60 ngày"),
+                 ("90", "Quá 90 ngày")],
+    )  # fmt: skip
+    case = forms.ChoiceField(
+        label="Hồ sơ", required=False,
+        choices=[("", "Tất cả"), ("none", "Chưa có hồ sơ"), *DebtCase.State.choices[:2], DebtCase.State.choices[3]],
+    )  # fmt: skip
+
+    def __init__(self, data: QueryDict, *, works: list[tuple[int, str]]) -> None:
+        super().__init__(data)
+        choices = [("", "Mọi trạm"), *((str(pk), name) for pk, name in works)]
+        self.fields["work"].choices = choices  # type: ignore[attr-defined]
+
+
+class StepForm(forms.Form):
+    """A step of a debt case: the day is the day on which it is recorded."""
+
+    text = forms.CharField(label="Nội dung", max_length=200, required=False)
+    proof = forms.FileField(label="Bản quét văn bản", required=False, help_text="PDF hoặc ảnh.")
