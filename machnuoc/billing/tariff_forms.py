@@ -28,7 +28,7 @@ SHOWS = {
     "past": "Đã kết thúc, đã hủy",
     "all": "Tất cả",
 }
-LEAST_ROWS = 4  # of a group in the grid
+LEAST_ROWS = 4  # of a group with blocks in the grid
 MOST_ROWS = 60
 _LONGEST_TRIAL_DAYS = 366
 
@@ -165,7 +165,10 @@ class PriceGrid:
                 for number, row in enumerate(mine)
             ]
             structure = mine[0].structure if mine else tariff.FLAT
-            groups.append(GridGroup(code, str(name), structure, _padded(lines)))
+            spare = 0 if structure == tariff.FLAT else 1
+            wanted = max(_least_rows(structure), len(lines) + spare)
+            lines += [GridRow(number) for number in range(len(lines), wanted)]
+            groups.append(GridGroup(code, str(name), structure, lines))
         return cls(groups)
 
     @classmethod
@@ -180,11 +183,12 @@ class PriceGrid:
                 texts = [str(data.get(f"{code}-{number}-{name}", ""))[:40].strip() for name in ("from", "to", "price")]
                 row = GridRow(number, texts[0], texts[1], texts[2])
                 group.rows.append(row)
-                if texts[1] or texts[2]:  # a lone lower edge was filled in by the page
+                if row.to_text or row.price_text:  # a lone lower edge was filled in by the page
                     grid._read(group, row)
-            while len(group.rows) > LEAST_ROWS and not (group.rows[-1].price_text or group.rows[-1].to_text):
+            least = _least_rows(group.structure)
+            while len(group.rows) > least and not (group.rows[-1].price_text or group.rows[-1].to_text):
                 group.rows.pop()
-            if group.rows[-1].price_text:
+            if group.rows[-1].price_text and group.structure != tariff.FLAT:
                 group.rows.append(GridRow(len(group.rows)))
             grid.groups.append(group)
         return grid
@@ -209,9 +213,8 @@ class PriceGrid:
             self.rows.append(Row(group.code, group.structure, lower_l, upper_l, int(price)))
 
 
-def _padded(lines: list[GridRow]) -> list[GridRow]:
-    wanted = max(LEAST_ROWS, len(lines) + 1)
-    return [*lines, *(GridRow(number) for number in range(len(lines), wanted))]
+def _least_rows(structure: str) -> int:
+    return 1 if structure == tariff.FLAT else LEAST_ROWS
 
 
 def _m3(volume_l: int | None) -> str:

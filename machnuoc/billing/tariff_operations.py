@@ -150,12 +150,12 @@ def put_in_force(row: Tariff, *, valid_from: date, by: Person, is_confirmed: boo
         before.valid_to = valid_from
         before.version += 1
         before.save(update_fields=["valid_to", "version"])
-        audit.record("billing.tariff.ended", actor=by, target=before, valid_to=valid_from)
+        audit.record("billing.tariff.ended", actor=by, target=before, valid_to=format_date(valid_from))
     row.valid_from = valid_from
     row.state = Tariff.State.IN_FORCE
     row.version += 1
     row.save(update_fields=["valid_from", "state", "version"])
-    audit.record("billing.tariff.in_force", actor=by, target=row, valid_from=valid_from)
+    audit.record("billing.tariff.in_force", actor=by, target=row, valid_from=format_date(valid_from))
     return row
 
 
@@ -242,7 +242,7 @@ def add_fee_rule(
     )  # fmt: skip
     audit.record(
         "billing.fee_rule.added", actor=by, target=made, scope=scope.key, group=group, basis_points=basis_points,
-        valid_from=valid_from,
+        valid_from=format_date(valid_from),
     )  # fmt: skip
     return made
 
@@ -256,7 +256,9 @@ def remove_fee_rule(rule: FeeRule, *, by: Person) -> None:
         raise TariffError("Không bỏ được mức phí đã dùng. " + " ".join(billed) + " Đặt mức phí mới từ một ngày sau.")
     mine = FeeRule.objects.filter(scope_id=rule.scope_id, group=rule.group)
     mine.filter(valid_to=rule.valid_from).update(valid_to=rule.valid_to)
-    audit.record("billing.fee_rule.removed", actor=by, target=rule, group=rule.group, valid_from=rule.valid_from)
+    audit.record(
+        "billing.fee_rule.removed", actor=by, target=rule, group=rule.group, valid_from=format_date(rule.valid_from)
+    )
     rule.delete()
 
 
@@ -277,7 +279,7 @@ def add_frame(
         area=area, low_vnd=low_vnd, high_vnd=high_vnd, valid_from=valid_from, document=document,
         is_verified=is_verified,
     )  # fmt: skip
-    audit.record("billing.price_frame.added", actor=by, target=made, area=area, valid_from=valid_from)
+    audit.record("billing.price_frame.added", actor=by, target=made, area=area, valid_from=format_date(valid_from))
     return made
 
 

@@ -466,7 +466,8 @@ def fee_rule_list(request: HttpRequest) -> HttpResponseBase:
     may_set = access.may(person, "approve")
     if request.method == "POST" and not may_set:
         raise PermissionDenied("Chỉ người có quyền duyệt mới đặt được mức phí.")
-    form = forms.FeeRuleForm(request.POST or None, person=person, initial={"valid_from": today}) if may_set else None
+    initial = {"valid_from": today, "document": "Nghị định 346/2025/NĐ-CP"}
+    form = forms.FeeRuleForm(request.POST or None, person=person, initial=initial) if may_set else None
     odd: list[str] = []
     if request.method == "POST" and form is not None and form.is_valid():
         try:

@@ -30,6 +30,11 @@
 
   document.addEventListener("change", (event) => {
     const input = event.target;
+    if (input instanceof HTMLSelectElement && input.closest("[data-price-grid]") && input.value !== "FLAT") {
+      const body = input.closest("fieldset").querySelector("tbody");
+      while (body.rows.length < 4) addRow(body);
+      return;
+    }
     if (!(input instanceof HTMLInputElement) || !input.closest("[data-price-grid]")) return;
     const row = input.closest("tr");
     const cells = cellsOf(row);
