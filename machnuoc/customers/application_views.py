@@ -144,11 +144,12 @@ def application_detail(request: HttpRequest, code: str) -> HttpResponse:
         privacy.log_access(person, DataAccess.What.PAGE, now=now, purpose=f"hồ sơ {one.code}")
     steps = list(one.steps.select_related("by", "paper"))
     reached = STAGES.index(application_operations.Stage(one.stage)) if one.stage in STAGES else -1
+    done = {step.stage for step in steps}  # those who asked by themselves were not surveyed
     upcoming = application_operations.next_stage(one)
     context = {
         "one": one, "shown": shown, "may_serve": is_served, "tone": STAGE_TONES[one.stage],
         "stages": [
-            (stage.label, "is-here" if number == reached else "is-done" if number < reached else "")
+            (stage.label, "is-here" if number == reached else "is-done" if stage in done else "")
             for number, stage in enumerate(STAGES)
         ],
         "steps": steps, "facts": _facts(one, shown),
