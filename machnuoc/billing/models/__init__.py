@@ -19,6 +19,7 @@ from machnuoc.billing.models.payments import (
     Refund,
     TillSession,
 )
+from machnuoc.billing.models.remote import RemoteMeter
 from machnuoc.billing.models.tariffs import (
     Area,
     BillingProfile,
@@ -55,6 +56,7 @@ __all__ = [
     "PriceFrame",
     "PrintBatch",
     "Refund",
+    "RemoteMeter",
     "RunSkip",
     "Tariff",
     "TariffPrice",
