@@ -328,23 +328,39 @@ def _tariff_rows() -> Iterator[Row]:
     yield Row("billing:fee_rule_remove", None, FORCES, ("@fee_rule",))
     yield Row("billing:price_frame_list", ACCOUNTS, ADMIN)
     yield Row("billing:public_trial", ACCOUNTS, is_open=True)
+    yield Row("billing:remote_meter", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@connection",), refused=404)
+    yield Row("billing:remote_meter_end", None, SERVES_BINH_CHANH, ("@connection",), refused=404)
 
 
 SERVES_BINH_CHANH = LEADER | DEPARTMENTS | {"qn.binhchanh", "qn.thungan"}
 SERVES = SERVES_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
 
 
+
+def _document_rows() -> Iterator[Row]:
+    """Give the pages of e-invoices and printing; a bill is printed masked for who only views."""
+    for name in ["einvoice_list", "einvoice_days", "einvoice_setup", "einvoice_zip"]:
+        yield Row(f"billing:{name}", BILLS)
+    yield Row("billing:einvoice_compare", None, BILLS)
+    yield Row("billing:einvoice_detail", BILLS, args=("@einvoice",))
+    yield Row("billing:einvoice_again", None, BILLS, ("@einvoice",))
+    yield Row("billing:einvoice_xml", SERVES_BINH_CHANH, args=("@einvoice",))
+    yield Row("billing:bill_pdf", SEES_BINH_CHANH | {"qn.thungan"}, args=("@printed_bill",), refused=404)
+    yield Row("billing:print_list", SERVES, SERVES)
+    yield Row("billing:print_file", frozenset({"qn.khkt"}), args=("@print",), refused=404)
+
+
 def _connection_rows() -> Iterator[Row]:
     """Give the pages of connections, applications and their sheets; who views one masked may do nothing to it."""
     one, application = ("@connection",), ("@application",)
-    for name in ["connection_list", "application_list", "application_board"]:
-        yield Row(f"customers:{name}", ACCOUNTS)
+    yield Row("customers:connection_list", ACCOUNTS)
+    for name in ["application_list", "application_board"]:
+        yield Row(f"customers:{name}", ACCOUNTS - {"qn.ghichiso"})
     for name in ["connection_add", "application_add", "connection_imports"]:
         yield Row(f"customers:{name}", SERVES, SERVES)
     yield Row("customers:connection_template", SERVES, args=("dau-noi",))
-    yield Row("customers:connection_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@connection_import",),
-              refused=404)  # fmt: skip
-    yield Row("customers:connection_import_undo", None, frozenset({"qn.khkt"}), ("@connection_import",), refused=404)
+    yield Row("customers:connection_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@connection_import",))
+    yield Row("customers:connection_import_undo", None, frozenset({"qn.khkt"}), ("@connection_import",))
     yield Row("customers:connection_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
     for name in ["edit", "customer", "transfer", "norm", "shares", "contract", "poverty", "privacy"]:
         yield Row(f"customers:connection_{name}", SERVES_BINH_CHANH, SERVES_BINH_CHANH, one)
@@ -364,7 +380,7 @@ def _request_rows() -> Iterator[Row]:
     """Give the pages of requests and work orders; whoever sees one masked does nothing to it; the public ones."""
     one, order = ("@request",), ("@work_order",)
     for name in ["request_list", "request_map", "request_statistics", "category_list"]:
-        yield Row(f"customers:{name}", ACCOUNTS)
+        yield Row(f"customers:{name}", ACCOUNTS - {"qn.ghichiso"})
     yield Row("customers:request_add", SERVES, SERVES)
     yield Row("customers:request_hints", SERVES)
     yield Row("customers:request_settings", MANAGERS)
@@ -387,10 +403,100 @@ def _request_rows() -> Iterator[Row]:
     for kind in ["json", "xml"]:
         yield Row("customers:open311_services", ACCOUNTS, args=(kind,), is_open=True)
         yield Row("customers:open311_service", ACCOUNTS, args=("mat-nuoc", kind), is_open=True)
-        yield Row("customers:open311_requests", ACCOUNTS, ACCOUNTS, (kind,), is_open=True,
-                  data={"service_code": "khac", "description": "Vòi hỏng", "jurisdiction_id": "org.qn.trung-tam"})  # fmt: skip
+        told = {"service_code": "khac", "description": "Vòi hỏng", "jurisdiction_id": "org.qn.trung-tam"}
+        yield Row("customers:open311_requests", ACCOUNTS, ACCOUNTS, (kind,), data=told, is_open=True)
         yield Row("customers:open311_request", ACCOUNTS, args=("@request", kind), is_open=True)
         yield Row("customers:open311_token", ACCOUNTS, args=("@request_token", kind), is_open=True)
+
+
+COLLECTS_BINH_CHANH = DEPARTMENTS | {"qn.binhchanh", "qn.thungan"}
+COLLECTS = COLLECTS_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
+
+
+def _money_rows() -> Iterator[Row]:
+    """Give the pages of money: who collects takes it, who bills puts it right, who leads approves."""
+    one = ("@connection",)
+    yield Row("billing:counter", COLLECTS)
+    yield Row("billing:counter_connection", COLLECTS_BINH_CHANH, COLLECTS_BINH_CHANH, one)
+    yield Row("billing:gateway_begin", None, COLLECTS_BINH_CHANH, one)
+    for name in ["receipt", "payment_detail"]:
+        yield Row(f"billing:{name}", SERVES_BINH_CHANH, args=("@payment",), refused=404)
+    yield Row("billing:payment_list", SERVES)
+    yield Row("billing:payment_reverse", BILLS, BILLS, ("@payment",))
+    yield Row("billing:refund_request", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@payment",))
+    yield Row("billing:refund_list", SERVES)
+    yield Row("billing:refund_act", None, LEADER, ("@refund", "duyet"))
+    yield Row("billing:till_list", COLLECTS | LEADER, COLLECTS)
+    yield Row("billing:till_detail", BILLS | {"qn.thungan"}, NOBODY, ("@till",))  # closed: nobody closes it again
+    yield Row("billing:till_confirm", None, BILLS, ("@till",))
+    yield Row("billing:sheet_list", COLLECTS, COLLECTS)
+    yield Row("billing:sheet_detail", COLLECTS_BINH_CHANH, COLLECTS_BINH_CHANH, ("@collection_sheet",),
+              data={"act": "close"})  # fmt: skip
+    yield Row("billing:gateway_list", COLLECTS | LEADER)
+    yield Row("billing:gateway_order", COLLECTS_BINH_CHANH | LEADER, COLLECTS_BINH_CHANH | LEADER, ("@gateway_order",))
+    yield Row("billing:gateway_callback", ACCOUNTS, args=("vnpay",), is_open=True)  # signatures: see test_callbacks
+    yield Row("billing:gateway_return", ACCOUNTS, args=("vnpay",), is_open=True)
+    yield Row("billing:statement_list", BILLS, BILLS)
+    yield Row("billing:statement_detail", BILLS, BILLS, ("@statement",))
+    yield Row("billing:statement_columns", BILLS, BILLS, ("@statement",), shown=302)  # confirmed before
+    yield Row("billing:line_act", None, BILLS, ("@bank_line", "bo-qua"))
+    yield Row("billing:debt_list", SERVES)
+    yield Row("billing:debt_remind", None, BILLS)
+    yield Row("billing:debt_open", None, BILLS, one)
+    yield Row("billing:debt_case", SERVES_BINH_CHANH, args=("@debt_case",), refused=404)
+    yield Row("billing:debt_act", None, BILLS, ("@debt_case", "nhac"))
+    yield Row("billing:debt_proof", SERVES_BINH_CHANH, args=("@debt_case", "@debt_step"), refused=404)
+
+
+READS_BINH_CHANH = DEPARTMENTS | {"qn.binhchanh"}  # write readings at the office
+READS = READS_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
+
+
+def _reading_rows() -> Iterator[Row]:
+    """Give the pages of rounds, readings and meters; who serves at the counter looks and does not write."""
+    shown, meter = ("@round",), ("@meter",)
+    for name in ["round_list", "review_list", "route_list", "meter_list"]:
+        yield Row(f"customers:{name}", SERVES)
+    yield Row("customers:round_open", None, READS)
+    yield Row("customers:round_detail", SERVES_BINH_CHANH, READS_BINH_CHANH, shown)
+    for name in ["estimate", "close"]:
+        yield Row(f"customers:round_{name}", READS_BINH_CHANH, READS_BINH_CHANH, shown)
+    yield Row("customers:round_warn", SERVES_BINH_CHANH, SERVES_BINH_CHANH, shown, refused=404)
+    yield Row("customers:review_detail", SERVES_BINH_CHANH, READS_BINH_CHANH, ("@reading",), data={"note": "thử"})
+    yield Row("customers:reading_photo", SERVES_BINH_CHANH, args=("@reading",), refused=404)
+    yield Row("customers:route_add", READS, READS)
+    yield Row("customers:route_detail", SERVES_BINH_CHANH, READS_BINH_CHANH, ("@route",))
+    yield Row("customers:reading_imports", READS, READS)
+    yield Row("customers:reading_template", READS | {"qn.ghichiso"})
+    mine = frozenset({"qn.khkt"})
+    yield Row("customers:reading_import", mine, mine, ("@reading_import",), refused=404)
+    yield Row("customers:meter_detail", SERVES_BINH_CHANH, READS_BINH_CHANH, meter)
+    yield Row("customers:meter_edit", READS_BINH_CHANH, READS_BINH_CHANH, meter)
+    for name in ["meter_swap", "meter_fit"]:
+        yield Row(f"customers:{name}", READS_BINH_CHANH, READS_BINH_CHANH, ("@metered",))
+
+
+SEES_BINH_CHANH_BILLS = SERVES_BINH_CHANH | {"quantri", "qn.sonnmt", "doitac", "qn.ghichiso"}
+
+
+def _bill_rows() -> Iterator[Row]:
+    """Give the pages of runs, bills and the ledger of the centre in Quảng Ngãi."""
+    elsewhere = {"qn.lanhdao", "qn.khkt", "qn.hcth"}
+    yield Row("billing:run_list", BILLS)
+    yield Row("billing:run_open", BILLS, BILLS)
+    yield Row("billing:profile_edit", BILLS, BILLS, ("org.qn.trung-tam",), refused=404)
+    yield Row("billing:run_detail", frozenset(elsewhere), args=("@run",), refused=404)
+    yield Row("billing:run_skips", frozenset(elsewhere), args=("@run",), refused=404)
+    for name in ["run_preview", "run_approve", "run_start", "run_stop", "run_cancel"]:
+        yield Row(f"billing:{name}", None, BILLS, ("@run",), refused=404)
+    yield Row("billing:ledger", BILLS)
+    yield Row("billing:ledger_journal", BILLS)
+    yield Row("billing:ledger_verify", None, BILLS)
+    yield Row("billing:bill_list", ACCOUNTS)
+    yield Row("billing:bill_detail", SEES_BINH_CHANH_BILLS, args=("@bill",), refused=404)
+    yield Row("billing:bill_correct", BILLS, BILLS, ("@bill",))
+    yield Row("billing:correction_approve", None, BILLS, ("@correction",))
+    yield Row("billing:correction_refuse", None, BILLS, ("@correction",), data={"note": "thử"})
 
 
 ROWS = [
@@ -490,7 +596,11 @@ ROWS = [
     *_desk_rows(),
     *_tariff_rows(),
     *_connection_rows(),
+    *_document_rows(),
+    *_money_rows(),
+    *_reading_rows(),
     *_request_rows(),
+    *_bill_rows(),
     Row("telemetry:readings", None, NOBODY, is_for_devices=True),
     Row("telemetry:sensorthings", ACCOUNTS, is_open=True),
     Row("telemetry:sensorthings_path", ACCOUNTS, args=("Things",), is_open=True),  # scopes: see test_sensorthings
@@ -500,8 +610,9 @@ ROWS = [
 
 
 @pytest.fixture
-def things(demo, db, clean_store) -> dict[str, Any]:
+def things(demo, db, clean_store, settings) -> dict[str, Any]:
     """Make one of each thing that an address names, belonging to the station Bình Chánh, and find the others."""
+    settings.VNPAY = ("https://sandbox.vnpayment.vn", "TMN00001", "thử")
     from machnuoc.core.models import Document
     from machnuoc.works.models import Work
 
@@ -548,6 +659,10 @@ def things(demo, db, clean_store) -> dict[str, Any]:
         **_desk_things(now),
         **_tariff_things(),
         **_connection_things(now),
+        **_bill_things(now),
+        **_document_things(now),
+        **_money_things(now),
+        **_reading_things(now),
         **_request_things(now),
     }  # fmt: skip
 
@@ -730,6 +845,33 @@ def _tariff_things() -> dict[str, Any]:
     return {"@tariff": tariff.key, "@tariff_draft": draft.key, "@fee_rule": rule.pk}
 
 
+def _bill_things(now: datetime) -> dict[str, Any]:
+    """Give the connection of Bình Chánh a run that was opened, a bill, and a wish to correct it."""
+    from machnuoc.billing.models import Bill, BillingRun, Correction, InvoiceSeries, Tariff
+    from machnuoc.customers.models import Connection
+
+    home = Connection.objects.select_related("customer", "work").get(code="THU-MATRIX")
+    operator = home.customer.operator
+    month = timezone.localdate(now).replace(year=2025, month=1, day=1)  # others bill newer ones
+    by = Person.objects.get(username="qn.khkt")
+    run = BillingRun.objects.create(
+        operator=operator, scope=operator.subject, period_start_date=month, created_at=now, created_by=by
+    )
+    series, _ = InvoiceSeries.objects.get_or_create(operator=operator, is_active=True, defaults={"code": "K26THU"})
+    bill = Bill.objects.create(
+        series=series, number=990_001, operator=operator, connection=home, customer=home.customer,
+        period_start_date=month, from_date=month - timedelta(days=31), to_date=month, group="SH",
+        tariff=Tariff.objects.latest("pk"), volume_l=1_000, net_vnd=6_000, vat_vnd=300, fee_vnd=600, total_vnd=6_900,
+        due_date=month + timedelta(days=15), issued_at=now,
+    )  # fmt: skip
+    wish = Correction.objects.create(
+        bill=bill, way="ADJUST", reason="thử", requested_at=now, requested_by=by,
+        said={"volume_l": 2_000, "group": "SH", "households": 1, "persons": 0},
+        becomes={"total": 0, "was_total": 6_900, "seen": 0},
+    )  # fmt: skip
+    return {"@run": run.pk, "@bill": bill.pk, "@correction": wish.pk}
+
+
 def _connection_things(now: datetime) -> dict[str, Any]:
     """Give Bình Chánh a customer with a contract, somebody who wants a connection, and an uploaded sheet."""
     from machnuoc.customers import application_operations, connection_operations
@@ -758,6 +900,78 @@ def _connection_things(now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _document_things(now: datetime) -> dict[str, Any]:
+    """Give the connection a bill with its e-invoice, and the department a printed batch."""
+    from machnuoc.billing import einvoice_operations, print_batches
+    from machnuoc.billing.models import Bill, BillingProfile, EInvoice, InvoiceSeries, Tariff
+    from machnuoc.customers.models import Connection
+
+    one = Connection.objects.select_related("work__operator").get(code="THU-MATRIX")
+    operator, by, today = one.work.operator, Person.objects.get(username="qn.khkt"), timezone.localdate(now)
+    BillingProfile.objects.get_or_create(
+        operator=operator, defaults={"legal_name": "Thử", "tax_code": "0000000000", "address": "Thử"}
+    )
+    series = InvoiceSeries.objects.create(operator=operator, code="K99TXX", is_active=False)
+    bill = Bill.objects.create(
+        series=series, number=1, operator=operator, connection=one, customer=one.customer,
+        period_start_date=today.replace(day=1), from_date=today, to_date=today + timedelta(days=30), group="SH",
+        tariff=Tariff.objects.get(name="Giá thử"), volume_l=0, net_vnd=0, vat_vnd=0, fee_vnd=0, total_vnd=0,
+        due_date=today, issued_at=now, issued_by=by, is_simulated=True,
+    )  # fmt: skip
+    einvoice_operations.sign_bills([bill.pk], now)
+    (batch,) = print_batches.order(Bill.objects.filter(pk=bill.pk), title="Thử", paper="a5", by=by, now=now)
+    print_batches.make(batch)
+    return {"@einvoice": EInvoice.objects.get(bill=bill).pk, "@printed_bill": bill.pk, "@print": batch.pk}
+
+
+def _money_things(now: datetime) -> dict[str, Any]:
+    """Let the connection owe, pay ahead, ask money back and be followed; fill a drawer, a sheet, a statement."""
+    from machnuoc.billing import debts, ledger, payments, refunds
+    from machnuoc.billing.models import (
+        BankLine, BankStatement, Bill, CollectionSheet, GatewayOrder, InvoiceSeries, Tariff, TillSession,
+    )  # fmt: skip
+    from machnuoc.customers.models import Connection, Route
+
+    one = Connection.objects.select_related("work__operator", "customer").get(code="THU-MATRIX")
+    operator, today = one.work.operator, timezone.localdate(now)
+    by, cashier = (Person.objects.get(username=name) for name in ("qn.khkt", "qn.thungan"))
+    paid = payments.record_payment(
+        connection=one, amount_vnd=9_000, method="BANK", received_at=now, now=now, by=by, external_id="thu-matrix"
+    )
+    refund = refunds.request_refund(paid, amount_vnd=1_000, reason="Trả thừa", now=now, by=by)
+    bill = Bill.objects.create(
+        series=InvoiceSeries.objects.get(code="K99TXX"), number=2, operator=operator, connection=one,
+        customer=one.customer, period_start_date=today.replace(day=1) - timedelta(days=90), from_date=today,
+        to_date=today + timedelta(days=30), group="SH", tariff=Tariff.objects.get(name="Giá thử"), volume_l=0,
+        net_vnd=100_000, vat_vnd=5_000, fee_vnd=0, total_vnd=105_000, due_date=today - timedelta(days=40),
+        issued_at=now, is_simulated=True,
+    )  # fmt: skip
+    ledger.post(ledger.bill_moves(bill, now))
+    case = debts.open_case(one, now=now, by=by)
+    proof = files.store(b"%PDF-1.4 thong bao", name="thong-bao.pdf", by=by, kinds=frozenset({"pdf"}))
+    step = debts.give_notice(case, document="1/TB", proof=proof, now=now, by=by)
+    drawer = TillSession.objects.create(
+        operator=operator, person=cashier, state="CLOSED", opened_at=now, closed_at=now, expected_vnd=0, counted_vnd=0
+    )
+    route = Route.objects.create(code="THU-MATRIX", name="Tuyến thử", work=one.work)
+    sheet = CollectionSheet.objects.create(route=route, collector=by, made_at=now)
+    sheet.bills.add(bill)
+    order = GatewayOrder.objects.create(
+        gateway="vnpay", reference="thu-matrix", connection=one, amount_vnd=105_000, created_at=now, expires_at=now
+    )
+    statement = BankStatement.objects.create(
+        operator=operator, file=proof, bank="Thử", imported_at=now, imported_by=by, layout={"date": "Ngày"}
+    )
+    line = BankLine.objects.create(
+        statement=statement, row=2, booked_at=now, amount_vnd=1_000, text="thử", bank_reference="Thử:1"
+    )
+    return {
+        "@payment": paid.pk, "@refund": refund.pk, "@till": drawer.pk, "@collection_sheet": sheet.pk,
+        "@gateway_order": order.pk, "@statement": statement.pk, "@bank_line": line.pk, "@debt_case": case.pk,
+        "@debt_step": step.pk,
+    }  # fmt: skip
+
+
 def _request_things(now: datetime) -> dict[str, Any]:
     """Give Bình Chánh a request with a photo, a work order and a rule of routing."""
     from machnuoc.customers import request_operations, work_orders
@@ -779,6 +993,39 @@ def _request_things(now: datetime) -> dict[str, Any]:
     return {
         "@request": one.code, "@request_token": one.token, "@request_photo": one.photos.get().pk,
         "@work_order": order.code, "@routing": routing.pk,
+    }  # fmt: skip
+
+
+def _reading_things(now: datetime) -> dict[str, Any]:
+    """Give a connection of Bình Chánh a meter, a route with an open round, a reading that waits with its photo."""
+    from machnuoc.customers import connection_operations, meters, readings
+    from machnuoc.customers.models import ReadingImport, Round, Route
+    from machnuoc.works.models import Work
+
+    by = Person.objects.get(username="qn.khkt")
+    work = Work.objects.get(operator__isnull=False, subject__name="Trạm Bình Chánh")
+    route = Route.objects.create(code="T-MATRIX", name="Tuyến thử", work=work)
+    one = connection_operations.create_connection(
+        work=work, customer=connection_operations.CustomerFacts("Người Ghi Thử"), by=by, now=now, code="THU-DONG-HO",
+        facts=connection_operations.ConnectionFacts("Thôn thử"), contract_number="THU-DONG-HO/HĐ",
+        connected_date=timezone.localdate(now) - timedelta(days=40),
+    )  # fmt: skip
+    type(one).objects.filter(pk=one.pk).update(route=route)
+    fitting = meters.fit(one, at=now - timedelta(days=39), by=by, serial="MATRIX-1", now=now)
+    photo = files.store(b"\x89PNG\r\n\x1a\n" + b"0" * 64, name="dong-ho.png", by=by, kinds=frozenset({"png"}))
+    held = readings.take_reading(
+        one, read_at=now - timedelta(days=1), index_l=9_000_000, source="OFFICE", person=by, photo=photo, now=now
+    )
+    shown = Round.objects.create(
+        route=route, period_start_date=held.reading.period_start_date, opened_at=now, opened_by=by
+    )
+    stored = files.store(b"Ma;CS\n1;2\n", name="chi-so.csv", by=by, kinds=frozenset({"csv"}))
+    sheet = ReadingImport.objects.create(
+        file=stored, file_name="chi-so.csv", uploaded_by=by, uploaded_at=now, previewed_at=now
+    )
+    return {
+        "@round": shown.pk, "@route": route.code, "@reading": held.reading.pk, "@reading_import": sheet.pk,
+        "@meter": fitting.meter_id, "@metered": one.code,
     }  # fmt: skip
 
 
@@ -941,6 +1188,11 @@ CALLS = [
     Call("post", "/api/v1/tariffs/try", SEES_QN_TARIFFS, "", {
         "tariff_key": "gia-thu-209001", "from_date": "2090-01-01", "to_date": "2090-02-01", "volume_l": 12_000,
         "shares": [{"group": "SH"}],
+    }),
+    # readings
+    Call("get", "/api/v1/readings", ACCOUNTS),
+    Call("post", "/api/v1/readings", READS_BINH_CHANH, "", {
+        "connection_code": "THU-DONG-HO", "read_at": "2026-01-05T00:00:00Z", "no_access": "DOG",
     }),
     # connections
     Call("get", "/api/v1/connections", ACCOUNTS),

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.billing import bill_views, ledger
+from machnuoc.billing import bill_views, ledger, remote_views
 from machnuoc.billing.models import Bill
 from machnuoc.core.models import Person
 from machnuoc.core.panels import NavigationItem, Panel
@@ -40,13 +40,14 @@ def navigation(person: Person) -> list[NavigationItem]:
 
 
 def for_connection(person: Person, connection: Connection) -> list[Panel]:
-    """Give the bills of a connection to who may see its data."""
+    """Give the bills of a connection to who may see its data, and what reads its meter from afar."""
     if not visibility.may(person, "serve", connection):
         return []
     return [
+        *remote_views.for_connection(person, connection),
         Panel(
             "Hóa đơn", "billing/bills/connection_panel.html", bill_views.connection_bills(person, connection), order=40
-        )
+        ),
     ]
 
 

@@ -1,7 +1,8 @@
-"""Addresses of tariffs, fees, frames and the calculator."""
+"""Addresses of tariffs, fees, frames and the calculator; of meters that are read from afar."""
 
 from django.urls import URLPattern, path
 
+from machnuoc.billing import remote_views
 from machnuoc.billing import tariff_views as views
 
 urlpatterns: list[URLPattern] = [
@@ -21,4 +22,6 @@ urlpatterns: list[URLPattern] = [
     path("bieu-gia/<str:key>/huy/", views.tariff_withdraw, name="tariff_withdraw"),
     path("bieu-gia/<str:key>/doi-chieu/", views.tariff_verify, name="tariff_verify"),
     path("cong-khai/tinh-tien-nuoc/", views.public_trial, name="public_trial"),
+    path("dong-ho/tu-xa/<str:code>/", remote_views.remote_meter, name="remote_meter"),
+    path("dong-ho/tu-xa/<str:code>/ngung/", remote_views.remote_meter_end, name="remote_meter_end"),
 ]

@@ -3,4 +3,5 @@
 from machnuoc.billing import einvoice_jobs as einvoice_jobs
 from machnuoc.billing import money_jobs as money_jobs
 from machnuoc.billing import print_jobs as print_jobs
+from machnuoc.billing import remote_jobs as remote_jobs
 from machnuoc.billing import run_jobs as run_jobs

@@ -53,7 +53,7 @@ class Tariff(models.Model):
     valid_to = models.DateField("đến trước ngày", null=True, blank=True)
     vat_basis_points = models.PositiveSmallIntegerField("thuế GTGT (‱)", default=500)  # 500 = 5 %
     includes_vat = models.BooleanField("giá đã gồm thuế GTGT", default=False)
-    # Of a shared meter only, where the province's decision has one. NĐ 124/2011/NĐ-CP struck the minimum use of the law.
+    # Of a shared meter only, where the decision has one: NĐ 124/2011/NĐ-CP struck the minimum use from the law.
     minimum_l_per_household = models.PositiveIntegerField("mức tối thiểu (lít/hộ/tháng)", null=True, blank=True)
     state = models.CharField("tình trạng", max_length=10, choices=State, default=State.DRAFT)
     note = models.CharField("ghi chú", max_length=300, blank=True)
