@@ -15,11 +15,13 @@ from machnuoc.core.vietnamese import format_number
 from machnuoc.customers import consumption, plausibility, privacy, reading_queries, readings, visibility
 from machnuoc.customers.models import Connection, Reading, Round, Route
 from machnuoc.customers.reading_queries import MeterFacts, MonthUse
-from machnuoc.places.models import Subject
+from machnuoc.places import access
+from machnuoc.places.models import Containment, Grant, Subject
 
 State, Kind = Reading.State, Reading.Kind
 COUNTS = (State.ACCEPTED, State.SUSPECT, State.CONFLICT)
 WAITING = (State.SUSPECT, State.CONFLICT)
+_OWN_ROUTES_ONLY = frozenset({str(Grant.Role.READER)})  # who walks them: on a phone, not at the office
 
 
 def recent_months(today: date, count: int = 18) -> list[date]:
@@ -36,9 +38,11 @@ def recent_months(today: date, count: int = 18) -> list[date]:
 
 def list_routes(person: Person, action: str = "serve") -> QuerySet[Route]:
     """Return the routes of the works on which the person may do the action."""
-    works = visibility.list_work_ids(person, action)
     rows = Route.objects.select_related("work__subject", "reader")
-    return rows if works is None else rows.filter(work_id__in=works)
+    if access.sees_everything(person, action, without=_OWN_ROUTES_ONLY):
+        return rows
+    scopes = access.list_scopes(person, action, without=_OWN_ROUTES_ONLY)
+    return rows.filter(work_id__in=Containment.objects.filter(ancestor_id__in=scopes).values("descendant_id"))
 
 
 @dataclass
@@ -254,7 +258,7 @@ def list_abnormal(shown: Round) -> list[Abnormal]:
         usual = None
         if known is not None and known.mean is not None:
             days = max((timezone.localdate(one.read_at) - known.before_date).days, 1)
-            usual = known.mean[0] * days // known.mean[1]
+            usual = round(known.mean[0] * days / known.mean[1] / 1000) * 1000
         index_l = one.index_l or 0
         customer = one.connection.customer
         way = "SMS" if customer.phone else "EMAIL" if customer.email else ""
@@ -262,7 +266,7 @@ def list_abnormal(shown: Round) -> list[Abnormal]:
             Abnormal(
                 one, index_l - known.before_l if known and index_l >= known.before_l else None, usual,
                 [plausibility.WARNINGS[key].title for key in one.flags], told[one.pk],
-                bool(way) and customer.pk in agreed, way,
+                bool(way) and customer.pk in agreed and one.state == State.ACCEPTED, way,
             )
         )  # fmt: skip
     return found

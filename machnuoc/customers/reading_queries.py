@@ -249,9 +249,10 @@ def _read_chains(ids: Sequence[int], *, until: datetime | None = None) -> dict[i
         fitting_id = guess if hung_id is None else hung_id
         if is_end:
             ends.add((fitting_id, kind))
+        capacity = consumption.capacity_l(digits.get(fitting_id, 5))
         point = Point(
-            pk, periods.local_date(read_at), index_l or 0, fitting_id, consumption.capacity_l(digits.get(fitting_id, 5)),
-            rolled, kind == Reading.Kind.ESTIMATED, kind == Reading.Kind.INITIAL, period,
+            pk, periods.local_date(read_at), index_l or 0, fitting_id, capacity, rolled,
+            kind == Reading.Kind.ESTIMATED, kind == Reading.Kind.INITIAL, period,
         )  # fmt: skip
         found[connection_id].append(((read_at, _rank(kind), pk), point))
     for connection_id, rows in hung.items():

@@ -129,6 +129,7 @@ _ROUND_COLUMNS: Sequence[export.Column] = [
 def round_open(request: HttpRequest) -> HttpResponse:
     """Open the rounds of a month on the routes named (or on all that the filter of the list shows)."""
     person, today = person_of(request), timezone.localdate()
+    access.require(person, "serve")
     access.require(person, "read_meters")
     period = reading_desk.month_of(request.POST.get("period", ""), today)
     routes = reading_desk.list_routes(person, "read_meters")
@@ -202,11 +203,12 @@ def round_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     served = visibility.served_among(person, connections)
     privacy.log_access(person, DataAccess.What.LIST, now=now, count=len(served), purpose=f"Đợt ghi {shown.route.code}")
     counts = reading_desk.count_rounds([shown.route_id], shown.period_start_date)[shown.route_id]
+    may_read = may_read_work(person, shown.route.work_id)
     context = {
         "round": shown, "counts": counts, "page": page, "on_date": on_date, "only": only,
         "lines": reading_desk.lines(connections, shown.period_start_date, served),
-        "may_enter": may_read_work(person, shown.route.work_id) and shown.state == Round.State.OPEN,
-        "may_read": may_read_work(person, shown.route.work_id), "reasons": Reading.NoAccess.choices[1:],
+        "may_enter": may_read and shown.state == Round.State.OPEN, "may_read": may_read,
+        "reasons": Reading.NoAccess.choices[1:],
         "choices": (("", "Tất cả"), ("missing", "Chưa có chỉ số"), ("waiting", "Chờ xem lại"),
                     ("estimated", "Tạm tính")),
     }  # fmt: skip
