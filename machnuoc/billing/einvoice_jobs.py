@@ -18,7 +18,11 @@ COMPARE_DAYS = 7  # days back that are compared again until they agree
 
 @jobs.every(operations.SIGN_TASK, minutes=15)
 @jobs.task(operations.SIGN_TASK, timeout_s=2 * 3_600, title="Ký hóa đơn điện tử")
-def sign_einvoices(job: Job, *, all_of_them: bool = False) -> str:
+def sign_einvoices(job: Job) -> str:
+    return _sign(job, all_of_them=False)
+
+
+def _sign(job: Job, *, all_of_them: bool) -> str:
     try:
         signed = operations.sign_waiting(
             timezone.now(), all_of_them=all_of_them, progress=lambda done: jobs.report_progress(job, done, done)
@@ -32,7 +36,7 @@ def sign_einvoices(job: Job, *, all_of_them: bool = False) -> str:
 
 @jobs.every("billing.sign_missed_einvoices", days=1, at=time(3, 10), timeout_s=2 * 3_600, title="Ký hóa đơn còn sót")
 def sign_missed_einvoices(job: Job) -> str:
-    return sign_einvoices(job, all_of_them=True)
+    return _sign(job, all_of_them=True)
 
 
 @jobs.every(operations.SEND_TASK, minutes=5)

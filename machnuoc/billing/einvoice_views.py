@@ -280,7 +280,8 @@ def einvoice_compare(request: HttpRequest) -> HttpResponse:
     operator_id = _number(request.POST.get("operator", ""))
     operator = next((one for one in einvoice_queries.list_operators(person) if one.pk == operator_id), None)
     if operator is None:
-        raise Http404("no such operator in sight")
+        messages.error(request, "Chưa đối chiếu: chưa chọn đơn vị phát hành.")
+        return redirect("billing:einvoice_days")
     try:
         day = date.fromisoformat(request.POST.get("day", ""))
     except ValueError:

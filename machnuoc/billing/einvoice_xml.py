@@ -233,7 +233,8 @@ def sign(root: etree._Element, *, key: Any, certificate: x509.Certificate, signe
 
     key: RSA private key. signed_at: with a time zone; written in local time without it, as invoices in use do.
     """
-    from signxml import XMLSigner, methods
+    from signxml.algorithms import SignatureConstructionMethod
+    from signxml.signer import XMLSigner
 
     data = root.find("DLHDon")
     place = root.find("DSCKS/NBan")
@@ -241,7 +242,7 @@ def sign(root: etree._Element, *, key: Any, certificate: x509.Certificate, signe
         raise ValueError("not built by build()")
     moment = etree.Element(f"{{{_TIME_NAMESPACE}}}SigningTime", nsmap={None: _TIME_NAMESPACE})
     moment.text = signed_at.replace(tzinfo=None).isoformat(timespec="seconds")
-    signer = XMLSigner(method=methods.detached)
+    signer = XMLSigner(method=SignatureConstructionMethod.detached)
     place.append(
         signer.sign(data, key=key, cert=[certificate], reference_uri=f"#{data.get('Id')}", signature_properties=moment)
     )
@@ -284,8 +285,8 @@ def read(content: bytes) -> Signed:
 
     The certificate is the one in the file: who signed is the caller's to judge, by `fingerprint`.
     """
-    from signxml import SignatureConfiguration, XMLVerifier
     from signxml.exceptions import SignXMLException
+    from signxml.verifier import SignatureConfiguration, XMLVerifier
 
     root = parse(content)
     keys = [str(element.get("Id")) for element in root.iter() if element.get("Id")]
@@ -299,7 +300,8 @@ def read(content: bytes) -> Signed:
         )
     except (SignXMLException, InvalidSignature, etree.LxmlError, ValueError, TypeError, KeyError) as reason:
         raise BadInvoice(f"Chữ ký số không đúng: {str(reason)[:160] or type(reason).__name__}.") from None
-    parts = {str(one.signed_xml.tag): one.signed_xml for one in covered if one.signed_xml is not None}
+    results = covered if isinstance(covered, list) else [covered]
+    parts = {str(one.signed_xml.tag): one.signed_xml for one in results if one.signed_xml is not None}
     data = parts.get("DLHDon")
     if data is None:
         raise BadInvoice("Chữ ký số không bao trùm nội dung hóa đơn (DLHDon).")

@@ -46,6 +46,7 @@ def issue_run(job: Job, *, run_id: int) -> str:
     if not done.is_done:
         return done.message
     used = apply_advances(run)
+    jobs.enqueue("billing.sign_einvoices", schedule="billing.sign_einvoices")
     text = (
         f"Đã phát hành đợt #{run.pk} kỳ {run.period_start_date:%m/%Y}: {format_number(run.bills)} hóa đơn, "
         f"{format_money_vnd(run.total_vnd)}."

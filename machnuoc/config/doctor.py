@@ -22,6 +22,7 @@ _LOW_DISK_BYTES = 1_000_000_000
 _NO_DISK_BYTES = 200_000_000
 _WORKER_SILENT = timedelta(minutes=15)  # the worker seals the audit trail every five minutes
 _SENSORS_SILENT = timedelta(hours=2)
+_CERTIFICATE_ENDS_SOON = timedelta(days=30)
 _OLDEST_POSTGRESQL = 15
 _OLDEST_SQLITE = (3, 34)
 
@@ -61,13 +62,13 @@ def examine(now: datetime | None = None) -> list[Finding]:
         return [Finding("Cài đặt", "error", str(reason), "Sửa biến môi trường đó rồi chạy lại.")]
     now = now or datetime.now(UTC)
     findings = [Finding("Cài đặt", "ok", "mọi biến môi trường đều đọc được")]
-    for look in (_unknown_variables, _system_checks, _data_dir, _secret, _disk, _clock, _pdf, _static):
+    for look in (_unknown_variables, _system_checks, _data_dir, _secret, _disk, _clock, _pdf, _bill_fonts, _static):
         findings += look()
     findings += _database()
     if is_sound(findings):
         findings += _migrations()
     if is_sound(findings):
-        findings += [*_people(), *_worker(now), *_audit(), *_broker(), *_receiving(now)]
+        findings += [*_people(), *_worker(now), *_audit(), *_broker(), *_receiving(now), *_einvoices(now)]
     return findings
 
 
@@ -180,6 +181,15 @@ def _pdf() -> Iterator[Finding]:
         )
     else:
         yield Finding("PDF của báo cáo", "ok", f"LibreOffice ở {program}")
+
+
+def _bill_fonts() -> Iterator[Finding]:
+    from machnuoc.billing import pdf_fonts
+
+    try:
+        yield Finding("In hóa đơn", "ok", f"phông chữ ở {pdf_fonts.folder()}")
+    except (pdf_fonts.NoFonts, OSError) as reason:
+        yield Finding("In hóa đơn", "error", str(reason), "Cài lại chương trình rồi chạy lại machnuoc doctor.")
 
 
 def _static() -> Iterator[Finding]:
@@ -391,3 +401,31 @@ def _receiving(now: datetime) -> Iterator[Finding]:
         yield Finding(name, "warning", f"{what}, dù có {devices} thiết bị", "Chạy machnuoc up, hoặc machnuoc ingest.")
         return
     yield Finding(name, "ok", f"sổ nhận khớp: {ledger['received']} số đọc của {devices} thiết bị")
+
+
+def _einvoices(now: datetime) -> Iterator[Finding]:
+    from django.conf import settings
+
+    from machnuoc.billing import einvoice_certificate
+    from machnuoc.billing.models import BillingProfile
+
+    name = "Hóa đơn điện tử"
+    if not settings.EINVOICE_P12:
+        if BillingProfile.objects.filter(is_simulated=False).exists():
+            yield Finding(
+                name, "warning", "ký bằng chứng thư thử nghiệm: không có giá trị pháp lý và không gửi đi",
+                "Đặt MACHNUOC_EINVOICE_P12 và MACHNUOC_EINVOICE_PASSWORD_FILE.",
+            )  # fmt: skip
+        else:
+            yield Finding(name, "ok", "chưa đơn vị nào phát hành hóa đơn thật")
+        return
+    try:
+        signer = einvoice_certificate.load(now)
+    except einvoice_certificate.CannotSign as reason:
+        yield Finding(name, "error", str(reason))
+        return
+    ends = signer.certificate.not_valid_after_utc
+    sent = "" if settings.EINVOICE_URL else ", chưa nối nhà cung cấp (MACHNUOC_EINVOICE_URL)"
+    state: State = "warning" if ends - now < _CERTIFICATE_ENDS_SOON or sent else "ok"
+    todo = "Gia hạn chứng thư rồi thay tệp .p12." if ends - now < _CERTIFICATE_ENDS_SOON else ""
+    yield Finding(name, state, f"ký bằng chứng thư «{signer.name}» đến {ends:%d/%m/%Y}{sent}", todo)
