@@ -121,7 +121,8 @@ class RequestFilter(forms.Form):
         super().__init__(data)
         categories = [("", "Mọi loại"), *((str(pk), name) for pk, name in Category.objects.values_list("pk", "name"))]
         self.fields["category"].choices = categories  # type: ignore[attr-defined]
-        works = works_of(person, "view").filter(requests__isnull=False).distinct()
+        named = request_queries.visible(person).values("work_id")
+        works = Work.objects.filter(pk__in=named).order_by("subject__name")
         rows = [(str(pk), name) for pk, name in works.values_list("pk", "subject__name")]
         self.fields["work"].choices = [("", "Mọi công trình"), *rows]  # type: ignore[attr-defined]
 

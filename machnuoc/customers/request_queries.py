@@ -16,12 +16,11 @@ from machnuoc.customers import visibility
 from machnuoc.customers.models import Connection, Request, RequestEvent
 from machnuoc.customers.request_routing import distance_m
 from machnuoc.places import access
-from machnuoc.places.models import Containment, Grant
+from machnuoc.places.models import Containment
 
 OPEN_STATES = (Request.State.NEW, Request.State.ASSIGNED)
 NEAR_M = 300
 NEAR_WITHIN = timedelta(days=7)
-_READERS = frozenset({str(Grant.Role.READER)})  # they reach single connections of their routes, not requests
 
 
 # --- disputes
@@ -51,11 +50,24 @@ def connections_in_dispute(connection_ids: Iterable[int]) -> set[int]:
 # --- who sees what
 
 
+def reads(person: Person) -> bool:
+    """Return whether the person sees requests at all: who views sees them masked, who serves sees them whole."""
+    return access.may(person, "view") or access.may(person, "serve")
+
+
+def _scopes(person: Person, action: str) -> list[int] | None:
+    """Return the subjects on which the person holds the action, None for all; who serves sees too."""
+    actions = ("view", "serve") if action == "view" else (action,)
+    if any(access.sees_everything(person, one) for one in actions):
+        return None
+    return sorted({scope for one in actions for scope in access.list_scopes(person, one)})
+
+
 def within(person: Person, action: str = "serve") -> Q:
     """Return the condition of requests on which the person may do the action: by work, unit or operator."""
-    if access.sees_everything(person, action, without=_READERS):
+    scopes = _scopes(person, action)
+    if scopes is None:
         return Q()
-    scopes = access.list_scopes(person, action, without=_READERS)
     inside = Containment.objects.filter(ancestor_id__in=scopes).values("descendant_id")
     return Q(work_id__in=inside) | Q(unit_id__in=inside) | Q(operator_id__in=inside)
 
@@ -66,9 +78,9 @@ def visible(person: Person, action: str = "view") -> QuerySet[Request]:
 
 def may(person: Person, action: str, request: Request) -> bool:
     """Return whether the person may do the action on the request."""
-    if access.sees_everything(person, action, without=_READERS):
+    scopes = _scopes(person, action)
+    if scopes is None:
         return True
-    scopes = access.list_scopes(person, action, without=_READERS)
     reached = [pk for pk in (request.work_id, request.unit_id, request.operator_id) if pk is not None]
     if not scopes or not reached:
         return False
@@ -78,9 +90,9 @@ def may(person: Person, action: str, request: Request) -> bool:
 def served_among(person: Person, requests: Iterable[Request]) -> frozenset[int]:
     """Return the ids of those requests whose words and senders the person reads: under `serve`, in one query."""
     rows = list(requests)
-    if access.sees_everything(person, "serve", without=_READERS):
+    scopes = _scopes(person, "serve")
+    if scopes is None:
         return frozenset(one.pk for one in rows)
-    scopes = access.list_scopes(person, "serve", without=_READERS)
     reached = {pk for one in rows for pk in (one.work_id, one.unit_id, one.operator_id) if pk is not None}
     if not scopes or not reached:
         return frozenset()

@@ -67,6 +67,11 @@ def _person(request: HttpRequest) -> Person:
     return request.user  # type: ignore[return-value]
 
 
+def _require_reader(person: Person) -> None:
+    if not request_queries.reads(person):
+        raise PermissionDenied("Tài khoản của bạn chưa được giao quyền xem phản ánh. Nhờ quản trị hệ thống giao quyền.")
+
+
 def _tabs(person: Person) -> list[tuple[str, str, str]]:
     rows = [
         ("request_list", "Danh sách", reverse("customers:request_list")),
@@ -145,7 +150,7 @@ def _all_dressed(rows: Any, person: Person, now: datetime) -> Any:
 def request_list(request: HttpRequest) -> HttpResponseBase:
     """Show requests, late ones first. Whoever serves reads senders; the look is written down."""
     person, now = _person(request), timezone.now()
-    access.require(person, "view")
+    _require_reader(person)
     form = request_forms.RequestFilter(request.GET, person)
     rows = request_queries.select(person, form.read(), now)
     if export.format_of(request):
@@ -176,7 +181,7 @@ def request_list(request: HttpRequest) -> HttpResponseBase:
 def request_map(request: HttpRequest) -> HttpResponse:
     """Show the same selection as points."""
     person, now = _person(request), timezone.now()
-    access.require(person, "view")
+    _require_reader(person)
     form = request_forms.RequestFilter(request.GET, person)
     rows = request_queries.select(person, form.read(), now)
     placed = rows.filter(latitude__isnull=False, longitude__isnull=False)
@@ -518,7 +523,7 @@ def request_photo(request: HttpRequest, code: str, pk: int) -> HttpResponse:
 def request_statistics(request: HttpRequest) -> HttpResponseBase:
     """Show a month, a quarter or a year: what came, what was answered in time, how long it took."""
     person, now = _person(request), timezone.now()
-    access.require(person, "view")
+    _require_reader(person)
     asked = request.GET.get("period", "")[:10]
     try:
         period = Period.parse(asked) if asked else Period.containing(timezone.localdate(), "M")
@@ -686,7 +691,7 @@ def request_setting_remove(request: HttpRequest, what: str, pk: int) -> HttpResp
 def category_list(request: HttpRequest) -> HttpResponse:
     """Show what may be reported, with limits and where they stand."""
     person = _person(request)
-    access.require(person, "view")
+    _require_reader(person)
     rows = [(one, request_categories.limit_text(one)) for one in Category.objects.all()]
     context = {
         "rows": rows, "tabs": _tabs(person), "may_change": permissions.may_everywhere(person, "manage"),

@@ -13,7 +13,7 @@ from machnuoc.customers import clock, request_routing
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Connection, Request, RequestEvent, WorkOrder
 from machnuoc.places import access
-from machnuoc.places.models import Containment, Grant, Organisation
+from machnuoc.places.models import Containment, Organisation
 from machnuoc.works.models import Work
 
 OPEN_STATES = (WorkOrder.State.OPEN, WorkOrder.State.STARTED)
@@ -34,7 +34,7 @@ def visible(person: Person, action: str = "serve") -> QuerySet[WorkOrder]:
     rows = WorkOrder.objects.all()
     if access.sees_everything(person, action):
         return rows
-    scopes = access.list_scopes(person, action, without=frozenset({str(Grant.Role.READER)}))
+    scopes = access.list_scopes(person, action)
     inside = Containment.objects.filter(ancestor_id__in=scopes).values("descendant_id")
     return rows.filter(Q(work_id__in=inside) | Q(unit_id__in=inside) | Q(assignee=person))
 
