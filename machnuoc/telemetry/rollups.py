@@ -273,23 +273,33 @@ _RUN_COLUMNS = (
 
 # The statistics of what could be true; what could not is counted apart.
 _TRUE = f"(r.quality & {OUT_OF_RANGE}) = 0"
+_HOURLY = f"""r.at / {HOUR_MS} * {HOUR_MS} AS hour, count(*) AS readings,
+        min(CASE WHEN {_TRUE} THEN r.value END) AS low,
+        coalesce(sum(CASE WHEN {_TRUE} THEN r.value END), 0.0) AS total,
+        max(CASE WHEN {_TRUE} THEN r.value END) AS high, max(CASE WHEN {_TRUE} THEN r.at END) AS last_at,
+        sum(CASE WHEN {_TRUE} AND r.value >= d.good_from AND r.value <= d.good_to THEN 1 ELSE 0 END) AS within,
+        sum(CASE WHEN {_TRUE} THEN 0 ELSE 1 END) AS out_of_range"""
+_OF_RUN = "r.channel = d.channel AND r.at >= d.from_at AND r.at < d.to_at"
+# PostgreSQL knows nothing of how many readings a run has: run by run it sums up what the index gives in order, instead
+# of sorting the readings of all of them on disk.
+_GROUPED = {
+    "sqlite": f"""
+    SELECT d.channel AS channel, max(d.expected) AS expected, max(d.held) AS held, max(d.is_flow) AS is_flow, {_HOURLY}
+    FROM {{relation}} JOIN telemetry_reading r ON {_OF_RUN} GROUP BY d.channel, r.at / {HOUR_MS}
+""",  # noqa: S608 - numbers and names of this module
+    "postgresql": f"""
+    SELECT d.channel, d.expected, d.held, d.is_flow, s.*
+    FROM {{relation}} CROSS JOIN LATERAL (
+        SELECT {_HOURLY} FROM telemetry_reading r WHERE {_OF_RUN} GROUP BY r.at / {HOUR_MS}
+    ) s
+""",  # noqa: S608 - numbers and names of this module
+}  # fmt: skip
 _LEVELS = f"""
 INSERT INTO telemetry_rollup_hour (channel, hour, {", ".join(_COLUMNS)}, computed_at)
 SELECT g.channel, g.hour, g.readings, g.expected, g.low, g.total, g.high, l.value, g.last_at,
     CASE WHEN g.is_flow = 1 AND g.readings > g.out_of_range THEN g.total / (g.readings - g.out_of_range) END,
     CASE WHEN g.held = 1 THEN g.within END, g.out_of_range, ?
-FROM (
-    SELECT d.channel AS channel, r.at / {HOUR_MS} * {HOUR_MS} AS hour, count(*) AS readings,
-        max(d.expected) AS expected, min(CASE WHEN {_TRUE} THEN r.value END) AS low,
-        coalesce(sum(CASE WHEN {_TRUE} THEN r.value END), 0.0) AS total,
-        max(CASE WHEN {_TRUE} THEN r.value END) AS high, max(CASE WHEN {_TRUE} THEN r.at END) AS last_at,
-        max(d.held) AS held, max(d.is_flow) AS is_flow,
-        sum(CASE WHEN {_TRUE} AND r.value >= d.good_from AND r.value <= d.good_to THEN 1 ELSE 0 END) AS within,
-        sum(CASE WHEN {_TRUE} THEN 0 ELSE 1 END) AS out_of_range
-    FROM {{relation}}
-    JOIN telemetry_reading r ON r.channel = d.channel AND r.at >= d.from_at AND r.at < d.to_at
-    GROUP BY d.channel, r.at / {HOUR_MS}
-) g LEFT JOIN telemetry_reading l ON l.channel = g.channel AND l.at = g.last_at
+FROM ({{grouped}}) g LEFT JOIN telemetry_reading l ON l.channel = g.channel AND l.at = g.last_at
 WHERE 1 = 1
 ON CONFLICT (channel, hour) DO UPDATE SET {_UPDATED}, version = telemetry_rollup_hour.version + 1
 """  # noqa: S608 - numbers and names of this module
@@ -300,7 +310,8 @@ def _roll_levels(cursor: Any, runs: Sequence[Run], now_ms: int) -> None:
     if not runs:
         return
     relation, parameters = _relation(cursor, "run", _RUN_COLUMNS, sorted(run.as_row() for run in runs))
-    cursor.execute(store.adapt(_LEVELS.format(relation=relation)), (now_ms, *parameters))
+    grouped = _GROUPED["postgresql" if store.is_postgresql() else "sqlite"].format(relation=relation)
+    cursor.execute(store.adapt(_LEVELS.format(grouped=grouped)), (now_ms, *parameters))
 
 
 def _roll_archived(cursor: Any, runs: Sequence[Run], months: Sequence[archive.Month], now_ms: int) -> None:
