@@ -231,6 +231,23 @@ def run_audit(args: argparse.Namespace) -> int:
     return FAILED if result.problems else DONE
 
 
+def run_ledger(args: argparse.Namespace) -> int:
+    start_with_tables()
+    from machnuoc.billing import ledger
+
+    found = ledger.verify()
+    if args.json:
+        report = {"ok": found.is_sound, "postings": found.postings, "bills": found.bills, "problems": found.problems}
+        say(json.dumps(report, ensure_ascii=False))
+        return DONE if found.is_sound else FAILED
+    say(f"Sổ cái: {found.postings} bút toán, {found.bills} hóa đơn.")
+    for problem in found.problems:
+        say(f"✗ {problem}")
+    if found.is_sound:
+        say("✓ Sổ cái cân và khớp với hóa đơn, khoản thu, cấn trừ.")
+    return DONE if found.is_sound else FAILED
+
+
 def run_doctor(args: argparse.Namespace) -> int:
     from machnuoc.config import doctor
 
@@ -451,6 +468,9 @@ def build_parser() -> Parser:
     add("audit", run_audit, "nhật ký: kiểm tra hoặc niêm phong").add_argument(
         "action", choices=["verify", "seal"], help="verify: kiểm tra chuỗi; seal: niêm phong các dòng mới"
     )
+    ledger = add("ledger", run_ledger, "sổ cái tiền nước: kiểm tra")
+    ledger.add_argument("action", choices=["verify"], help="verify: đối chiếu bút toán với hóa đơn và khoản thu")
+    ledger.add_argument("--json", action="store_true", help="in kết quả dạng JSON")
     doctor = add("doctor", run_doctor, "kiểm tra cài đặt và nói phải làm gì")
     doctor.add_argument("--json", action="store_true", help="in kết quả dạng JSON")
     add("backup", run_backup, "sao lưu cơ sở dữ liệu và các tệp vào một tệp .tar.gz").add_argument(

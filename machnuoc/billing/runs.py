@@ -24,6 +24,7 @@ from machnuoc.billing.run_columns import GROUPS, REASONS, Priced
 from machnuoc.core import audit, jobs, notices
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
+from machnuoc.customers import application_operations
 from machnuoc.places import access
 from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.works.models import Work
@@ -473,6 +474,7 @@ def _write_chunk(run: BillingRun, after_id: int, last_id: int, priced: Priced, n
             _write_bills(run, priced, ids, series.pk, first_number, today + timedelta(days=profile.due_days), now)
             _write_lines(priced.lines, ids)
             _write_postings(run, priced, ids, today, now)
+            application_operations.mark_billed(priced.connection_id.tolist(), now)
         if len(priced.skipped):
             texts = REASONS
             bulk.insert(

@@ -9,7 +9,7 @@ from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, Tariff
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, World, make_tariff, make_work
 from machnuoc.core.models import Notice
-from machnuoc.customers.models import NormPersons, UseShare
+from machnuoc.customers.models import Application, NormPersons, UseShare
 
 LATER = NOW + timedelta(hours=1)
 
@@ -245,3 +245,16 @@ def test_lines_of_every_bill_add_up_to_its_net(world):
         assert sum(line.volume_l for line in bill.lines.all()) == bill.volume_l
         assert [line.order for line in bill.lines.order_by("order")] == list(range(1, bill.lines.count() + 1))
     assert BillLine.objects.count() > 40
+
+
+def test_the_first_bill_ends_the_way_of_an_application(world):
+    home = world.connection({JUNE: 100, JULY: 125})
+    wanted = Application.objects.create(
+        code="DX1", work=world.work, stage="INSTALLED", name="Người Xin", address="Thôn 1", connection=home,
+        created_at=NOW,
+    )  # fmt: skip
+
+    bill_all(world)
+
+    wanted.refresh_from_db()
+    assert wanted.stage == "BILLED"
