@@ -29,6 +29,10 @@ PAGES = [
     "/bieu-gia/", "/bieu-gia/?show=all", "/bieu-gia/phi-moi-truong/", "/bieu-gia/khung-gia/", "/bieu-gia/tinh-thu/",
     "/cong-khai/tinh-tien-nuoc/",
 ]  # fmt: skip
+MONEY_PAGES = [
+    "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/sao-ke/", "/cong-no/",
+    "/cong-no/?age=30&case=none",
+]  # fmt: skip
 PLAN_PAGES = [
     "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",
     "/ke-hoach/qn.79-2026/chi-tieu/khach-hang-ty-le/", "/chi-tieu-ke-hoach/", "/chi-tieu-ke-hoach/?level=all",
@@ -94,6 +98,14 @@ def _count(client: Client, address: str) -> tuple[int, str]:
 @pytest.mark.parametrize("username", ["quantri", "qn.lanhdao", "qn.binhchanh", "cb.soxaydung"])
 @pytest.mark.parametrize("address", PAGES)
 def test_a_main_page_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", ["qn.lanhdao", "qn.khkt"])
+@pytest.mark.parametrize("address", MONEY_PAGES)
+def test_a_page_of_money_asks_the_database_seldom(username, address):
     count, asked = _count(_sign_in(username), address)
 
     assert count <= MOST, f"{count} queries\n{asked}"
