@@ -128,8 +128,7 @@ def edit_application(
 
 
 def _take(application: Application, by: Person | None, version: int | None, action: str = "serve") -> Application:
-    rows = Application.objects.select_for_update(of=("self",)).select_related("work")
-    one = rows.get(pk=application.pk)
+    one = Application.objects.select_for_update().get(pk=application.pk)
     if by is not None:
         visibility.require_work(by, action, one.work_id)
     if version is not None and one.version != version:

@@ -276,7 +276,8 @@ def _event(
 
 def _take(one: Connection, by: Person | None, version: int | None) -> Connection:
     """Return the connection as it is now, locked: a second act on it waits here until the first commits."""
-    locked = Connection.objects.select_for_update(of=("self",)).select_related("work", "customer").get(pk=one.pk)
+    # Without joins: who waited for a transfer would look for the new customer with the eyes of before it.
+    locked = Connection.objects.select_for_update().get(pk=one.pk)
     if by is not None:
         visibility.require_connection(by, "serve", locked)
     if version is not None and locked.version != version:
