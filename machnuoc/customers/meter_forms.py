@@ -117,10 +117,12 @@ class SwapForm(FitForm):
     reason = forms.CharField(
         label="Lý do thay", max_length=200, widget=forms.TextInput({"placeholder": "Hết hạn kiểm định, kẹt, vỡ mặt…"})
     )
+    seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
     field_order = ["at", "removed_index_m3", "removed_rolled_over", "reason", "serial", "index_m3"]
 
     def __init__(self, data: QueryDict | None, *, now: datetime, connection: Connection) -> None:
         super().__init__(data, now=now)
+        self.initial["seen"] = connection.fittings.filter(removed_at__isnull=True).values_list("pk", flat=True).first()
         self.fields["at"].label = "Thay lúc"
         self.fields["serial"].label = "Số sê-ri đồng hồ mới"
         self.fields["index_m3"].label = "Chỉ số đồng hồ mới khi lắp (m³)"
@@ -135,5 +137,5 @@ class SwapForm(FitForm):
         given = self.cleaned_data
         return {
             **super().said(), "removed_index_l": litres(given["removed_index_m3"]), "reason": given["reason"],
-            "removed_rolled_over": given["removed_rolled_over"],
+            "removed_rolled_over": given["removed_rolled_over"], "seen": given["seen"],
         }  # fmt: skip

@@ -275,6 +275,7 @@ def swap(
     seal: str = "",
     removed_rolled_over: bool = False,
     photo_id: int | None = None,
+    seen: int | None = None,
     now: datetime | None = None,
     is_simulated: bool = False,
     **said: Any,
@@ -282,11 +283,21 @@ def swap(
     """Take the meter down and hang another in its place as one act: closes and opens the readings (FINAL, INITIAL).
 
     removed_index_l: litres of the old meter at that moment; index_l: of the new one. removed_rolled_over: the old one
-    went through zero since its last reading. The rest as `fit`. Raises CustomersError, and then nothing is done.
+    went through zero since its last reading. seen: the id of the fitting that the person saw; another one is there
+    now if somebody swapped it meanwhile. The rest as `fit`. Raises CustomersError, and then nothing is done.
     """
     now = now or timezone.now()
     Connection.objects.select_for_update().get(pk=connection.pk)
     old = get_live(connection)
+    if seen is not None and old.pk != seen:
+        raise CustomersError(
+            f"Đồng hồ của đấu nối {connection.code} vừa được người khác thay bằng {old.meter.serial}. Tải lại trang."
+        )
+    if at <= old.installed_at:
+        raise CustomersError(
+            f"Đấu nối {connection.code}: đồng hồ {old.meter.serial} lắp lúc {format_datetime(old.installed_at)}. "
+            "Lúc thay phải sau đó."
+        )
     new = meter or _meter(_operator_of(connection), serial, {"is_simulated": is_simulated or None, **said})
     if new.pk == old.meter_id:
         raise CustomersError(f"Đồng hồ {new.serial} đang lắp tại đấu nối {connection.code}. Nhập số sê-ri đồng hồ mới.")
