@@ -12,7 +12,7 @@ from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.vietnamese import format_money_vnd
-from machnuoc.customers import connection_panels
+from machnuoc.customers import connection_panels, request_operations
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import (
     Application,
@@ -275,8 +275,7 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
         name=ERASED_NAME, phone="", email="", address=ERASED_ADDRESS, latitude=None, longitude=None
     )
     ApplicationStep.objects.filter(application__connection__in=own_ids).update(note="", paper=None)
-    requests = Request.objects.filter(connection__in=own_ids)
-    requests.update(name="", phone="", email="", address="", latitude=None, longitude=None)
+    request_operations.erase_customer(customer, by=by, now=now)
     ConnectionEvent.objects.filter(connection__in=own_ids).update(text="")
     _throw_away(papers)
     log_access(by, DataAccess.What.ERASURE, now=now, customer=customer, purpose=reason)

@@ -258,7 +258,7 @@ class DeskForm(_Request):
         self._person = person
         self.fields["category"].queryset = Category.objects.filter(is_active=True)  # type: ignore[attr-defined]
         self.fields["work"].queryset = works_of(person)  # type: ignore[attr-defined]
-        self.order_fields(["channel", "phone", "name", "connection", "category", "urgency", "text", "work"])
+        self.order_fields(["channel", "phone", "name", "email", "connection", "category", "urgency", "text", "work"])
 
     def clean_connection(self) -> Connection | None:
         return find_connection(self._person, self.cleaned_data["connection"])
@@ -392,9 +392,9 @@ class ReplyForm(forms.Form):
 
 class RateForm(forms.Form):
     stars = forms.TypedChoiceField(
-        label="Bạn hài lòng đến mức nào?", coerce=int, widget=forms.RadioSelect,
-        choices=[("5", "5 · rất hài lòng"), ("4", "4 · hài lòng"), ("3", "3 · tạm được"), ("2", "2 · chưa hài lòng"),
-                 ("1", "1 · rất không hài lòng")],
+        label="Bạn hài lòng đến mức nào?", coerce=int,
+        choices=[("", "Chọn số sao"), ("5", "5 sao, rất hài lòng"), ("4", "4 sao, hài lòng"), ("3", "3 sao, tạm được"),
+                 ("2", "2 sao, chưa hài lòng"), ("1", "1 sao, rất không hài lòng")],
     )  # fmt: skip
     note = forms.CharField(label="Ý kiến thêm", required=False, max_length=300)
 

@@ -7,10 +7,11 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import ProtectedError, Q
 
 from machnuoc.core import audit, files
 from machnuoc.core.models import Person, StoredFile
@@ -553,8 +554,21 @@ def erase_customer(customer: Customer, *, by: Person | None, now: datetime) -> i
         RequestEvent.objects.filter(
             kind=Kind.REPLY, request_id=row.merged_into_id, text__startswith=f"Người gửi {row.code}:"
         ).update(text=f"Người gửi {row.code}: {ERASED}")  # fmt: skip
-        row.photos.all().delete()
+        _throw_away_photos(row)
         row.copies.update(status_notes="")
         request_messages.forget_addresses(row)
         audit.record("customers.request.erased", actor=by, target=row)
     return len(rows)
+
+
+def _throw_away_photos(row: Request) -> None:
+    """Delete a request's photos, and their bytes once this is committed, unless the same picture is kept elsewhere."""
+    stored = [photo.file for photo in row.photos.select_related("file")]
+    row.photos.all().delete()
+    for file in stored:
+        try:
+            with transaction.atomic():
+                file.delete()
+        except ProtectedError:
+            continue
+        transaction.on_commit(partial(files.path_of(file).unlink, missing_ok=True))

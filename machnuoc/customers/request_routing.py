@@ -116,9 +116,7 @@ def _distance_to(work: Work, latitude: float | None, longitude: float | None) ->
     return distance_m(latitude, longitude, subject.latitude, subject.longitude)
 
 
-def _nearest_work(
-    latitude: float | None, longitude: float | None, operator: Organisation | None = None
-) -> Work | None:
+def _nearest_work(latitude: float | None, longitude: float | None, operator: Organisation | None = None) -> Work | None:
     if latitude is None or longitude is None:
         return None
     reach = NEAR_WORK_KM / 111  # degrees; wider in longitude, which the distance then cuts

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection as database
 from django.db import connections
 
+from machnuoc.core import files
 from machnuoc.core.models import AuditEntry, Notice, Sending
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers import request_categories, request_operations, request_queries, request_routing, work_orders
@@ -456,7 +457,7 @@ def test_statistics_of_nothing_have_no_times(desk):
 # --- erasure
 
 
-def test_nothing_personal_of_an_erased_customer_is_left(desk):
+def test_nothing_personal_of_an_erased_customer_is_left(desk, django_capture_on_commit_callbacks):
     connection = desk.connection()
     customer = connection.customer
     by_connection = desk.receive(connection=connection, photos=request_operations.keep_photos([_upload()], by=None))
@@ -466,11 +467,14 @@ def test_nothing_personal_of_an_erased_customer_is_left(desk):
     request_operations.reply(by_phone, text="Tôi là Trần Thị Mẫu.", now=NOW)
     answered(desk, by_connection)
     untouched = desk.receive()
+    picture = files.path_of(by_connection.photos.get().file)
+    assert picture.exists()
 
-    count = request_operations.erase_customer(customer, by=desk.leader, now=NOW)
+    with django_capture_on_commit_callbacks(execute=True):
+        count = request_operations.erase_customer(customer, by=desk.leader, now=NOW)
 
     assert count == 2
-    assert not by_connection.photos.exists()
+    assert not by_connection.photos.exists() and not picture.exists()
     for row in Request.objects.filter(pk__in=[by_connection.pk, by_phone.pk]):
         assert not any([row.name, row.phone, row.email, row.address, row.latitude])
     said = " ".join(RequestEvent.objects.values_list("text", flat=True))
