@@ -41,6 +41,7 @@ LONG_BYTES = 300_000  # from here on a job reads the file, so that nobody waits 
 _SHOWN = 200
 _HEAD_WITHIN = 10
 _MOST_COLUMNS = 40
+_MOST_LOOKED_AT = 2_000  # held rows of one sheet that are compared with their neighbours
 _SPACE = uuid.UUID("0f1c8a52-6d4a-5d2e-9a39-6f0d9a1f7c11")
 
 TITLES: dict[str, tuple[str, ...]] = {
@@ -442,6 +443,8 @@ def apply(batch: ReadingImport, *, now: datetime, progress: Any = None) -> Readi
     finally:
         if rejected is not None:
             rejected.close()
+    held = Reading.objects.filter(batch=batch, state=Reading.State.SUSPECT).order_by("pk")
+    readings.look_for_swapped(held[:_MOST_LOOKED_AT])
     return batch
 
 

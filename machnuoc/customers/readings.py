@@ -398,8 +398,10 @@ class _Taking:
             flags.append("LATE")
         if row.position and file.position and _far_m(row.position, file.position) > plausibility.FAR_M:
             flags.append("FAR")
-        if self.is_single and row.closes and (swapped := self._swapped_with(row, file, fitting, period, on_date)):
-            flags.append("SWAPPED")
+        if self.is_single and row.closes:
+            swapped = _swapped_with(file, fitting, row.index_l, row.read_at, period)
+            if swapped:
+                flags.append("SWAPPED")
             if "SWAPPED" not in row.confirmed_flags:
                 self.swapped |= swapped
         held = any(
@@ -523,39 +525,6 @@ class _Taking:
         )  # fmt: skip
         (file.accepted if reading.state == State.ACCEPTED else file.pending).append(known)
 
-    def _swapped_with(self, row: Incoming, file: _File, fitting: _Fit, period: date, on_date: date) -> set[int]:
-        """Return the readings of neighbours, of the same day, that are likely exchanged with this one."""
-        if file.route_id is None or row.index_l is None:
-            return set()
-        along = Connection.objects.filter(route_id=file.route_id).values_list("pk", flat=True)
-        here = Q(route_order=file.route_order, pk__lt=file.pk) | Q(route_order__lt=file.route_order)
-        there = Q(route_order=file.route_order, pk__gt=file.pk) | Q(route_order__gt=file.route_order)
-        beside = [
-            *along.filter(here).order_by("-route_order", "-pk")[:NEIGHBOURS],
-            *along.filter(there).order_by("route_order", "pk")[:NEIGHBOURS],
-        ]
-        rows = list(
-            Reading.objects.filter(
-                connection_id__in=beside, period_start_date=period, index_l__isnull=False, kind=Kind.ACTUAL,
-                state__in=(State.ACCEPTED, *_PENDING),
-            )
-        )  # fmt: skip
-        rows = [one for one in rows if periods.local_date(one.read_at) == on_date]
-        if not rows:
-            return set()
-        own = file.series(row.read_at, fitting)
-        files = _read_files({one.connection_id for one in rows}, row.read_at - timedelta(days=HISTORY_DAYS))
-        found = set()
-        for one in rows:
-            other = files[one.connection_id]
-            hung = other.fitting_at(one.read_at)
-            other.accepted = [known for known in other.accepted if known.pk != one.pk]
-            if hung is None or one.index_l is None:
-                continue
-            if plausibility.are_swapped(own, row.index_l, other.series(one.read_at, hung), one.index_l, on_date):
-                found.add(one.pk)
-        return found
-
     def store(self) -> None:
         """Write what was decided. Estimates give way first: a month has one accepted closing reading."""
         gone = [one.pk for one, _ in self.gives_way if one.pk]
@@ -572,20 +541,79 @@ class _Taking:
             Reading.objects.filter(pk=one.pk or (one.made.pk if one.made else 0)).update(superseded_by=reading)
         for reading, one in self.same_as:
             Reading.objects.filter(pk=reading.pk).update(superseded_by=one.pk or (one.made.pk if one.made else None))
-        if self.swapped:
-            for reading in Reading.objects.select_for_update().filter(pk__in=self.swapped):
-                if "SWAPPED" not in reading.flags:
-                    reading.flags = [*reading.flags, "SWAPPED"]
-                if reading.state == State.ACCEPTED and not self._is_closed(reading):
-                    reading.state = State.SUSPECT
-                reading.save(update_fields=["flags", "state"])
+        _flag_swapped(self.swapped)
 
-    def _is_closed(self, reading: Reading) -> bool:
-        month: Any = reading.period_start_date
-        return Round.objects.filter(
-            route__connections=reading.connection_id, period_start_date=month,
-            state=Round.State.CLOSED,
-        ).exists()  # fmt: skip
+
+def _is_closed(reading: Reading) -> bool:
+    month: Any = reading.period_start_date
+    return Round.objects.filter(
+        route__connections=reading.connection_id, period_start_date=month, state=Round.State.CLOSED
+    ).exists()
+
+
+def _flag_swapped(ids: Iterable[int]) -> None:
+    """Let readings that are likely a neighbour's wait for a person, but for those of closed months."""
+    wanted = list(ids)
+    if not wanted:
+        return
+    for reading in Reading.objects.select_for_update().filter(pk__in=wanted):
+        if "SWAPPED" not in reading.flags:
+            reading.flags = [*reading.flags, "SWAPPED"]
+        if reading.state == State.ACCEPTED and not _is_closed(reading):
+            reading.state = State.SUSPECT
+        reading.save(update_fields=["flags", "state"])
+
+
+def _swapped_with(file: _File, fitting: _Fit, index_l: int, read_at: datetime, period: date) -> set[int]:
+    """Return the readings of neighbours on the route, of the same day, that are likely exchanged with this one."""
+    if file.route_id is None:
+        return set()
+    on_date = periods.local_date(read_at)
+    along = Connection.objects.filter(route_id=file.route_id).values_list("pk", flat=True)
+    here = Q(route_order=file.route_order, pk__lt=file.pk) | Q(route_order__lt=file.route_order)
+    there = Q(route_order=file.route_order, pk__gt=file.pk) | Q(route_order__gt=file.route_order)
+    beside = [
+        *along.filter(here).order_by("-route_order", "-pk")[:NEIGHBOURS],
+        *along.filter(there).order_by("route_order", "pk")[:NEIGHBOURS],
+    ]
+    read_there = Reading.objects.filter(
+        connection_id__in=beside, period_start_date=period, index_l__isnull=False, kind=Kind.ACTUAL,
+        state__in=(State.ACCEPTED, *_PENDING),
+    )  # fmt: skip
+    rows = [one for one in read_there if periods.local_date(one.read_at) == on_date]
+    if not rows:
+        return set()
+    own = file.series(read_at, fitting)
+    files = _read_files({one.connection_id for one in rows}, read_at - timedelta(days=HISTORY_DAYS))
+    found = set()
+    for one in rows:
+        other = files[one.connection_id]
+        hung = other.fitting_at(one.read_at)
+        other.accepted = [known for known in other.accepted if known.pk != one.pk]
+        if hung is None or one.index_l is None:
+            continue
+        if plausibility.are_swapped(own, index_l, other.series(one.read_at, hung), one.index_l, on_date):
+            found.add(one.pk)
+    return found
+
+
+def look_for_swapped(rows: Iterable[Reading]) -> int:
+    """Look among held readings of a sheet for those that are likely a neighbour's; return how many were flagged."""
+    flagged: set[int] = set()
+    for reading in rows:
+        if reading.pk in flagged or reading.index_l is None or reading.period_start_date is None:
+            continue
+        with transaction.atomic():
+            since = reading.read_at - timedelta(days=HISTORY_DAYS)
+            file = _read_files([reading.connection_id], since)[reading.connection_id]
+            fitting = file.fitting_at(reading.read_at)
+            if fitting is None:
+                continue
+            others = _swapped_with(file, fitting, reading.index_l, reading.read_at, reading.period_start_date)
+            if others:
+                _flag_swapped({*others, reading.pk})
+                flagged |= {*others, reading.pk}
+    return len(flagged)
 
 
 def _shown(known: _Known, file: _File) -> Reading:

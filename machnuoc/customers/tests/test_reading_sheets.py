@@ -143,6 +143,24 @@ def test_a_sheet_killed_half_way_goes_on_and_counts_each_row_once(world, monkeyp
     assert Reading.objects.filter(source="SHEET").count() == 6
 
 
+def test_neighbours_that_a_sheet_exchanged_are_both_held_back(world):
+    left, right = world.connection(installed_l=490_000), world.connection(installed_l=35_000)
+    world.months(left, 500, 512)
+    world.months(right, 45, 57)
+    others = [world.connection() for _ in range(60)]  # beyond what is looked at one by one
+    batch = upload(
+        world,
+        f"{left.code};69;20/06/2026;",
+        *(f"{house.code};12;20/06/2026;" for house in others),
+        f"{right.code};524;20/06/2026;",
+    )
+
+    reading_sheets.begin(batch, mode="ALL", by=world.clerk, now=NOW)
+
+    held = Reading.objects.filter(state="SUSPECT", connection__in=[left, right])
+    assert [("SWAPPED" in row.flags) for row in held] == [True, True]
+
+
 def test_who_reads_only_their_own_route_cannot_import_for_others(world):
     house = world.connection(route=None)
     Grant.objects.filter(person=world.clerk).update(role=Grant.Role.CASHIER)
