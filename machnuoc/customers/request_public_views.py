@@ -82,10 +82,14 @@ def _render_form(
     request: HttpRequest, form: request_forms.PublicForm, *, status: int = 200, ask_sum: bool = False
 ) -> HttpResponse:
     works = Work.objects.filter(operator__isnull=False, subject__latitude__isnull=False).select_related("subject")
+    # About where works are, to find one's way: to a kilometre. Their exact places are not for everybody.
     points = [
-        {"lat": one.subject.latitude, "lon": one.subject.longitude, "title": one.subject.name, "tone": "neutral"}
+        {
+            "lat": round(one.subject.latitude or 0, 2), "lon": round(one.subject.longitude or 0, 2),
+            "title": one.subject.name, "tone": "neutral",
+        }
         for one in works.order_by("subject__name")[:300]
-    ]
+    ]  # fmt: skip
     categories = [
         (one, request_categories.limit_text(one)) for one in request_categories.list_active() if one.is_public
     ]
