@@ -56,8 +56,13 @@ def list_work_ids(person: Person, action: str = "serve") -> list[int] | None:
     scopes = access.list_scopes(person, action, without=_OWN_ROUTES_ONLY)
     if access.sees_everything(person, action, without=_OWN_ROUTES_ONLY):
         return None
-    works = Work.objects.filter(pk__in=Containment.objects.filter(ancestor_id__in=scopes).values("descendant_id"))
-    return list(works.order_by("pk").values_list("pk", flat=True))
+    # Kept on the person object, as access keeps grants: a page asks for it in its filter, its list and its search.
+    known: dict[tuple[int, ...], list[int]] = person.__dict__.setdefault("_works_in_scopes", {})
+    key = tuple(scopes)
+    if key not in known:
+        inside = Containment.objects.filter(ancestor_id__in=scopes).values("descendant_id")
+        known[key] = list(Work.objects.filter(pk__in=inside).order_by("pk").values_list("pk", flat=True))
+    return known[key]
 
 
 def may(person: Person, action: str, connection: Connection) -> bool:
