@@ -114,6 +114,8 @@ def delete_draft(row: Tariff, *, by: Person) -> None:
     row = _lock(row)
     access.require(by, "bill", row.scope_id)
     _require_draft(row, "xóa")
+    if tariff_queries.get_uses(row).until is not None:
+        raise TariffError(f"Không xóa được bản soạn «{row.name}»: đã có hóa đơn ghi biểu giá này.")
     audit.record("billing.tariff.deleted", actor=by, target=row, key=row.key)
     row.delete()
 

@@ -126,6 +126,17 @@ def test_a_tariff_that_was_billed_with_stays(world):
         operations.withdraw(world.tariff, by=world.leader)
 
 
+def test_a_draft_is_deleted_unless_a_bill_names_it(world):
+    kept, gone = draft(world), draft(world)
+    bill(world, kept)
+
+    operations.delete_draft(gone, by=world.clerk)
+    with pytest.raises(operations.TariffError, match="đã có hóa đơn ghi biểu giá này"):
+        operations.delete_draft(kept, by=world.clerk)
+
+    assert not Tariff.objects.filter(pk=gone.pk).exists()
+
+
 def test_what_is_in_force_is_copied_not_edited(world):
     with pytest.raises(operations.TariffError, match="Chỉ sửa được bản đang soạn"):
         operations.edit_draft(world.tariff, version=1, by=world.clerk, name="Tên khác")
