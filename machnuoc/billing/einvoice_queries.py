@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from machnuoc.billing.models import Bill, BillingProfile, EInvoice, EInvoiceDay
 from machnuoc.core.models import Person
@@ -14,6 +14,8 @@ from machnuoc.places import access
 from machnuoc.places.models import Organisation
 
 PAGE_SIZE = 50
+COUNTED_MOST = 10_000  # a page must not read a million rows to say how many there are
+LOOK_BACK = 100_000
 
 
 @dataclass(frozen=True)
@@ -78,24 +80,26 @@ def list_page(rows: QuerySet[EInvoice], before: int | None, after: int | None) -
 
 
 def count_by_state(person: Person, filters: Filters, action: str = "bill") -> dict[str, int]:
-    """Return how many of the month (or of all) are in each state."""
+    """Return how many of the month (or of all) are in each state, COUNTED_MOST + 1 for more than COUNTED_MOST."""
     rows = within(person, action)
     if filters.month is not None:
         rows = rows.filter(bill__period_start_date=filters.month)
     if filters.operator is not None:
         rows = rows.filter(bill__operator_id=filters.operator)
-    counts = rows.order_by().values_list("state").annotate(count=Count("pk"))
-    return dict.fromkeys(EInvoice.State.values, 0) | dict(counts)
+    return {state: rows.filter(state=state)[: COUNTED_MOST + 1].count() for state in EInvoice.State.values}
 
 
 def count_unsigned(person: Person, filters: Filters, action: str = "bill") -> int:
-    """Return how many bills of the month wait to be signed; without a month of the newest hundred thousand."""
-    rows = Bill.objects.filter(visibility.within(person, action, prefix="connection__"), einvoice__isnull=True)
+    """Return how many of the newest hundred thousand bills wait to be signed, at most COUNTED_MOST + 1."""
+    last = EInvoice.objects.aggregate(last=Max("bill_id"))["last"] or 0
+    rows = Bill.objects.filter(
+        visibility.within(person, action, prefix="connection__"), pk__gt=last - LOOK_BACK, einvoice__isnull=True
+    )
     if filters.month is not None:
         rows = rows.filter(period_start_date=filters.month)
     if filters.operator is not None:
         rows = rows.filter(operator_id=filters.operator)
-    return rows.count()
+    return rows[: COUNTED_MOST + 1].count()
 
 
 def list_operators(person: Person, action: str = "bill") -> list[Organisation]:

@@ -25,6 +25,7 @@ from machnuoc.billing.models import Bill, EInvoice
 from machnuoc.core import audit, export, files, jobs
 from machnuoc.core.models import Person
 from machnuoc.core.periods import local_date
+from machnuoc.core.vietnamese import format_number
 from machnuoc.customers import privacy, visibility
 from machnuoc.customers.models import DataAccess
 from machnuoc.places import access
@@ -82,14 +83,20 @@ def einvoice_list(request: HttpRequest) -> HttpResponseBase:
         "form": form,
         "page": page,
         "rows": [(one, TONES[one.state], bill_pdf.shown_number(one.bill)) for one in page.rows],
-        "counts": einvoice_queries.count_by_state(person, filters),
-        "unsigned": einvoice_queries.count_unsigned(person, filters),
+        "counts": {state: _count(found) for state, found in einvoice_queries.count_by_state(person, filters).items()},
+        "unsigned": _count(einvoice_queries.count_unsigned(person, filters)),
         "has_provider": bool(settings.EINVOICE_URL),
         "has_certificate": bool(settings.EINVOICE_P12),
         "is_filtered": any(request.GET.get(name) for name in ("state", "month", "number", "operator")),
         "zip_most": ZIP_MOST,
     }
     return render(request, "billing/einvoices/list.html", context)
+
+
+def _count(found: int) -> str:
+    """Return a count that stops somewhere as people say it: «hơn 10.000»."""
+    most = einvoice_queries.COUNTED_MOST
+    return format_number(found) if found <= most else f"hơn {format_number(most)}"
 
 
 def _export(request: HttpRequest, rows: Any) -> HttpResponseBase:

@@ -76,6 +76,15 @@ def test_pages_go_on_from_the_last_invoice_seen(world, monkeypatch):
     assert [one.bill_id for one in back.rows] == order[:2]
 
 
+def test_counts_stop_before_they_take_long(world, monkeypatch):
+    for _ in range(4):
+        make_bill(world, world.connection({JUNE: 100, JULY: 112}))
+    einvoice_operations.sign_waiting(NOW)
+    monkeypatch.setattr(einvoice_queries, "COUNTED_MOST", 3)
+
+    assert "hơn 3" in client_of(world.clerk).get("/hoa-don-dien-tu/").content.decode()
+
+
 def test_the_number_of_questions_does_not_grow_with_the_rows(world, django_assert_max_num_queries):
     for _ in range(12):
         make_bill(world, world.connection({JUNE: 100, JULY: 112}))
