@@ -59,6 +59,10 @@ class ComplaintIn(Schema):
     phone: str = Field("", max_length=20)
 
 
+class ComplaintPeriod(Schema):
+    period: str = Field(max_length=10, description="2026-07, 2026-Q3, 2026")
+
+
 class AnswerIn(Schema):
     text: str = Field(min_length=5, max_length=request_operations.TEXT_MAX)
     version: int = Field(ge=1, description="as read: of two who answer at once one is refused")
@@ -131,9 +135,9 @@ def list_complaints(request: HttpRequest, wanted: Query[ComplaintFilter]):  # ty
 
 
 @router.get("/complaints/statistics", response=ComplaintStatistics, summary="Received, answered in time, hours")
-def complaint_statistics(request: HttpRequest, period: str = Query(..., max_length=10)):  # type: ignore[no-untyped-def]
+def complaint_statistics(request: HttpRequest, wanted: Query[ComplaintPeriod]):  # type: ignore[no-untyped-def]
     try:
-        chosen = Period.parse(period)
+        chosen = Period.parse(wanted.period)
     except BadPeriod as reason:
         raise BadQuery(f"period: {reason}") from None
     total = request_queries.statistics(chosen, rows=request_queries.visible(person_of(request))).total

@@ -455,7 +455,7 @@ def escalate_due(now: datetime) -> int:
     candidates = Request.objects.filter(state__in=OPEN_STATES, due_at__isnull=False, escalated_pct__lt=100)
     count = 0
     for pk, start_at, due, told_pct in candidates.values_list("pk", "clock_from_at", "due_at", "escalated_pct"):
-        if _reached(start_at, due, now) > told_pct:
+        if due is not None and _reached(start_at, due, now) > told_pct:
             count += _escalate(pk, now)
     return count
 
@@ -552,7 +552,7 @@ def erase_customer(customer: Customer, *, by: Person | None, now: datetime) -> i
         spoken = Q(kind__in=[Kind.REPLY, Kind.ANSWER, Kind.NOTE])
         row.events.filter(spoken).exclude(text="").update(text=ERASED)
         RequestEvent.objects.filter(
-            kind=Kind.REPLY, request_id=row.merged_into_id, text__startswith=f"Người gửi {row.code}:"
+            kind=Kind.REPLY, request_id=row.merged_into_id or 0, text__startswith=f"Người gửi {row.code}:"
         ).update(text=f"Người gửi {row.code}: {ERASED}")  # fmt: skip
         _throw_away_photos(row)
         row.copies.update(status_notes="")

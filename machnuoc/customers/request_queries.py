@@ -234,7 +234,7 @@ def find_duplicates(
             category__is_bill_dispute=False,
         )
     found = []
-    for row in rows.filter(same).exclude(pk=without).select_related("category").order_by("-received_at")[:50]:
+    for row in rows.filter(same).exclude(pk=without or 0).select_related("category").order_by("-received_at")[:50]:
         away = None
         if has_point and row.latitude is not None and row.longitude is not None:
             assert latitude is not None and longitude is not None  # noqa: S101 - has_point

@@ -100,8 +100,8 @@ def _operator(work: Work) -> Organisation:
 
 def _works_serving(place: Subject) -> list[Work]:
     inside = Containment.objects.filter(ancestor=place).values("descendant_id")
-    around = Containment.objects.filter(descendant=place, ancestor__kind__in=["UNIT", "URBAN_AREA"])
-    around = around.exclude(ancestor__unit__level="PROVINCE").values("ancestor_id")
+    holding = Containment.objects.filter(descendant=place, ancestor__kind__in=["UNIT", "URBAN_AREA"])
+    around = holding.exclude(ancestor__unit__level="PROVINCE").values("ancestor_id")
     served = ServiceArea.objects.filter(
         Q(place_id__in=inside) | Q(place_id__in=around), is_planned=False, valid_to__isnull=True
     ).values("work_id")

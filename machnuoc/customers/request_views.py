@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from machnuoc.core import audit, export, outgoing, permissions
 from machnuoc.core.models import Person
-from machnuoc.core.periods import BadPeriod, Period
+from machnuoc.core.periods import BadPeriod, Period, PeriodKind
 from machnuoc.customers import (
     clock,
     open311_client,
@@ -250,7 +251,7 @@ def request_hints(request: HttpRequest) -> HttpResponse:
     code = request.GET.get("connection", "").strip()
     try:
         chosen = request_forms.find_connection(person, code[:24]) or known
-    except request_forms.forms.ValidationError:
+    except ValidationError:
         chosen = known
     category = request.GET.get("category", "")
     near: list[request_queries.Near] = []
@@ -408,8 +409,9 @@ def request_act(request: HttpRequest, code: str, act: str) -> HttpResponse:
         except request_operations.ChangedMeanwhile as reason:
             # What was written stays, on top of what the other one did: sent again, it is meant so.
             row = _get(request, code)
-            request.POST = request.POST.copy()  # type: ignore[assignment]
-            request.POST[f"{name}-version"] = str(row.version)  # type: ignore[index]
+            said_again = request.POST.copy()
+            said_again[f"{name}-version"] = str(row.version)
+            request.POST = said_again  # type: ignore[assignment]
             form = make(request, row)
             form.is_valid()
             form.add_error(None, str(reason))
@@ -483,8 +485,8 @@ def _do_open311(row: Request, said: dict[str, Any], by: Person, now: datetime) -
     return f"Đã xếp {row.code} chờ gửi đến {endpoint.name}."
 
 
-class _EndpointChoice(request_forms.forms.Form):
-    endpoint = request_forms.forms.IntegerField(min_value=1, max_value=2_000_000_000)
+class _EndpointChoice(forms.Form):
+    endpoint = forms.IntegerField(min_value=1, max_value=2_000_000_000)
 
 
 def _data(request: HttpRequest) -> tuple[Any, Any]:
@@ -550,7 +552,7 @@ def request_statistics(request: HttpRequest) -> HttpResponseBase:
     return render(request, "customers/requests/statistics.html", context)
 
 
-_PERIOD_KINDS = (("M", "Tháng"), ("Q", "Quý"), ("Y", "Năm"))
+_PERIOD_KINDS: tuple[tuple[PeriodKind, str], ...] = (("M", "Tháng"), ("Q", "Quý"), ("Y", "Năm"))
 _STATISTICS: Sequence[export.Column] = [
     ("Theo", lambda row: row[0], "text"),
     ("Tên", lambda row: row[1], "text"),
