@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.billing import bill_views, ledger, remote_views
+from machnuoc.billing import bill_views, ledger, money_panels, remote_views
 from machnuoc.billing.models import Bill
 from machnuoc.core.models import Person
 from machnuoc.core.panels import NavigationItem, Panel
@@ -48,13 +48,15 @@ def for_connection(person: Person, connection: Connection) -> list[Panel]:
         Panel(
             "Hóa đơn", "billing/bills/connection_panel.html", bill_views.connection_bills(person, connection), order=40
         ),
+        *money_panels.for_connection(person, connection),
     ]
 
 
 def owed_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
     """Give per customer what bills in their name still leave open, either way: erasure waits until it is settled."""
     owners = dict(Bill.objects.filter(customer_id__in=customer_ids).values_list("pk", "customer_id"))
-    return [(owners[pk], abs(amount)) for pk, amount in ledger.open_amounts(list(owners)).items() if amount]
+    open_vnd = [(owners[pk], abs(amount)) for pk, amount in ledger.open_amounts(list(owners)).items() if amount]
+    return [*open_vnd, *money_panels.advances_vnd(customer_ids)]
 
 
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -62,4 +64,4 @@ def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     money = ("net_vnd", "vat_vnd", "fee_vnd", "total_vnd")
     names = ("connection__code", "period_start_date", "issued_at", *money, "state")
     rows = Bill.objects.filter(customer=customer).order_by("pk").values_list(*names)
-    return [("Hóa đơn", [dict(zip(names, row, strict=True)) for row in rows])]
+    return [("Hóa đơn", [dict(zip(names, row, strict=True)) for row in rows]), *money_panels.customer_data(customer)]

@@ -167,8 +167,10 @@ def statement_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
             request, name=f"Sao kê {statement.pk}", columns=_LINE_COLUMNS, rows=rows.iterator(chunk_size=1_000),
             filters=form.describe(), source_note=f"{statement.bank}, tệp {statement.file.name}",
         )  # fmt: skip
+    page = page_of(rows, request)
     context = {
-        "statement": statement, "form": form, "page": page_of(rows, request), "is_filtered": is_filtered(request),
+        "statement": statement, "form": form, "page": page, "is_filtered": is_filtered(request),
+        "rows": [(row, row.bank_reference.partition(":")[2]) for row in page.object_list],
         "Match": BankLine.Match, "problems": statement.problems,
     }  # fmt: skip
     return render(request, "billing/statements/statement.html", context)

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from machnuoc.billing import debts, refunds, till
+from machnuoc.billing import debts, panels, refunds, till
 from machnuoc.billing.models import BankLine, CollectionSheet, DebtCase, Payment, Refund, TillSession
 from machnuoc.billing.reference import make
 from machnuoc.billing.tests.fixtures_money import GATEWAYS, issue, pay
@@ -282,3 +282,21 @@ def test_who_has_no_business_with_money_is_refused(world, home, role):
         "/thu-tien/cong/", "/sao-ke/", "/cong-no/",
     ):  # fmt: skip
         assert client.get(address).status_code == 403, address
+
+
+def test_the_page_of_a_connection_shows_what_came_in_and_the_debt(world, home):
+    pay(home, 5_000)
+    debts.open_case(home, now=timezone.now(), by=world.clerk)
+
+    page = text_of(sign_in(world.clerk).get(f"/khach-hang/{home.code}/"))
+
+    assert "Thu tiền, nợ" in page
+    assert "Hồ sơ nợ #" in page
+
+
+def test_a_customer_whose_money_we_hold_is_known_to_be_unsettled_and_has_payments_in_their_copy(world):
+    one = world.connection()
+    pay(one, 5_000)
+
+    assert panels.owed_vnd([one.customer_id]) == [(one.customer_id, 5_000)]
+    assert dict(panels.customer_data(one.customer))["Khoản thu"][0]["amount_vnd"] == 5_000

@@ -1,0 +1,42 @@
+"""What the page of a connection shows of money: what came in, the debt case; and a customer's copy of payments."""
+
+from typing import Any
+
+from machnuoc.billing import debt_queries, payments
+from machnuoc.billing.models import DebtCase, Payment
+from machnuoc.core.models import Person
+from machnuoc.core.panels import Panel
+from machnuoc.customers import visibility
+from machnuoc.customers.models import Connection, Customer
+
+_SHOWN = 8
+
+
+def for_connection(person: Person, connection: Connection) -> list[Panel]:
+    """Give the latest payments and the debt case to who may see the connection's data."""
+    if not visibility.may(person, "serve", connection):
+        return []
+    rows = connection.payments.select_related("reversal").order_by("-received_at", "-pk")[:_SHOWN]
+    case = DebtCase.objects.filter(
+        connection=connection, state__in=[*debt_queries.LIVE, DebtCase.State.CUT_OFF]
+    ).first()  # fmt: skip
+    context = {
+        "connection": connection, "payments": list(rows), "case": case,
+        "may_collect": visibility.may(person, "collect", connection),
+    }  # fmt: skip
+    return [Panel("Thu tiền, nợ", "billing/payments/connection_panel.html", context, order=42)]
+
+
+def advances_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
+    """Give per customer what was paid ahead: a customer whose money we hold is not erased."""
+    owners = dict(
+        Payment.objects.filter(connection__customer_id__in=customer_ids).values_list("pk", "connection__customer_id")
+    )
+    return [(owners[pk], amount) for pk, amount in payments.unallocated(list(owners)).items() if amount]
+
+
+def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Give the payments of a customer, for the copy that they ask for."""
+    names = ("connection__code", "received_at", "method", "amount_vnd", "payer", "receipt_number")
+    rows = Payment.objects.filter(connection__customer=customer).order_by("pk").values_list(*names)
+    return [("Khoản thu", [dict(zip(names, row, strict=True)) for row in rows])]
