@@ -39,7 +39,7 @@ def read_filters(asked: Any) -> bill_queries.Filters:
 class CorrectionForm(forms.Form):
     """What the bill should have rested on, and why."""
 
-    way = forms.ChoiceField(label="Hình thức", choices=Correction.Way.choices, widget=forms.RadioSelect)
+    way = forms.ChoiceField(label="Hình thức", choices=Correction.Way.choices)
     volume_m3 = NumberField(label="Lượng nước đúng (m³)", min_value=0, max_value=10_000_000, decimal_places=3,
                             max_digits=12)  # fmt: skip
     group = forms.ChoiceField(label="Đối tượng đúng", choices=Group.choices)

@@ -1,5 +1,6 @@
 """Pages of bills: the list, «Vì sao số tiền này», and corrections asked for and decided."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -169,7 +170,7 @@ def bill_correct(request: HttpRequest, pk: int) -> HttpResponse:
     access.require(person, "bill", bill.connection.work_id)
     facts = corrections.facts_of(bill)
     initial = {
-        "way": Correction.Way.ADJUST, "volume_m3": facts.volume_l / 1000, "group": facts.group,
+        "way": Correction.Way.ADJUST, "volume_m3": Decimal(facts.volume_l) / 1000, "group": facts.group,
         "households": facts.households, "persons": facts.persons,
     }  # fmt: skip
     form = bill_forms.CorrectionForm(request.POST or None, initial=initial)

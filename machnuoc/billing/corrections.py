@@ -13,7 +13,7 @@ from django.db.models import Count, F, Sum
 
 from machnuoc.billing import ledger, payments, tariff, tariff_queries
 from machnuoc.billing.errors import BillingError
-from machnuoc.billing.models import Bill, BillingProfile, BillingRun, BillLine, Correction, InvoiceSeries
+from machnuoc.billing.models import Allocation, Bill, BillingProfile, BillingRun, BillLine, Correction, InvoiceSeries
 from machnuoc.billing.tariff import Charge, Part, Share, Usage
 from machnuoc.core import audit
 from machnuoc.core.models import Person
@@ -25,7 +25,7 @@ from machnuoc.places import access
 from machnuoc.places.models import Containment, Grant
 
 audit.describe("billing.correction.asked", "đề nghị sửa hóa đơn #{bill} ({way})")
-audit.describe("billing.correction.approved", "duyệt sửa hóa đơn #{bill}: lập hóa đơn #{target_id}")
+audit.describe("billing.correction.approved", "duyệt sửa hóa đơn #{bill}: lập hóa đơn #{made}")
 audit.describe("billing.correction.refused", "không duyệt sửa hóa đơn #{bill}")
 audit.describe("billing.bill.trued_up", "điều chỉnh {count} hóa đơn tạm tính theo chỉ số thực tế")
 
@@ -143,7 +143,7 @@ def ask(bill: Bill, *, way: str, facts: Facts, reason: str, by: Person, now: dat
         raise AlreadyCorrected(
             f"Hóa đơn {name_of(bill)} vừa có người khác đề nghị sửa, đang chờ duyệt. Tải lại trang để xem đề nghị đó."
         ) from None
-    audit.record("billing.correction.asked", actor=by, target=wish, bill=bill.pk, way=way)
+    audit.record("billing.correction.asked", actor=by, target=wish, bill=bill.pk, way=Way(way).label.lower())
     return wish
 
 
@@ -195,10 +195,11 @@ def approve(wish: Correction, *, by: Person, now: datetime, note: str = "") -> B
         if adjusted is None:
             raise BillingError(f"Số đề nghị không làm đổi tiền của hóa đơn {name_of(bill)}. Từ chối đề nghị này.")
         made = adjusted
+        _set_against(made, bill, by, now)
     wish.state, wish.made, wish.decided_at, wish.decided_by = Correction.State.APPROVED, made, now, by
     wish.decided_note = note.strip()[:300]
     wish.save(update_fields=["state", "made", "decided_at", "decided_by", "decided_note"])
-    audit.record("billing.correction.approved", actor=by, target=made, bill=bill.pk, way=wish.way, wish=wish.pk)
+    audit.record("billing.correction.approved", actor=by, target=wish, bill=bill.pk, made=made.pk, way=wish.way)
     payments.apply_advances([bill.connection_id], now, by)
     return made
 
@@ -299,6 +300,13 @@ def _adjust(
     return made
 
 
+def _set_against(credit: Bill, bill: Bill, by: Person | None, now: datetime) -> None:
+    """Set a decrease against the bill that it corrects first; what is left of it pays others later."""
+    amount_vnd = min(-credit.total_vnd, ledger.owed_by_bill(bill))
+    if amount_vnd > 0:
+        Allocation.objects.create(credit_bill=credit, bill=bill, amount_vnd=amount_vnd, at=now, by=by)
+
+
 def _line_differences(bill: Bill, charge: Charge) -> list[dict[str, object]]:
     """Return the lines of the charge less those of the bill and its adjustments, by tariff, group, block and price."""
     sums: dict[tuple[int, str, int, int, int], list[int]] = {}
@@ -376,6 +384,7 @@ def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
         charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
         adjusted = _adjust(bill, charge, facts, TRUE_UP_REASON, run.approved_by, now, run)
         if adjusted is not None:
+            _set_against(adjusted, bill, run.approved_by, now)
             made.append(adjusted)
     if made:
         audit.record("billing.bill.trued_up", actor=run.approved_by, target=run, count=len(made))

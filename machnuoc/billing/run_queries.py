@@ -14,7 +14,7 @@ from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.works.models import Work
 
-OUTLIER_WORDS = {"SUDDEN": "Tăng đột biến", "ZERO": "Kỳ trước có dùng, kỳ này bằng 0", "LARGE": "Số tiền lớn"}
+OUTLIER_WORDS = {"SUDDEN": "Tăng đột biến", "ZERO": "Bỗng bằng 0", "LARGE": "Số tiền lớn"}
 _SHOWN = 50
 
 

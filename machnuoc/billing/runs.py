@@ -30,12 +30,12 @@ from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.works.models import Work
 
 audit.describe("billing.run.opened", "lập đợt hóa đơn kỳ {period}")
-audit.describe("billing.run.previewed", "tính thử đợt hóa đơn #{target_id}: {count} hóa đơn")
-audit.describe("billing.run.approved", "duyệt đợt hóa đơn #{target_id}: {count} hóa đơn")
-audit.describe("billing.run.started", "phát hành đợt hóa đơn #{target_id}")
-audit.describe("billing.run.stopped", "tạm dừng đợt hóa đơn #{target_id}")
-audit.describe("billing.run.cancelled", "hủy đợt hóa đơn #{target_id}")
-audit.describe("billing.run.finished", "phát hành xong đợt hóa đơn #{target_id}: {count} hóa đơn")
+audit.describe("billing.run.previewed", "tính thử đợt hóa đơn #{run}: {count} hóa đơn")
+audit.describe("billing.run.approved", "duyệt đợt hóa đơn #{run}: {count} hóa đơn")
+audit.describe("billing.run.started", "phát hành đợt hóa đơn #{run}")
+audit.describe("billing.run.stopped", "tạm dừng đợt hóa đơn #{run}")
+audit.describe("billing.run.cancelled", "hủy đợt hóa đơn #{run}")
+audit.describe("billing.run.finished", "phát hành xong đợt hóa đơn #{run}: {count} hóa đơn")
 
 State = BillingRun.State
 LIVE = (State.PREVIEW, State.APPROVED, State.ISSUING, State.STOPPED)
@@ -171,7 +171,9 @@ def preview(run: BillingRun, *, now: datetime, by: Person | None = None, progres
         if not changed:
             raise BillingError(f"Đợt #{run.pk} vừa được người khác thay đổi. Tải lại trang rồi làm lại.")
         run.refresh_from_db()
-        audit.record("billing.run.previewed", actor=by, target=run, count=totals.bills, hash=run.previewed["hash"])
+        audit.record(
+            "billing.run.previewed", actor=by, target=run, run=run.pk, count=totals.bills, hash=run.previewed["hash"]
+        )
     return run
 
 
@@ -303,8 +305,8 @@ def approve(run: BillingRun, *, by: Person, now: datetime, hash_seen: str | None
     run.version += 1
     run.save(update_fields=["state", "approved_at", "approved_by", "version"])
     audit.record(
-        "billing.run.approved", actor=by, target=run, count=run.previewed["bills"], hash=run.previewed["hash"],
-        total_vnd=run.previewed["total"],
+        "billing.run.approved", actor=by, target=run, run=run.pk, count=run.previewed["bills"],
+        hash=run.previewed["hash"], total_vnd=run.previewed["total"],
     )  # fmt: skip
     return run
 
@@ -325,7 +327,7 @@ def start(run: BillingRun, *, by: Person, now: datetime) -> BillingRun:
     run.job = jobs.enqueue(ISSUE_TASK, by=by, schedule=f"{ISSUE_TASK}.{run.pk}", run_id=run.pk)
     run.version += 1
     run.save(update_fields=["state", "job", "version"])
-    audit.record("billing.run.started", actor=by, target=run)
+    audit.record("billing.run.started", actor=by, target=run, run=run.pk)
     return run
 
 
@@ -337,7 +339,7 @@ def stop(run: BillingRun, *, by: Person, now: datetime) -> BillingRun:
     if not changed:
         raise BillingError(f"Đợt #{run.pk} không đang phát hành nên không có gì để dừng. Tải lại trang để xem.")
     run.refresh_from_db()
-    audit.record("billing.run.stopped", actor=by, target=run)
+    audit.record("billing.run.stopped", actor=by, target=run, run=run.pk)
     return run
 
 
@@ -354,7 +356,7 @@ def cancel(run: BillingRun, *, by: Person, now: datetime) -> BillingRun:
     run.state, run.finished_at = State.CANCELLED, now
     run.version += 1
     run.save(update_fields=["state", "finished_at", "version"])
-    audit.record("billing.run.cancelled", actor=by, target=run)
+    audit.record("billing.run.cancelled", actor=by, target=run, run=run.pk)
     return run
 
 
@@ -406,8 +408,8 @@ def issue(run_id: int, *, now: datetime, progress: Progress = _nothing) -> Issue
         run.refresh_from_db()
         if finished:
             audit.record(
-                "billing.run.finished", actor=run.approved_by, target=run, count=run.bills, total_vnd=run.total_vnd,
-                hash=run.previewed["hash"],
+                "billing.run.finished", actor=run.approved_by, target=run, run=run.pk, count=run.bills,
+                total_vnd=run.total_vnd, hash=run.previewed["hash"],
             )  # fmt: skip
     return Issued(bills, total_vnd, run.state == State.DONE)
 
