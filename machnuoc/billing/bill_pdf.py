@@ -242,9 +242,10 @@ def meter_rows(bill: Bill, fittings: Iterable[Fitting]) -> list[tuple[str, int, 
 
 
 def _readings(bill: Bill, fittings: Iterable[Fitting]) -> list[dict[str, str]]:
-    rows = meter_rows(bill, fittings)
+    is_difference = bill.kind in {Bill.Kind.ADJUSTMENT_UP, Bill.Kind.ADJUSTMENT_DOWN}
+    rows = [] if is_difference else meter_rows(bill, fittings)
     if not rows:
-        label = "Chênh lệch so với hóa đơn gốc" if bill.corrects_id else "Lượng nước tính tiền"
+        label = "Chênh lệch so với hóa đơn gốc" if is_difference else "Lượng nước tính tiền"
         note = "tạm tính" if bill.is_estimated else ""
         return [{"meter": label, "old": "", "new": "", "volume": _m3(bill.volume_l), "note": note}]
     shown = [
@@ -341,12 +342,14 @@ def _paid(bill: Bill, open_vnd: int) -> str:
 
 def _paying(bill: Bill, profile: BillingProfile | None, open_vnd: int, other_vnd: int) -> tuple[str, list[str]]:
     """Return the code that pays what is open, "" where there is none, and what the payer should know."""
-    notes = []
+    notes: list[str] = []
+    if open_vnd <= 0:
+        return "", notes
     if other_vnd > 0:
         notes.append(f"Còn nợ các kỳ khác {vietnamese.format_money_vnd(other_vnd)}, chưa gồm trong hóa đơn này.")
-    elif other_vnd < 0 < open_vnd:
+    elif other_vnd < 0:
         notes.append(f"Đang có tiền trả trước {vietnamese.format_money_vnd(-other_vnd)}, sẽ được cấn trừ.")
-    if open_vnd <= 0 or profile is None or not profile.bank_account:
+    if profile is None or not profile.bank_account:
         return "", notes
     try:
         payload = qr_images.payload_of(bill, profile, open_vnd)
