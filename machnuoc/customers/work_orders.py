@@ -126,7 +126,7 @@ def start(order: WorkOrder, *, by: Person, now: datetime) -> WorkOrder:
 
 
 @transaction.atomic
-def finish(order: WorkOrder, *, note: str, by: Person, now: datetime) -> WorkOrder:
+def finish(order: WorkOrder, *, note: str, by: Person | None, now: datetime) -> WorkOrder:
     """Say that the work is done and what was found. Its request still waits for its answer. Raises WorkOrderError."""
     row = _lock(order, OPEN_STATES, "hoàn thành")
     said = note.replace("\0", "").strip()[:500]
@@ -142,13 +142,16 @@ def finish(order: WorkOrder, *, note: str, by: Person, now: datetime) -> WorkOrd
         told = [row.request.handler] if row.request.handler else []
         text = f"{row.request.code}: phiếu {row.code} đã xong, hãy trả lời người gửi"
         notices.notify(
-            [one for one in told if one.pk != by.pk], kind="request", text=text, url=f"/phan-anh/{row.request.code}/"
+            [one for one in told if by is None or one.pk != by.pk],
+            kind="request",
+            text=text,
+            url=f"/phan-anh/{row.request.code}/",
         )
     return row
 
 
 @transaction.atomic
-def cancel(order: WorkOrder, *, why: str, by: Person, now: datetime) -> WorkOrder:
+def cancel(order: WorkOrder, *, why: str, by: Person | None, now: datetime) -> WorkOrder:
     """Cancel an order that has not been done, with the reason. Raises WorkOrderError."""
     row = _lock(order, OPEN_STATES, "hủy")
     said = why.replace("\0", "").strip()[:500]

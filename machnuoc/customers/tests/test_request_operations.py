@@ -402,6 +402,17 @@ def test_a_request_becomes_a_work_order_in_one_step_and_hears_of_its_end(desk):
     assert WorkOrder.objects.get().done_note == "Thay van hỏng"
 
 
+def test_the_program_itself_may_end_an_order(desk):
+    made = desk.receive()
+    answered(desk, made)
+    order = work_orders.create(kind="CUT_OFF", text="Ngừng cấp", now=NOW, by=None, request=made)
+
+    work_orders.finish(order, note="Khách hàng đã trả nợ", by=None, now=NOW + HOUR)
+
+    order.refresh_from_db()
+    assert order.state == "DONE" and order.assignee is None
+
+
 # --- rights
 
 

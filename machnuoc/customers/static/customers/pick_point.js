@@ -95,6 +95,7 @@
       made.remove();
       const host = document.createElement("div");
       host.className = "rq-pick-map";
+      host.setAttribute("role", "region");
       host.setAttribute("aria-label", "Bấm vào bản đồ để đánh dấu nơi xảy ra");
       box.append(host);
       draw(host);
