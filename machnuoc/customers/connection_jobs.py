@@ -1,5 +1,7 @@
 """Background work of connections: reading, taking and taking back long sheets."""
 
+from datetime import time
+
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
@@ -67,3 +69,9 @@ def undo_sheet(job: Job, *, batch_id: int, person_id: int) -> str:
     except (SheetError, PermissionDenied) as reason:
         raise jobs.GiveUp(str(reason)) from None
     return _tell(person, batch, f"Đã hoàn tác tệp {batch.file_name}.")
+
+
+@jobs.every("customers.forget_sheets", days=1, at=time(2, 50), title="Xóa nội dung tệp khách hàng đã cũ")
+def forget_sheets(job: Job) -> str:
+    """Delete the bytes of lists of people that were uploaded more than 30 days ago."""
+    return f"Đã xóa nội dung {connection_sheets.forget_files(timezone.now())} tệp."

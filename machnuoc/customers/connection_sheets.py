@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import chain, islice
 from typing import Any, BinaryIO, ClassVar
 
@@ -23,7 +23,7 @@ from openpyxl.utils import get_column_letter
 from machnuoc.core import audit, files, folding, jobs, vietnamese
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import LOCAL_ZONE, local_date
-from machnuoc.customers import connection_operations, consumption, meters, visibility
+from machnuoc.customers import connection_operations, consumption, meters, privacy, visibility
 from machnuoc.customers.connection_forms import communes, works_of
 from machnuoc.customers.connection_operations import RecordError
 from machnuoc.customers.connection_queries import folded_text
@@ -51,6 +51,7 @@ LONG_ROWS = 2_000  # from here on a job takes the sheet
 LONG_BYTES = 512 * 1024  # from here on a job reads it
 MOST_ROWS = 2_000_000
 MOST_XLSX_ROWS = 50_000  # a workbook is slow to read: larger lists come as CSV
+KEEP_DAYS = 30  # how long an uploaded list of people is kept: longer than the longest import, and no longer
 _HEAD_WITHIN = 10
 _SHOWN_PROBLEMS = 200
 _SHOWN_ROWS = 20
@@ -131,7 +132,13 @@ sheets.register_template("poverty", lambda: template(Kind.POVERTY))
 
 def _stream(stored: StoredFile, name: str, kind: str) -> Iterator[tuple[int, Sequence[Any]]]:
     """Give the rows of a file that are not empty with their numbers, as they come."""
-    with files.open_file(stored) as file:
+    try:
+        opened = files.open_file(stored)
+    except files.LostFile:
+        raise SheetError(
+            f"Nội dung của tệp {name} không còn được giữ (quá {KEEP_DAYS} ngày). Tải tệp lên lại."
+        ) from None
+    with opened as file:
         if stored.media_type == files.MEDIA_TYPES["csv"]:
             encoding = files.detect_csv_encoding(files.path_of(stored), name)
             text = io.TextIOWrapper(file, encoding=encoding, newline="")
@@ -798,6 +805,24 @@ def _remove_rows(batch: ConnectionImport, progress: Progress | None = None) -> N
         done += len(ids)
         if progress is not None:
             progress(done, batch.stored)
+
+
+def forget_files(now: datetime) -> int:
+    """Delete the bytes of lists that were uploaded long ago, and return how many; what became of their rows stays.
+
+    They hold personal data of many people, which no erasure of one of them could reach.
+    """
+    old = ConnectionImport.objects.filter(uploaded_at__lt=now - timedelta(days=KEEP_DAYS)).exclude(
+        file__name=privacy.ERASED_FILE
+    )
+    done = 0
+    for batch in old.select_related("file"):
+        if ConnectionImport.objects.filter(file=batch.file, uploaded_at__gte=now - timedelta(days=KEEP_DAYS)).exists():
+            continue  # the same list came again
+        StoredFile.objects.filter(pk=batch.file_id).update(name=privacy.ERASED_FILE)
+        files.path_of(batch.file).unlink(missing_ok=True)
+        done += 1
+    return done
 
 
 def outcome(batch: ConnectionImport) -> str:

@@ -1,9 +1,11 @@
 """Sheets of connections: what is said by cell, what is taken, what a kill leaves, how a whole sheet goes back."""
 
 import tracemalloc
+from datetime import timedelta
 
 import pytest
 
+from machnuoc.core import files
 from machnuoc.core.models import AuditEntry
 from machnuoc.customers import connection_operations, connection_sheets
 from machnuoc.customers.connection_operations import ConnectionFacts
@@ -178,6 +180,18 @@ def test_the_pages_take_a_sheet_from_upload_to_undo(centre, route, browser_of):
     assert not Connection.objects.exists()
     assert browser_of(centre.agency).get("/khach-hang/nhap-tep/").status_code == 403
     assert browser_of(centre.station).get(address).status_code == 404
+
+
+def test_an_uploaded_list_is_forgotten_after_thirty_days(centre, route):
+    batch = receive(centre, GOOD)
+    path = files.path_of(batch.file)
+
+    assert connection_sheets.forget_files(NOW + timedelta(days=30)) == 0
+    assert connection_sheets.forget_files(NOW + timedelta(days=31)) == 1
+    assert connection_sheets.forget_files(NOW + timedelta(days=32)) == 0
+    assert not path.exists()
+    with pytest.raises(SheetError, match="Tải tệp lên lại"):
+        connection_sheets.apply(batch, mode="GOOD", by=centre.clerk, now=NOW)
 
 
 def test_the_templates_name_every_column(centre, browser_of):
