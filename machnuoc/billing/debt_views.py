@@ -68,12 +68,13 @@ def debt_list(request: HttpRequest) -> HttpResponseBase:
     shown = _shown(page.object_list)
     cases = debt_queries.live_cases([debt.connection_id for debt in page.object_list])
     privacy.log_access(person, DataAccess.What.LIST, now=now, count=len(page.object_list), purpose="Danh sách nợ")
+    totals = debt_queries.sum_up(found)
     stations = [
-        (works.get(pk, ""), pk, totals)
-        for pk, totals in sorted(debt_queries.by_work(found).items(), key=lambda pair: -pair[1].overdue_vnd)
+        (works.get(pk, ""), pk, sums, list(zip(BUCKETS, sums.buckets, strict=True)))
+        for pk, sums in sorted(debt_queries.by_work(found).items(), key=lambda pair: -pair[1].overdue_vnd)
     ]
     context = {
-        "form": form, "page": page, "totals": debt_queries.sum_up(found), "buckets": BUCKETS,
+        "form": form, "page": page, "totals": totals, "ageing": list(zip(BUCKETS, totals.buckets, strict=True)),
         "rows": [(debt, shown[debt.connection_id], cases.get(debt.connection_id)) for debt in page.object_list],
         "stations": stations if len(stations) > 1 else [], "is_filtered": is_filtered(request),
         "may_bill": access.may(person, "bill"), "next": request.get_full_path(),

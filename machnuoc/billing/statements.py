@@ -271,7 +271,7 @@ def ignore_line(line: BankLine, *, by: Person) -> None:
 @transaction.atomic
 def undo_line(line: BankLine, *, reason: str, now: datetime, by: Person) -> None:
     """Take a match back: its payment is reversed, the transfer waits again. Raises BillingError."""
-    held = BankLine.objects.select_for_update().select_related("payment").get(pk=line.pk)
+    held = BankLine.objects.select_for_update(of=("self",)).select_related("payment").get(pk=line.pk)
     if held.payment is not None:
         payments.reverse_payment(held.payment, reason=reason, now=now, by=by)
     elif held.match != Match.IGNORED or held.amount_vnd < 0:
