@@ -33,6 +33,10 @@ MONEY_PAGES = [
     "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/sao-ke/", "/cong-no/",
     "/cong-no/?age=30&case=none",
 ]  # fmt: skip
+BILL_PAGES = [
+    "/lap-hoa-don/", "/lap-hoa-don/them/", "/hoa-don/", "/hoa-don/?period=2026-07&state=NORMAL", "/so-cai/",
+    "/so-cai/nhat-ky/",
+]  # fmt: skip
 PLAN_PAGES = [
     "/ke-hoach/", "/ke-hoach/qn.79-2026/", "/ke-hoach/qn.79-2026/chi-tieu/khach-hang/",
     "/ke-hoach/qn.79-2026/chi-tieu/khach-hang-ty-le/", "/chi-tieu-ke-hoach/", "/chi-tieu-ke-hoach/?level=all",
@@ -106,6 +110,14 @@ def test_a_main_page_asks_the_database_seldom(username, address):
 @pytest.mark.parametrize("username", ["qn.lanhdao", "qn.khkt"])
 @pytest.mark.parametrize("address", MONEY_PAGES)
 def test_a_page_of_money_asks_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
+
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", ["qn.lanhdao", "qn.khkt"])
+@pytest.mark.parametrize("address", BILL_PAGES)
+def test_a_page_of_bills_asks_the_database_seldom(username, address):
     count, asked = _count(_sign_in(username), address)
 
     assert count <= MOST, f"{count} queries\n{asked}"

@@ -124,7 +124,7 @@ def get_page(person: Person, filters: Filters, after: int = 0) -> ListPage:
         for bill in shown
     }
     return ListPage(
-        shown, names, ledger.open_amounts([bill.pk for bill in shown]), shown[-1].pk if len(found) > PAGE_ROWS else 0,
+        shown, names, ledger.open_of(shown), shown[-1].pk if len(found) > PAGE_ROWS else 0,
         len({bill.customer_id for bill in shown if bill.connection_id in served}),
     )  # fmt: skip
 
@@ -223,7 +223,7 @@ def get_bill_page(bill: Bill, person: Person) -> BillPage:
         change_pct=None if not mean_m3 else 100 * (bill.volume_l / 1000 - mean_m3) / mean_m3,
         corrections=made,
         effective_vnd=bill.total_vnd + sum(one.total_vnd for one in made if one.kind != Bill.Kind.REPLACEMENT),
-        open_vnd=ledger.owed_by_bill(bill),
+        open_vnd=ledger.open_of([bill])[bill.pk],
         payments=_payments(bill),
         wishes=list(bill.wishes.select_related("requested_by", "decided_by", "made")),
         audit=_audit(bill),

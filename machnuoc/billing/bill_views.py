@@ -42,7 +42,7 @@ def bill_list(request: HttpRequest) -> HttpResponseBase:
             (bill, page.names[bill.pk], page.open_vnd[bill.pk], bill.volume_l / 1000) for bill in page.rows
         ],
         "is_filtered": not filters.is_empty, "may_bill": access.may(person, "bill"),
-        "waiting": bill_queries.list_waiting(person)[:20] if access.may(person, "bill") else [],
+        "waiting": bill_queries.list_waiting(person)[:20] if filters.is_empty and access.may(person, "bill") else [],
         "run": BillingRun.objects.filter(pk=filters.run).first() if filters.run else None,
     }  # fmt: skip
     return render(request, "billing/bills/list.html", context)
@@ -66,7 +66,7 @@ def _export(request: HttpRequest, filters: bill_queries.Filters) -> HttpResponse
 
     def _dressed(chunk: list[Bill]) -> Any:
         served = visibility.served_among(person, [bill.connection for bill in chunk]) if may_serve else frozenset()
-        open_vnd = ledger.open_amounts([bill.pk for bill in chunk])
+        open_vnd = ledger.open_of(chunk)
         privacy.log_access(
             person, DataAccess.What.EXPORT, now=now,
             count=len({bill.customer_id for bill in chunk if bill.connection_id in served}), purpose="xuất hóa đơn",
@@ -242,7 +242,7 @@ def correction_refuse(request: HttpRequest, pk: int) -> HttpResponse:
 def connection_bills(person: Any, connection: Connection) -> dict[str, Any]:
     """Return what the panel on the page of a connection shows: its newest bills and what it owes."""
     rows = bill_queries.list_of_connection(connection)
-    open_vnd = ledger.open_amounts([bill.pk for bill in rows])
+    open_vnd = ledger.open_of(rows)
     return {
         "bills": [(bill, open_vnd[bill.pk]) for bill in rows], "balance": ledger.balance_of(connection.pk),
         "connection": connection,

@@ -117,18 +117,28 @@ def open_amounts(bill_ids: Sequence[int]) -> dict[int, int]:
 
     A decrease has a negative total; what it gave to other bills brings it to zero. A replaced bill has nothing open.
     """
-    ids = list(bill_ids)
-    open_vnd = {
-        pk: 0 if state == Bill.State.REPLACED else total_vnd
-        for pk, total_vnd, state in Bill.objects.filter(pk__in=ids).values_list("pk", "total_vnd", "state")
-    }
+    rows = Bill.objects.filter(pk__in=list(bill_ids)).values_list("pk", "total_vnd", "state")
+    return _less_what_was_allocated(
+        {pk: 0 if state == Bill.State.REPLACED else total_vnd for pk, total_vnd, state in rows}
+    )
+
+
+def open_of(bills: Iterable[Bill]) -> dict[int, int]:
+    """Return the same for bills that have been read already."""
+    return _less_what_was_allocated(
+        {bill.pk: 0 if bill.state == Bill.State.REPLACED else bill.total_vnd for bill in bills}
+    )
+
+
+def _less_what_was_allocated(open_vnd: dict[int, int]) -> dict[int, int]:
     live = [pk for pk in open_vnd if open_vnd[pk]]
     paid = Allocation.objects.filter(bill_id__in=live).values_list("bill_id").annotate(amount=Sum("amount_vnd"))
     for pk, amount_vnd in paid.order_by():
         open_vnd[pk] -= amount_vnd
-    given = Allocation.objects.filter(credit_bill_id__in=live).values_list("credit_bill_id")
+    lowering = [pk for pk in live if open_vnd[pk] < 0]
+    given = Allocation.objects.filter(credit_bill_id__in=lowering).values_list("credit_bill_id")
     for pk, amount_vnd in given.annotate(amount=Sum("amount_vnd")).order_by():
-        open_vnd[pk] += amount_vnd
+        open_vnd[pk or 0] += amount_vnd
     return open_vnd
 
 
