@@ -32,7 +32,7 @@ def _statements(person: Person) -> Any:
 
 def _lines(person: Person) -> Any:
     return BankLine.objects.filter(statement__in=_statements(person)).select_related(
-        "statement", "proposed__customer", "payment", "confirmed_by"
+        "statement", "proposed__customer", "payment__reversal", "confirmed_by"
     )
 
 

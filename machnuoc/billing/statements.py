@@ -15,7 +15,7 @@ from django.db import transaction
 from machnuoc.billing import debt_queries, ledger, matching, payments, reference, statement_columns
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.matching import Debtor, Debtors, KnownBill
-from machnuoc.billing.models import BankLine, BankStatement, Bill, Payment
+from machnuoc.billing.models import BankLine, BankStatement, Bill, Payment, PaymentReversal
 from machnuoc.billing.statement_columns import Layout, Line
 from machnuoc.core import audit, files
 from machnuoc.core.models import Person, StoredFile
@@ -273,7 +273,8 @@ def undo_line(line: BankLine, *, reason: str, now: datetime, by: Person) -> None
     """Take a match back: its payment is reversed, the transfer waits again. Raises BillingError."""
     held = BankLine.objects.select_for_update(of=("self",)).select_related("payment").get(pk=line.pk)
     if held.payment is not None:
-        payments.reverse_payment(held.payment, reason=reason, now=now, by=by)
+        if not PaymentReversal.objects.filter(payment=held.payment).exists():  # or from the payment's own page
+            payments.reverse_payment(held.payment, reason=reason, now=now, by=by)
     elif held.match != Match.IGNORED or held.amount_vnd < 0:
         raise StatementError(f"Giao dịch dòng {held.row} chưa được ghi nhận nên không có gì để hoàn tác.")
     held.payment = held.confirmed_by = held.confirmed_at = None

@@ -66,6 +66,8 @@ def close_till(till: TillSession, *, counted_vnd: int, note: str, now: datetime,
 
     What a collector brought moves from «tiền đang chuyển» to the cash of the house.
     """
+    # Sheets first, as whoever collects on one holds it before the bag.
+    list(CollectionSheet.objects.select_for_update().filter(till=till, closed_at__isnull=True).values_list("pk"))
     held = TillSession.objects.select_for_update().get(pk=till.pk)
     if held.state != State.OPEN:
         raise NotPossible(f"Quỹ #{held.pk} đã chốt rồi.")

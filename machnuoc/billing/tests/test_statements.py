@@ -317,3 +317,17 @@ def test_a_transfer_that_pays_a_bill_already_paid_becomes_an_advance_only_by_a_p
     assert line.match == "REFERENCE"
     statements.confirm_line(line, home, now=NOW, by=world.clerk)
     assert ledger.balance_of(home.pk).advance_vnd == 105_000
+
+
+@pytest.mark.django_db
+def test_a_transfer_whose_payment_was_taken_back_on_its_own_page_can_be_recorded_again(world):
+    home = world.connection()
+    line = bring(world, row("FT1", "105.000", "khong ro")).lines.get()
+    statements.confirm_line(line, home, now=NOW, by=world.clerk)
+    payments.reverse_payment(Payment.objects.get(), reason="Nhầm", now=NOW, by=world.clerk)
+
+    statements.undo_line(line, reason="", now=NOW, by=world.clerk)
+    statements.confirm_line(line, home, now=NOW, by=world.clerk)
+
+    assert Payment.objects.filter(reversal__isnull=True).count() == 1
+    assert_every_dong_has_its_place(home)
