@@ -122,9 +122,10 @@ def _insert(model: type[models.Model], count: int, **given: Any) -> Ids:
     ids = bulk.take_ids(model, count)
     columns: dict[str, Any] = {"id": ids}
     for field in model._meta.concrete_fields:
-        if field.column in given:
-            columns[field.column] = given[field.column]
+        name = str(field.column)
+        if name in given:
+            columns[name] = given[name]
         elif not field.null and not field.primary_key:
-            columns[field.column] = field.get_default()
+            columns[name] = field.get_default()
     bulk.insert(model, columns, count)
     return ids

@@ -225,7 +225,7 @@ def get_bill_page(bill: Bill, person: Person) -> BillPage:
         effective_vnd=bill.total_vnd + sum(one.total_vnd for one in made if one.kind != Bill.Kind.REPLACEMENT),
         open_vnd=ledger.open_of([bill])[bill.pk],
         payments=_payments(bill),
-        wishes=list(bill.wishes.select_related("requested_by", "decided_by", "made")),
+        wishes=list(Correction.objects.filter(bill=bill).select_related("requested_by", "decided_by", "made")),
         audit=_audit(bill),
     )
 
@@ -263,7 +263,7 @@ def _audit(bill: Bill) -> list[AuditEntry]:
     targets = Q(target_kind="billing.bill", target_id=str(bill.pk))
     if bill.run_id:
         targets |= Q(target_kind="billing.billingrun", target_id=str(bill.run_id))
-    wishes = [str(pk) for pk in bill.wishes.values_list("pk", flat=True)]
+    wishes = [str(pk) for pk in Correction.objects.filter(bill=bill).values_list("pk", flat=True)]
     if wishes:
         targets |= Q(target_kind="billing.correction", target_id__in=wishes)
     return list(AuditEntry.objects.filter(targets).select_related("actor").order_by("-id")[:20])

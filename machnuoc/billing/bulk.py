@@ -78,7 +78,7 @@ def take_ids(model: type[models.Model], count: int) -> NDArray[np.int64]:
         return np.arange(1, count + 1, dtype=np.int64) + (row[0] if row else 0)
 
 
-def fetch(sql: str, parameters: Sequence[object], width: int) -> list[NDArray[np.int64]]:
+def fetch(sql: str, parameters: Sequence[Any], width: int) -> list[NDArray[np.int64]]:
     """Return the columns of a query as arrays, shape (rows,). Each of its `width` columns is a whole number, no NULL.
 
     On PostgreSQL each must be a bigint: write `x::bigint` by `big(x)`, a day by `day(x)`.
@@ -149,10 +149,11 @@ def _as_list(column: Column, count: int) -> list[Any]:
 
 def _insert_postgresql(model: type[models.Model], columns: Columns, count: int) -> None:
     """Send rows whose texts and NULLs are alike together: they are equally wide, so one NumPy array holds them."""
-    kinds = {field.column: _kind(field) for field in model._meta.concrete_fields}
+    kinds = {str(field.column): _kind(field) for field in model._meta.concrete_fields}
     for field in model._meta.concrete_fields:
-        if isinstance(field, models.JSONField) and isinstance(text := columns.get(field.column), str):
-            columns = {**columns, field.column: f"\x01{text}"}  # the version of the binary form
+        name = str(field.column)
+        if isinstance(field, models.JSONField) and isinstance(text := columns.get(name), str):
+            columns = {**columns, name: f"\x01{text}"}  # the version of the binary form
     pattern = np.zeros(count, np.int64)
     for column in columns.values():
         if isinstance(column, Coded):
@@ -164,7 +165,7 @@ def _insert_postgresql(model: type[models.Model], columns: Columns, count: int) 
         copy.write(_COPY_HEADER)
         found = np.unique(pattern)
         for number in found:
-            rows = np.flatnonzero(pattern == number) if len(found) > 1 else slice(None)
+            rows: Any = np.flatnonzero(pattern == number) if len(found) > 1 else slice(None)
             copy.write(_rows_alike(columns, kinds, rows, count if len(found) == 1 else len(rows)))
         copy.write(_COPY_TRAILER)
 

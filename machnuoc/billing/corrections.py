@@ -61,7 +61,8 @@ def charge_for(connection: Connection, from_date: date, to_date: date, facts: Fa
     shares = list(UseShare.objects.filter(connection=connection)) if facts.group == connection.group else []
     norms = list(NormPersons.objects.filter(connection=connection))
     edges = {span.from_date for span in spans}
-    for row in [*shares, *norms]:
+    dated: list[UseShare | NormPersons] = [*shares, *norms]
+    for row in dated:
         edges |= {day for day in (row.valid_from, row.valid_to) if day is not None and from_date < day < to_date}
     days = [*sorted(edges), to_date]
     parts = []
@@ -267,7 +268,7 @@ def _new_bill(bill: Bill, *, kind: str, by: Person | None, now: datetime, reason
         customer_id=bill.customer_id, period_start_date=bill.period_start_date, from_date=bill.from_date,
         to_date=bill.to_date, kind=kind, corrects=bill, reason=reason[:300], from_reading_id=bill.from_reading_id,
         to_reading_id=bill.to_reading_id, due_date=local_date(now) + timedelta(days=due_days), issued_at=now,
-        issued_by=by, is_simulated=bill.is_simulated, **figures,  # type: ignore[arg-type]
+        issued_by=by, is_simulated=bill.is_simulated, **figures,
     )  # fmt: skip
 
 
@@ -293,8 +294,7 @@ def _adjust(
         fee_vnd=fee, total_vnd=net + vat + fee,
     )  # fmt: skip
     BillLine.objects.bulk_create(
-        BillLine(bill=made, order=number, **line)  # type: ignore[arg-type]
-        for number, line in enumerate(lines, start=1)
+        BillLine(bill=made, order=number, **line) for number, line in enumerate(lines, start=1)
     )
     ledger.post(ledger.bill_moves(made, now))
     return made

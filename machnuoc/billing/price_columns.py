@@ -52,7 +52,7 @@ def read_prices(work_ids: Sequence[int], period_start: date) -> PriceColumns:
     )
     works = sorted(book.by_work)
     rows: dict[int, int] = {}  # identity of the spans (shared by works alike) → row
-    patterns = []
+    patterns: list[tuple[tariff_queries.PriceSpan, ...]] = []
     for work in works:
         spans = book.by_work[work]
         if id(spans) not in rows:

@@ -15,7 +15,7 @@ _AT_ONCE = 5_000  # connections whose advances are set against new bills in one 
 @jobs.task(runs.PREVIEW_TASK, timeout_s=1_800, title="Tính thử đợt hóa đơn")
 def preview_run(job: Job, *, run_id: int, person_id: int | None = None) -> str:
     run = BillingRun.objects.get(pk=run_id)
-    person = Person.objects.filter(pk=person_id).first()
+    person = Person.objects.get(pk=person_id) if person_id is not None else None
     try:
         run = runs.preview(
             run, now=timezone.now(), by=person, progress=lambda done, total: jobs.report_progress(job, done, total)

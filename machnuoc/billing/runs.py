@@ -540,12 +540,12 @@ def _write_postings(run: BillingRun, priced: Priced, ids: NDArray[np.int64], tod
         credits.append(np.full(len(some), code, np.int64))
         amounts.append(amount_vnd[some])
     row = np.concatenate(sources)
-    code, amount = np.concatenate(credits), np.concatenate(amounts)
+    given, amount = np.concatenate(credits), np.concatenate(amounts)
     bulk.insert(
         Posting,
         {
             "operator_id": run.operator_id, "at": now, "date": today, "debit": str(Account.RECEIVABLE.value),
-            "credit": bulk.Coded(code, accounts), "amount_vnd": amount, "connection_id": priced.connection_id[row],
+            "credit": bulk.Coded(given, accounts), "amount_vnd": amount, "connection_id": priced.connection_id[row],
             "source": str(Posting.Source.BILL.value), "source_id": ids[row],
             "is_simulated": (priced.is_simulated[row] != 0) | run.is_simulated,
         },
