@@ -134,6 +134,37 @@ def put_device(
 
 
 @transaction.atomic
+def rename_device(device: Device, *, name: str, by: Person) -> Device:
+    """Give a device another name for people; its code stays. Raises DeviceError, PermissionDenied."""
+    device = Device.objects.select_for_update().get(pk=device.pk)
+    _require(by, device.work_id)
+    device.name = _read_name(name, device.name)
+    device.version += 1
+    device.save(update_fields=["name", "version"])
+    audit.record("telemetry.device.saved", actor=by, target=device, created=False)
+    return device
+
+
+@transaction.atomic
+def rename_channel(channel: Channel, *, name: str, by: Person) -> Channel:
+    """Give a channel another name; nothing of its readings changes. Raises DeviceError, PermissionDenied."""
+    channel = Channel.objects.select_for_update(of=("self",)).select_related("device").get(pk=channel.pk)
+    _require(by, channel.device.work_id)
+    channel.name = _read_name(name, channel.name)
+    channel.save(update_fields=["name"])
+    _touch(channel.device_id)
+    audit.record("telemetry.channel.saved", actor=by, target=channel, device=channel.device.code, created=False)
+    return channel
+
+
+def _read_name(name: str, before: str) -> str:
+    clean = "".join(char for char in " ".join(name.split()) if char.isprintable())
+    if not clean or len(clean) > 120:
+        raise DeviceError(f"Chưa đổi được tên «{before}»: tên mới phải có từ 1 đến 120 ký tự.")
+    return clean
+
+
+@transaction.atomic
 def remove_device(device: Device, *, at: datetime, reason: str, by: Person | None, now: datetime) -> Device:
     """Take a device off: readings after that instant are refused, its secrets end. Its history stays.
 

@@ -19,6 +19,8 @@ from typing import Any, cast
 from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken, VisitError
 
+from machnuoc.telemetry.sensorthings import geometry
+
 MAX_LENGTH = 4_000
 """Characters of a filter."""
 MAX_DEPTH = 40
@@ -218,6 +220,12 @@ class _Builder(Transformer[Token, Expression]):
 
     def duration(self, parts: list[Token]) -> Expression:
         return Literal(read_duration(str(parts[0])[len("duration'") : -1]))
+
+    def geography(self, parts: list[Token]) -> Expression:
+        try:
+            return Literal(geometry.read_wkt(str(parts[0]).partition("'")[2][:-1]))
+        except geometry.GeometryError as error:
+            raise FilterError(f"$filter: {error}") from None
 
     def truth(self, parts: list[Token]) -> Expression:
         return Literal(str(parts[0]) == "true")
@@ -495,6 +503,9 @@ FUNCTIONS: Mapping[str, tuple[tuple[int, ...], Callable[..., Any]]] = MappingPro
     "time": ((1,), _clock),
     "totaloffsetminutes": ((1,), lambda value: 420 if _instant(value) else None),
     "totalseconds": ((1,), _total_seconds),
+    "geo.distance": ((2,), geometry.distance_m),
+    "st_distance": ((2,), geometry.distance_m),
+    "st_within": ((2,), geometry.is_within),
     "now": ((0,), lambda: None),
     "mindatetime": ((0,), lambda: datetime(1, 1, 1, tzinfo=UTC)),
     "maxdatetime": ((0,), lambda: datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),

@@ -45,6 +45,15 @@ PROVISIONING = (
     "Things, Locations, Sensors và Datastreams là công trình, thiết bị và kênh: khai báo ở trang Giám sát › Thiết bị "
     "(/giam-sat/thiet-bi/), không qua SensorThings."
 )
+# What a client must not look for, in the answer of the root: plainly, instead of by a missing line above.
+NOT_THERE = [
+    "PATCH và PUT chỉ đổi name của Datastreams và Sensors; phần còn lại khai báo ở các trang của chương trình.",
+    "Không có POST và DELETE cho Things, Locations, Sensors, ObservedProperties, Datastreams, FeaturesOfInterest.",
+    "Không sửa, xóa Observations: gửi số khác cho cùng thời điểm là đính chính.",
+    "$filter theo không gian chỉ có geo.distance, st_distance (mét) và st_within, cho điểm và đa giác; "
+    "không có các hàm st_ và geo. khác.",
+    "Không có $batch, MultiDatastreams, mở rộng MQTT, không lọc hay sắp theo Observations từ tập khác.",
+]
 NO_CHANGE = (
     "Số đọc không sửa, không xóa qua SensorThings. Gửi (POST) số khác cho cùng thời điểm là đính chính; "
     "số cũ được giữ lại."
@@ -99,7 +108,7 @@ def _serve(request: HttpRequest, path: str, now: datetime) -> HttpResponse:
         viewer = _find_viewer(request, now)
         if request.method == "OPTIONS":
             response = HttpResponse(status=204)
-            response["Allow"] = "GET, HEAD, OPTIONS, POST"
+            response["Allow"] = "GET, HEAD, OPTIONS, POST, PATCH, PUT"
             return response
         return _read(request, steps, root, viewer, now)
     return _write(request, steps, root, now)
@@ -193,7 +202,7 @@ def _narrow(steps: tuple[Step, ...], query: str) -> Q | None:
 def _root_answer(root: str) -> dict[str, Any]:
     return {
         "value": [{"name": name, "url": root + name} for name in KINDS],
-        "serverSettings": {"conformance": CONFORMANCE},
+        "serverSettings": {"conformance": CONFORMANCE, "urn:machnuoc:notThere": NOT_THERE},
     }
 
 
@@ -223,6 +232,8 @@ def _write(request: HttpRequest, steps: tuple[Step, ...], root: str, now: dateti
     names = [step.name for step in steps]
     is_arrays = names == ["CreateObservations"]
     is_set = names[-1:] == ["Observations"] and steps[-1].id is None
+    if request.method in ("PATCH", "PUT") and len(steps) == 1 and steps[0].id is not None and names[0] in _RENAMED:
+        return _rename(request, steps[0], root, now)
     if not is_arrays and not is_set:
         is_reading = bool(steps) and names[0] == "Observations"
         raise Refused(405, NO_CHANGE if is_reading else PROVISIONING, "GET, HEAD")
@@ -232,17 +243,8 @@ def _write(request: HttpRequest, steps: tuple[Step, ...], root: str, now: dateti
     secret = _secret(request)
     if secret is None:
         raise Stranger("Ghi cần mã truy cập: Authorization: Bearer <mã của thiết bị, hoặc mã API có quyền ghi>.")
-    viewer = _find_by_secret(secret, now)
-    if not viewer.can_write:
-        raise writing.NotAllowed("Mã truy cập này chỉ được đọc. Tạo mã có quyền ghi ở trang Tài khoản.")
-    if int(request.META.get("CONTENT_LENGTH") or 0) > payloads.MAX_PAYLOAD_BYTES:
-        raise Refused(
-            413, f"Một lần gửi không quá {payloads.MAX_PAYLOAD_BYTES // 1024 // 1024} MB. Chia nhỏ rồi gửi lại."
-        )
-    try:
-        body = msgspec.json.decode(request.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise QueryError("Nội dung không phải là JSON đọc được.") from None
+    viewer = _find_writer(secret, now)
+    body = _read_body(request)
     now_ms = payloads.to_ms(now)
     if is_arrays:
         return _create_many(viewer, writing.read_arrays(body, now_ms), root, now)
@@ -251,6 +253,53 @@ def _write(request: HttpRequest, steps: tuple[Step, ...], root: str, now: dateti
     if isinstance(found, str):
         raise QueryError(f"Observation không được nhận: {found}.")
     return _created(viewer, found, root, now)
+
+
+def _find_writer(secret: str, now: datetime) -> Viewer:
+    viewer = _find_by_secret(secret, now)
+    if not viewer.can_write:
+        raise writing.NotAllowed("Mã truy cập này chỉ được đọc. Tạo mã có quyền ghi ở trang Tài khoản.")
+    return viewer
+
+
+def _read_body(request: HttpRequest) -> Any:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > payloads.MAX_PAYLOAD_BYTES:
+        raise Refused(
+            413, f"Một lần gửi không quá {payloads.MAX_PAYLOAD_BYTES // 1024 // 1024} MB. Chia nhỏ rồi gửi lại."
+        )
+    try:
+        return msgspec.json.decode(request.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise QueryError("Nội dung không phải là JSON đọc được.") from None
+
+
+_RENAMED = ("Datastreams", "Sensors")
+
+
+def _rename(request: HttpRequest, step: Step, root: str, now: datetime) -> HttpResponse:
+    """Give a Datastream or Sensor another name; what else is said must be as it is already."""
+    secret = _secret(request)
+    if secret is None:
+        raise Stranger("Đổi tên cần mã API có quyền ghi của người quản lý công trình: Authorization: Bearer <mã>.")
+    viewer = _find_writer(secret, now)
+    body = _read_body(request)
+    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+        raise QueryError('Nội dung phải là {"name": "tên mới"}.')
+    seen = world.load(viewer, observations.spans, None)
+    entity = answers.follow(seen, (step,)).entity
+    if entity is None:
+        raise NotThere
+    seen.fill_spans([entity])
+    others = [
+        key for key, value in body.items()
+        if key != "name" and "@iot." not in key and answers.plain(entity.properties.get(key)) != value
+    ]  # fmt: skip
+    if others:
+        raise QueryError(f"Chỉ đổi được name; «{others[0][:40]}» khác với số hiện có. Sửa ở trang Thiết bị.")
+    writing.rename(viewer, entity, body["name"])
+    seen = world.load(viewer, observations.spans, None)
+    found = answers.follow(seen, (step,)).entity
+    return _json(Writer(seen, root, now).write_all([found], Options())[0]) if found else _json({})
 
 
 def _channel_of(steps: tuple[Step, ...]) -> int | None:

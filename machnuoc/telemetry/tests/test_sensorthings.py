@@ -688,7 +688,8 @@ def test_nobody_writes_where_they_may_not(stations, device_token):
     ("method", "path", "said"),
     [
         ("post", "Things", "thiết bị"), ("post", "Datastreams", "thiết bị"), ("post", "Sensors", "thiết bị"),
-        ("patch", "Datastreams(1)", "thiết bị"), ("delete", "Things(1)", "thiết bị"), ("put", "", "thiết bị"),
+        ("patch", "Things(1)", "thiết bị"), ("delete", "Datastreams(1)", "thiết bị"),
+        ("delete", "Things(1)", "thiết bị"), ("put", "", "thiết bị"),
         ("delete", "Observations('1:1')", "đính chính"), ("patch", "Observations('1:1')", "đính chính"),
         ("put", "Observations", "đính chính"), ("post", "FeaturesOfInterest(1)/Observations", "Ghi Observation"),
     ],
@@ -841,3 +842,74 @@ def test_no_filter_that_can_be_read_breaks_an_answer(measured, token, name, cond
     response = Client().get(f"{ROOT}{name}?{query}", headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code in (200, 400)
+
+
+# --- names and places -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["patch", "put"])
+def test_a_manager_gives_a_datastream_and_a_sensor_another_name(stations, method):
+    manager = make_token(stations["p"].device.work, Grant.Role.DEPARTMENT, name="quan-ly")
+    channel, device = stations["p"], stations["p"].device
+
+    renamed = send(f"Datastreams({channel.pk})", {"name": "Áp lực  đầu mạng"}, manager, method)
+    assert renamed.status_code == 200, renamed.content.decode()
+    assert renamed.json()["name"] == "Áp lực đầu mạng"
+    put([(channel.pk, T0, 20.0)])
+    whole = ask(f"Datastreams({channel.pk})", manager)
+    assert send(f"Datastreams({channel.pk})", whole, manager, method).status_code == 200
+    same = {**ask(f"Sensors({device.pk})", manager), "name": "Bộ ghi cổng trạm"}
+    assert send(f"Sensors({device.pk})", same, manager, method).status_code == 200
+
+    channel.refresh_from_db()
+    device.refresh_from_db()
+    assert (channel.name, device.name) == ("Áp lực đầu mạng", "Bộ ghi cổng trạm")
+    assert AuditEntry.objects.filter(actor__username="quan-ly", action__startswith="telemetry.").count() >= 2
+
+
+def test_nothing_else_is_changed_and_by_nobody_else(stations, token, device_token):
+    manager = make_token(stations["p"].device.work, Grant.Role.DEPARTMENT, name="quan-ly")
+    reader = make_token(stations["p"].device.work, Grant.Role.DEPARTMENT, can_write=False, name="chi-doc")
+    address, before = f"Datastreams({stations['p'].pk})", stations["p"].name
+
+    for raw, body, status in [
+        (None, {"name": "x"}, 401), ("sai", {"name": "x"}, 401), (device_token, {"name": "x"}, 403),
+        (reader, {"name": "x"}, 403), (token, {"name": "x"}, 403), (manager, {"name": " "}, 400),
+        (manager, {"name": "x" * 121}, 400), (manager, {"name": 5}, 400), (manager, [], 400), (manager, b"{", 400),
+        (manager, {"name": "x", "unitOfMeasurement": {}}, 400), (manager, {"description": "x"}, 400),
+    ]:  # fmt: skip
+        assert send(address, body, raw, "patch").status_code == status, body
+    assert send(f"Datastreams({stations['p2'].pk})", {"name": "x"}, manager, "patch").status_code == 404
+    assert send("Datastreams(999999)", {"name": "x"}, manager, "patch").status_code == 404
+
+    stations["p"].refresh_from_db()
+    assert stations["p"].name == before
+
+
+AROUND = "geography'POLYGON((108.7 15.2, 108.8 15.2, 108.8 15.4, 108.7 15.4, 108.7 15.2))'"
+
+
+def test_things_are_found_by_where_they_are(stations, token):
+    assert len(ask("Locations", token, filter=f"st_within(location, {AROUND})")["value"]) == 1
+    assert ask("Locations", token, filter=f"not st_within(location, {AROUND})")["value"] == []
+    near = "geo.distance(location, geography'POINT(108.75 15.309)') lt {}"
+    assert len(ask("Locations", token, filter=near.format(1_100))["value"]) == 1  # 0.009° of latitude: 1,001 m
+    assert ask("Locations", token, filter=near.format(900))["value"] == []
+    assert names(ask("Things", token, filter=f"st_within(Locations/location, {AROUND})")) == ["Trạm Bình Chánh"]
+    assert len(ask("FeaturesOfInterest", token, filter=f"st_within(feature, {AROUND})")["value"]) == 1
+    assert ask("Things", token, filter=f"st_within(name, {AROUND})")["value"] == []
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["POINT(1)", "POINT(181 5)", "POLYGON((1 1, 2 2))", "POLYGON(1 1, 2 2)", "LINESTRING(1 1, 2 2)", "", "POINT(x y)",
+     "POLYGON((0 0, 1 0, 1 1, 0 1))", "POLYGON((" + ",".join(["1 1"] * 800) + "))x"],
+)  # fmt: skip
+def test_a_shape_that_is_none_is_told(stations, shape):
+    assert "$filter" in ask("Locations", status=400, filter=f"st_within(location, geography'{shape}')")["message"]
+
+
+def test_the_root_says_plainly_what_is_not_there():
+    said = Client().get(ROOT).json()["serverSettings"]["urn:machnuoc:notThere"]
+
+    assert any("$batch" in one for one in said) and any("MultiDatastreams" in one for one in said)
