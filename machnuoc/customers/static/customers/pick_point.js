@@ -98,6 +98,8 @@
       host.setAttribute("role", "region");
       host.setAttribute("aria-label", "Bấm vào bản đồ để đánh dấu nơi xảy ra");
       box.append(host);
+      host.tabIndex = 0;
+      host.focus({ preventScroll: true }); // the button that had the focus is gone
       draw(host);
       said.textContent = "Bấm vào nơi xảy ra. Chấm nhỏ là công trình cấp nước; bản đồ không vẽ địa giới.";
     });
