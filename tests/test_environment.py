@@ -189,3 +189,11 @@ def test_a_payment_gateway_is_read_with_its_keys(scheme, text, expected):
 def test_a_payment_gateway_that_is_half_set_stops_the_program(text):
     with pytest.raises(environment.BadSetting, match="MACHNUOC_VNPAY"):
         environment.read_gateway("MACHNUOC_VNPAY", 2, environ={"MACHNUOC_VNPAY": text})
+
+
+def test_a_gateway_without_a_public_address_is_pointed_out(settings):
+    settings.VNPAY, settings.SITE_URL = ("https://sandbox.vnpayment.vn", "TMN", "S"), ""
+    assert "machnuoc.W006" in {one.id for one in run_checks(tags=["machnuoc"])}
+
+    settings.SITE_URL = "https://nuoc.vidu.vn"
+    assert "machnuoc.W006" not in {one.id for one in run_checks(tags=["machnuoc"])}

@@ -61,3 +61,19 @@ def check_what_strangers_reach(app_configs: Any, **options: Any) -> list[CheckMe
             )
         )
     return found
+
+
+@register("machnuoc")
+def check_payment_gateways(app_configs: Any, **options: Any) -> list[CheckMessage]:
+    """Find gateways whose server could not call back: it needs the site's public address."""
+    names = [name for name in ("VNPAY", "MOMO", "ZALOPAY") if getattr(settings, name)]
+    if not names or settings.SITE_URL.startswith("https://"):
+        return []
+    return [
+        Warning(
+            f"Đã khai cổng thanh toán {', '.join(names)} nhưng MACHNUOC_SITE_URL không phải địa chỉ https: "
+            "cổng không báo kết quả về được, hóa đơn chỉ được gạch nợ khi chương trình tự hỏi cổng.",
+            hint="Đặt MACHNUOC_SITE_URL=https://… và khai địa chỉ …/thanh-toan/<cổng>/bao/ với cổng.",
+            id="machnuoc.W006",
+        )
+    ]
