@@ -23,12 +23,14 @@ from machnuoc.core.periods import Period
 from machnuoc.customers import visibility
 from machnuoc.customers.models import Application, Connection, Customer
 from machnuoc.places import access
+from machnuoc.works.models import Work
 
 PAGE_ROWS = 50
 QUERY_AT_MOST = 100  # characters of a query that are looked at
 WORKS_AT_MOST = 60  # up to so many works each is walked by its own index
 SMALL_SCOPE_ROWS = 20_000  # up to so many connections a scope is read through instead of the whole search index
 COUNT_AT_MOST = 1_000
+PHONES_AT_MOST = 2_000  # of one beginning that are looked at
 _PHONE_LEAST = 4  # digits
 
 
@@ -123,8 +125,9 @@ def _found_ids(person: Person, action: str, filters: Filters, after: str, limit:
     if code:
         rows = rows.filter(code__gt=code)
     works = [filters.work] if filters.work else visibility.list_work_ids(person, action)
-    own_routes = Q(route__reader=person) if action == "read_meters" else None
-    if filters.work or works is None or not 1 < len(works) <= WORKS_AT_MOST or own_routes is not None:
+    if works is None and (filters.status or filters.group):  # indexes by work help where few have it
+        works = list(Work.objects.order_by("pk").values_list("pk", flat=True)[: WORKS_AT_MOST + 1])
+    if filters.work or works is None or not 1 < len(works) <= WORKS_AT_MOST or action == "read_meters":
         return list(rows.order_by("code").values_list("pk", flat=True)[:limit])
     # Neither database walks one index in order over several works: each gives its own first rows, which are merged.
     base = _narrow(Connection.objects.all(), filters)
@@ -189,19 +192,18 @@ def _search(person: Person, action: str, filters: Filters, words: list[str], aft
     """Return ids: the very code first, then by phone, then by text in the order of entry."""
     rows = _narrow(visibility.list_connections(person, action), filters)
     is_masked = action != "serve"
+    is_small = not is_masked and _is_small(person, action, filters)
     found: list[int] = []
     more: Any
     if after_id == 0:
         found += rows.filter(code=filters.q.strip().upper()).values_list("pk", flat=True)[:1]
         digits = "" if is_masked else _digits(filters.q)
         if digits:
-            customers = list(customers_by_phone(digits).values_list("pk", flat=True)[:limit])
-            if customers:
-                found += rows.filter(customer_id__in=customers).order_by("pk").values_list("pk", flat=True)[:limit]
+            found += _by_phone(rows, digits, is_small=is_small)[:limit]
     rows = rows.filter(pk__gt=after_id) if after_id else rows
     if is_masked:
         more = rows.filter(code__istartswith=filters.q.strip()).order_by("pk").values_list("pk", flat=True)[:limit]
-    elif database.vendor == "sqlite" and not _is_small(person, action, filters):
+    elif database.vendor == "sqlite" and not is_small:
         more = _walk_trigrams(rows, words, after_id, limit)
     else:
         more = rows.filter(_like(words)).order_by("pk").values_list("pk", flat=True)[:limit]
@@ -209,10 +211,27 @@ def _search(person: Person, action: str, filters: Filters, words: list[str], aft
     return list(dict.fromkeys([*found, *more]))[:limit] if not after_id else list(more)
 
 
+def _by_phone(rows: QuerySet[Connection], digits: str, *, is_small: bool) -> list[int]:
+    """Return the connections whose customer's phone begins so, by the index of phones, or in a small scope."""
+    first, last = _phones(digits)
+    if is_small:
+        found = rows.filter(customer__phone__gte=first, customer__phone__lt=last)
+        return sorted(found.order_by().values_list("pk", flat=True)[:PHONES_AT_MOST])
+    # In two steps: asked in one, SQLite reads the whole scope.
+    customers = list(customers_by_phone(digits).values_list("pk", flat=True)[:PHONES_AT_MOST])
+    theirs = list(Connection.objects.filter(customer_id__in=customers).values_list("pk", flat=True)[:PHONES_AT_MOST])
+    return sorted(rows.filter(pk__in=theirs).order_by().values_list("pk", flat=True)) if theirs else []
+
+
+def _phones(digits: str) -> tuple[str, str]:
+    """Return the span of the numbers that begin with the digits."""
+    return digits, digits[:-1] + chr(ord(digits[-1]) + 1)
+
+
 def customers_by_phone(digits: str) -> QuerySet[Customer]:
     """Return the customers whose phone begins with these digits, by its index."""
-    last = chr(ord(digits[-1]) + 1)
-    return Customer.objects.filter(~Q(phone=""), phone__gte=digits, phone__lt=digits[:-1] + last).order_by("phone")
+    first, last = _phones(digits)
+    return Customer.objects.filter(~Q(phone=""), phone__gte=first, phone__lt=last).order_by("phone")
 
 
 def _is_small(person: Person, action: str, filters: Filters) -> bool:

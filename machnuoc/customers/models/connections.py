@@ -79,6 +79,7 @@ class Connection(models.Model):
             models.Index(fields=["route", "route_order"], name="connection_on_route"),
             models.Index(fields=["work", "status", "connected_date"], name="connection_by_status"),
             models.Index(fields=["work", "status", "code"], name="connection_listed_by_status"),
+            models.Index(fields=["work", "group", "code"], name="connection_listed_by_group"),
         ]
 
     def __str__(self) -> str:
