@@ -333,7 +333,7 @@ def _tariff_rows() -> Iterator[Row]:
 
 
 SERVES_BINH_CHANH = LEADER | DEPARTMENTS | {"qn.binhchanh", "qn.thungan"}
-SERVES = SERVES_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac", "cb.phuchoa"}
+SERVES = SERVES_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac"}
 
 
 
@@ -347,7 +347,7 @@ def _document_rows() -> Iterator[Row]:
     yield Row("billing:einvoice_xml", SERVES_BINH_CHANH, args=("@einvoice",))
     yield Row("billing:bill_pdf", SEES_BINH_CHANH | {"qn.thungan"}, args=("@printed_bill",), refused=404)
     yield Row("billing:print_list", SERVES, SERVES)
-    yield Row("billing:print_file", frozenset({"qn.khkt"}), args=("@print",), refused=404)
+    yield Row("billing:print_file", frozenset({"qn.khkt"}), args=("@print",))
 
 
 def _connection_rows() -> Iterator[Row]:
@@ -476,7 +476,7 @@ def _reading_rows() -> Iterator[Row]:
         yield Row(f"customers:{name}", READS_BINH_CHANH, READS_BINH_CHANH, ("@metered",))
 
 
-SEES_BINH_CHANH_BILLS = SERVES_BINH_CHANH | {"quantri", "qn.sonnmt", "doitac", "qn.ghichiso"}
+SEES_BINH_CHANH_BILLS = SERVES_BINH_CHANH | {"quantri", "qn.sonnmt", "doitac"}
 
 
 def _bill_rows() -> Iterator[Row]:
@@ -928,7 +928,14 @@ def _money_things(now: datetime) -> dict[str, Any]:
     """Let the connection owe, pay ahead, ask money back and be followed; fill a drawer, a sheet, a statement."""
     from machnuoc.billing import debts, ledger, payments, refunds
     from machnuoc.billing.models import (
-        BankLine, BankStatement, Bill, CollectionSheet, GatewayOrder, InvoiceSeries, Tariff, TillSession,
+        BankLine,
+        BankStatement,
+        Bill,
+        CollectionSheet,
+        GatewayOrder,
+        InvoiceSeries,
+        Tariff,
+        TillSession,
     )  # fmt: skip
     from machnuoc.customers.models import Connection, Route
 
