@@ -51,7 +51,8 @@ api = Api(
     urls_namespace="api",
 )
 _EXPECTED = (
-    IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError, AlarmError, CustomersError, BillingError,
+    IndicatorsError, PlacesError, entry.EntryError, PlanningError, ReportsError, AlarmError, CustomersError,
+    BillingError,
 )  # fmt: skip
 shared.add_error_answers(api, expected=_EXPECTED)
 api.add_router("", places_router)

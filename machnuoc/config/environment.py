@@ -29,7 +29,7 @@ VARIABLES = {
     "MACHNUOC_WEB_PROCESSES": "processes that answer requests (default: one a core, at most 2)",
     "MACHNUOC_WEB_THREADS": "threads of each of them (default: 2)",
     "MACHNUOC_RETENTION_SESSIONS_H": "hours after which a signed-in session ends (default: 12)",
-    "MACHNUOC_SIMULATED_CUSTOMERS": "most simulated customers a station of the demonstration (default: the plan's number)",
+    "MACHNUOC_SIMULATED_CUSTOMERS": "most simulated customers a station of the demonstration (default: as planned)",
     "MACHNUOC_SIMULATED_DAYS": "days of history that simulated devices of the demonstration begin with (default: 40)",
     "MACHNUOC_RETENTION_HOT_DAYS": "days after its end until a month of readings goes into the archive (default: 62)",
     "MACHNUOC_RETENTION_READINGS_YEARS": "years after which archived readings are deleted; 0: never (default: 0)",
