@@ -6,8 +6,9 @@ from datetime import date, datetime, timedelta
 import pytest
 from django.db import connection as database
 from django.db import connections
+from django.utils import timezone
 
-from machnuoc.core import files
+from machnuoc.core import files, jobs
 from machnuoc.core.models import AuditEntry, Notice, Sending
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers import request_categories, request_operations, request_queries, request_routing, work_orders
@@ -380,6 +381,17 @@ def test_a_job_that_slept_tells_once_and_an_answer_stops_it(desk):
     assert request_operations.escalate_due(NOW + 50 * HOUR) == 1
     assert not RequestEvent.objects.filter(request=done, kind="ESCALATED").exists()
     assert RequestEvent.objects.filter(request=late, kind="ESCALATED").count() == 1
+
+
+@pytest.mark.parametrize("task", ["customers.escalate_requests", "customers.close_answered", "customers.open311"])
+def test_the_worker_knows_its_recurring_work(desk, task):
+    desk.receive(now=timezone.now() - 3 * DAY)
+    jobs.enqueue(task)
+
+    done = jobs.run_next(timezone.now())
+
+    assert done is not None and (done.task, done.state) == (task, "DONE"), done.message
+    assert bool(told(desk.leader)) == (task == "customers.escalate_requests")
 
 
 # --- work orders
