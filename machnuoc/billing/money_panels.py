@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from django.db.models import Q, QuerySet
+
 from machnuoc.billing import debt_queries, payments
-from machnuoc.billing.models import DebtCase, Payment
+from machnuoc.billing.models import Allocation, BankLine, DebtCase, DebtStep, Payment, PaymentReversal, Refund
 from machnuoc.core.models import Person
 from machnuoc.core.panels import Panel
 from machnuoc.customers import visibility
@@ -38,5 +40,34 @@ def advances_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Give the payments of a customer, for the copy that they ask for."""
     names = ("connection__code", "received_at", "method", "amount_vnd", "payer", "receipt_number")
-    rows = Payment.objects.filter(connection__customer=customer).order_by("pk").values_list(*names)
+    rows = _payments_of(customer).order_by("pk").values_list(*names)
     return [("Khoản thu", [dict(zip(names, row, strict=True)) for row in rows])]
+
+
+def erase_customer(customer: Customer) -> list[int]:
+    """Empty who paid, what banks wrote, and the reasons of debts. Amounts, dates and numbers stay: books must add up.
+
+    The files of bank statements stay as they came: they are the bank's documents, and hold other people's transfers.
+    """
+    ids = list(_payments_of(customer).values_list("pk", flat=True))
+    cases = DebtCase.objects.filter(customer=customer)
+    steps = DebtStep.objects.filter(case__in=cases)
+    return [
+        Payment.objects.filter(pk__in=ids).update(payer="", note=""),
+        BankLine.objects.filter(payment_id__in=ids).update(text="", proposed_why=""),
+        Refund.objects.filter(payment_id__in=ids).update(reason=""),
+        PaymentReversal.objects.filter(payment_id__in=ids).update(reason=""),
+        steps.update(how="", proof=None),
+        cases.update(objective_reason=""),
+    ]
+
+
+def _payments_of(customer: Customer) -> QuerySet[Payment]:
+    """Return the payments that paid a customer's bills, or lie ahead at their connections.
+
+    A connection may have had another customer before: what paid that one's bills is not this one's.
+    """
+    paid = Allocation.objects.filter(bill__customer=customer, payment__isnull=False).values("payment_id")
+    return Payment.objects.filter(
+        Q(pk__in=paid) | Q(allocations__isnull=True, connection__customer=customer)
+    )  # fmt: skip

@@ -59,6 +59,11 @@ def owed_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
     return [*open_vnd, *money_panels.advances_vnd(customer_ids)]
 
 
+def erase_customer(customer: Customer) -> list[int]:
+    """Empty what payments and debts say of a customer beside money."""
+    return money_panels.erase_customer(customer)
+
+
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Give the bills of a customer, for the copy that they ask for."""
     money = ("net_vnd", "vat_vnd", "fee_vnd", "total_vnd")

@@ -354,6 +354,9 @@ def payment_detail(request: HttpRequest, pk: int) -> HttpResponse:
     person = person_of(request)
     payment = get_payment(request, pk)
     may_bill = visibility.may(person, "bill", payment.connection)
+    privacy.log_access(
+        person, DataAccess.What.PAGE, now=timezone.now(), customer=payment.connection.customer, purpose="Xem khoản thu"
+    )
     postings = Posting.objects.filter(
         source__in=[Posting.Source.PAYMENT, Posting.Source.ALLOCATION, Posting.Source.REVERSAL], source_id=payment.pk,
         connection_id=payment.connection_id,

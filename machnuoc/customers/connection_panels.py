@@ -5,6 +5,7 @@ A room's `panels.py` (billing, portal), or a module of this room named in _PIECE
                                                           unless visibility.may(person, "serve", connection)
     owed_vnd(customer_ids) -> list[tuple[int, int]]       (customer, đồng still owed): no erasure while there is any
     customer_data(customer) -> list[tuple[str, list[dict]]]   (title, rows) for the copy that a customer asks for
+    erase_customer(customer) -> list[int]                 empties what it keeps about them, part of their erasure
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,3 +49,8 @@ def owed_vnd(customer_ids: Sequence[int]) -> int:
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return what others keep about a customer: titles and rows."""
     return list(_collect("customer_data", customer))
+
+
+def erase_customer(customer: Customer) -> int:
+    """Let others empty what they keep about a customer, in the transaction of the erasure; return how many rows."""
+    return sum(_collect("erase_customer", customer))

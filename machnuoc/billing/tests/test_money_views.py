@@ -9,9 +9,10 @@ from django.utils import timezone
 from machnuoc.billing import debts, panels, refunds, till
 from machnuoc.billing.models import BankLine, CollectionSheet, DebtCase, Payment, Refund, TillSession
 from machnuoc.billing.reference import make
-from machnuoc.billing.tests.fixtures_money import GATEWAYS, issue, pay
+from machnuoc.billing.tests.fixtures_money import GATEWAYS, assert_every_dong_has_its_place, issue, pay
 from machnuoc.billing.tests.test_statements import HEADINGS, as_csv, row, table
 from machnuoc.billing.tests.world import make_person, make_world
+from machnuoc.customers import privacy
 from machnuoc.customers.models import DataAccess, Route
 from machnuoc.places.models import Grant
 
@@ -300,3 +301,23 @@ def test_a_customer_whose_money_we_hold_is_known_to_be_unsettled_and_has_payment
 
     assert panels.owed_vnd([one.customer_id]) == [(one.customer_id, 5_000)]
     assert dict(panels.customer_data(one.customer))["Khoản thu"][0]["amount_vnd"] == 5_000
+
+
+def test_an_erased_customer_is_named_in_no_payment_and_no_debt_and_the_books_still_balance(world, home, today):
+    earlier = home.customer
+    paid = pay(home, 105_021, payer="Nguyễn Văn Thử", note="MN1 NGUYEN VAN THU", by=world.clerk)
+    case = DebtCase.objects.create(
+        connection=home, customer=earlier, opened_at=timezone.now(), state="SETTLED", objective_reason="Nằm viện"
+    )
+    case.steps.create(kind="NOTICE", date=today, at=timezone.now(), owed_vnd=1, how="Giao cho Nguyễn Văn Thử")
+    home.status, home.closed_date = "CLOSED", today
+    home.save()
+
+    assert dict(panels.customer_data(earlier))["Khoản thu"][0]["payer"] == "Nguyễn Văn Thử"
+    privacy.erase(earlier, reason="Khách hàng đề nghị", by=world.clerk, now=timezone.now())
+
+    paid.refresh_from_db()
+    case.refresh_from_db()
+    assert (paid.payer, paid.note, paid.amount_vnd) == ("", "", 105_021)
+    assert (case.objective_reason, case.steps.get().how) == ("", "")
+    assert_every_dong_has_its_place(home)
