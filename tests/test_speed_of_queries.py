@@ -25,7 +25,6 @@ PAGES = [
     "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/", "/dong-ho/?due=past",
     "/phan-anh/", "/phan-anh/?state=all&q=nuoc", "/phan-anh/ban-do/", "/phan-anh/thong-ke/", "/phan-anh/loai/",
     "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
-    "/hoa-don-dien-tu/", "/hoa-don-dien-tu/doi-chieu/", "/hoa-don-dien-tu/thiet-lap/", "/in-hoa-don/",
     "/bieu-gia/", "/bieu-gia/?show=all", "/bieu-gia/phi-moi-truong/", "/bieu-gia/khung-gia/", "/bieu-gia/tinh-thu/",
     "/cong-khai/tinh-tien-nuoc/",
 ]  # fmt: skip
@@ -34,6 +33,7 @@ MONEY_PAGES = [
     "/cong-no/?age=30&case=none",
 ]  # fmt: skip
 BILL_PAGES = [
+    "/hoa-don-dien-tu/", "/hoa-don-dien-tu/doi-chieu/", "/hoa-don-dien-tu/thiet-lap/", "/in-hoa-don/",
     "/lap-hoa-don/", "/lap-hoa-don/them/", "/hoa-don/", "/hoa-don/?period=2026-07&state=NORMAL", "/so-cai/",
     "/so-cai/nhat-ky/",
 ]  # fmt: skip
