@@ -223,6 +223,7 @@ def many(world: World) -> Iterator[list[str]]:
     yield _many(world, 20_000)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_rows_with_bad_ones_are_taken_in_a_job_in_bounded_memory(world, many):
     rows = [f"{code};{n % 25};20/06/2026;" for n, code in enumerate(many)]
     rows[100] = "KHONG-CO;1;20/06/2026;"
