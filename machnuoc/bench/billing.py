@@ -72,7 +72,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from machnuoc.config import process
 
     process.migrate()
+    process.collect_static()  # pages name their files
+    _require_empty()
     return measure(common.read_size(text, SIZES), args.only)
+
+
+def _require_empty() -> None:
+    """Refuse a database in use: the measurement fills it, and puts an older state of it back."""
+    from machnuoc.core.models import Person
+
+    if Person.objects.exists():
+        raise common.BenchFailed("Phép đo chỉ chạy trên cơ sở dữ liệu trống. Bỏ --here để đo trên một bản tạm.")
 
 
 def measure(size: Size, only: str = "") -> dict[str, Any]:
