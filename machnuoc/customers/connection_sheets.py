@@ -1,6 +1,6 @@
 """Connections and poverty lists as sheets: the template, the reading of what comes back, its taking and its undoing.
 
-A file is read row by row, 2,000 at a time, and never held whole: a million connections come in as CSV. It is read
+A file is read row by row, 500 at a time, and never held whole: a million connections come in as CSV. It is read
 twice, once to say by cell what is wrong and once to take it; a chunk is checked and stored in one transaction, so that
 the one writer of an embedded database is free again within a second. A job that was killed begins anew and finds what
 it had stored. What a page keeps of a file (`found`) names rows by code and never repeats personal data.
@@ -46,7 +46,7 @@ from machnuoc.indicators.sheets import SheetError
 from machnuoc.places import access
 from machnuoc.works.models import Work
 
-AT_ONCE = 2_000  # rows a transaction
+AT_ONCE = 500  # rows a transaction: the one writer of an embedded database is held well below a second
 LONG_ROWS = 2_000  # from here on a job takes the sheet
 LONG_BYTES = 512 * 1024  # from here on a job reads it
 MOST_ROWS = 2_000_000
@@ -633,7 +633,7 @@ class _Tally:
 
 
 def _chunks(batch: ConnectionImport) -> Iterator[tuple[list[Read], dict[str, int]]]:
-    """Give the rows of a file 2,000 at a time with where its columns stand. Raises SheetError."""
+    """Give the rows of a file 500 at a time with where its columns stand. Raises SheetError."""
     rows = _stream(batch.file, batch.file_name, batch.kind)
     columns = _find_columns(rows, batch.kind, batch.file_name)
     total = 0
@@ -785,7 +785,7 @@ def _used(batch: ConnectionImport) -> str:
 
 
 def _remove_rows(batch: ConnectionImport, progress: Progress | None = None) -> None:
-    """Remove what a sheet brought, 2,000 rows a transaction."""
+    """Remove what a sheet brought, 500 rows a transaction."""
     PovertyYear.objects.filter(imported_in=batch).delete()
     done = 0
     while True:
