@@ -133,11 +133,14 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Iterator[Site]:
+def site(tmp_path_factory, put_migrated_tables) -> Iterator[Site]:
     """Return the running program, once for all browser tests."""
     from machnuoc.demo import load
 
     folder = tmp_path_factory.mktemp("site")
+    if connection.vendor == "sqlite":  # its first start from nothing is tested elsewhere, and takes long
+        (folder / "data").mkdir(mode=0o700)
+        put_migrated_tables(str(folder / "data" / "machnuoc.sqlite3"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
