@@ -336,7 +336,6 @@ SERVES_BINH_CHANH = LEADER | DEPARTMENTS | {"qn.binhchanh", "qn.thungan"}
 SERVES = SERVES_BINH_CHANH | {"qn.nghiaphu", "cb.capnuoc", "cb.baolac"}
 
 
-
 def _document_rows() -> Iterator[Row]:
     """Give the pages of e-invoices and printing; a bill is printed masked for who only views."""
     for name in ["einvoice_list", "einvoice_days", "einvoice_setup", "einvoice_zip"]:
