@@ -1,0 +1,26 @@
+"""The billing benchmark prints what the contract names; its figures mean nothing at this size."""
+
+import pytest
+
+from machnuoc.bench import common
+
+
+@pytest.mark.sqlite
+@pytest.mark.slow
+def test_the_run_is_measured_against_the_bare_load_and_the_plain_loop():
+    report = common.run_on_each("billing", "connections=120,small=30,sample=5", "sqlite", "--only", "run")
+
+    found = {row["metric"]: row for row in report["results"]}
+    assert {
+        "run_sqlite", "run_vs_orm_sqlite", "run_peak_mb_sqlite", "scaling_exponent_sqlite", "ledger_verify_s_sqlite",
+    } <= set(found)  # fmt: skip
+    assert found["run_sqlite"]["ratio"] > 0
+    assert "120 hóa đơn" in found["run_sqlite"]["note"]
+
+
+@pytest.mark.slow
+def test_a_database_in_use_is_not_filled():
+    with common.throw_away_database("sqlite") as environment:
+        common.run_child("billing", "connections=20,small=10,sample=2", environment, "--only", "run")
+        with pytest.raises(common.BenchFailed):
+            common.run_child("billing", "connections=20,small=10,sample=2", environment, "--only", "run")
