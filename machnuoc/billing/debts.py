@@ -280,9 +280,9 @@ def _end_work_order(order: WorkOrder, state: str, now: datetime, note: str, by: 
     if not WorkOrder.objects.filter(pk=order.pk, state__in=work_orders.OPEN_STATES).exists():
         return
     if state == WorkOrder.State.DONE:
-        work_orders.finish(order, note=note, by=by, now=now)  # type: ignore[arg-type]
+        work_orders.finish(order, note=note, by=by, now=now)
     else:
-        work_orders.cancel(order, why=note, by=by, now=now)  # type: ignore[arg-type]
+        work_orders.cancel(order, why=note, by=by, now=now)
 
 
 audit.describe("billing.debt.opened", "mở hồ sơ nợ {target}")
