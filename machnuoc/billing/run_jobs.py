@@ -39,11 +39,11 @@ def issue_run(job: Job, *, run_id: int) -> str:
             run_id, now=timezone.now(), progress=lambda count, total: jobs.report_progress(job, count, total)
         )
     except runs.RunStopped as reason:
-        return str(reason)
+        done = runs.Issued(0, 0, False, str(reason))
     except BillingError as reason:
         raise jobs.GiveUp(str(reason)) from None
     run = BillingRun.objects.select_related("approved_by", "created_by").get(pk=run_id)
-    if not done.is_done:
+    if run.state != BillingRun.State.DONE:  # killed after the last chunk, what follows is done by the next attempt
         return done.message
     used = apply_advances(run)
     jobs.enqueue("billing.sign_einvoices", schedule="billing.sign_einvoices")

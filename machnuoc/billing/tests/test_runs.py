@@ -4,11 +4,11 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from machnuoc.billing import corrections, ledger, runs
+from machnuoc.billing import corrections, ledger, payments, run_jobs, runs
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, Tariff
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, World, make_tariff, make_work
-from machnuoc.core.models import Notice
+from machnuoc.core.models import Job, Notice
 from machnuoc.customers.models import Application, NormPersons, UseShare
 
 LATER = NOW + timedelta(hours=1)
@@ -258,3 +258,16 @@ def test_the_first_bill_ends_the_way_of_an_application(world):
 
     wanted.refresh_from_db()
     assert wanted.stage == "BILLED"
+
+
+def test_what_was_paid_ahead_is_set_against_bills_though_the_worker_was_killed_after_the_last(world):
+    home = world.connection({JUNE: 100, JULY: 125})
+    payments.record_payment(
+        connection=home, amount_vnd=300_000, method="BANK", received_at=NOW, now=NOW, by=world.clerk
+    )
+    run = bill_all(world)  # and nothing after it
+    assert ledger.balance_of(home.pk).receivable_vnd == 207_000
+
+    run_jobs.issue_run(Job.objects.get(pk=run.job_id), run_id=run.pk)
+
+    assert ledger.balance_of(home.pk) == ledger.Balance(0, 93_000)
