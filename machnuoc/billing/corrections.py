@@ -4,6 +4,7 @@ A clerk asks, with a reason; somebody else who may approve decides. A real readi
 by itself, within the run that was approved. What a decrease lowers is set against open bills, the oldest first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -11,7 +12,7 @@ from itertools import pairwise
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Sum
 
-from machnuoc.billing import ledger, payments, tariff, tariff_queries
+from machnuoc.billing import debts, ledger, payments, tariff, tariff_queries
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Allocation, Bill, BillingProfile, BillingRun, BillLine, Correction, InvoiceSeries
 from machnuoc.billing.tariff import Charge, Part, Share, Usage
@@ -54,7 +55,8 @@ class Facts:
 def charge_for(connection: Connection, from_date: date, to_date: date, facts: Facts) -> Charge:
     """Return what the facts cost at the prices of those days. Raises tariff.CannotCharge.
 
-    Shares of use in force then are kept if the group is still the connection's own; else all goes to the group.
+    Shares of use in force then are kept if the group is still the connection's own; else all goes to the group. Of
+    norms that changed meanwhile each part keeps its own, unless the facts tell another number than the last of them.
     """
     book = tariff_queries.price_book([connection.work_id], from_date, to_date)
     spans = book.spans(connection.work_id, from_date, to_date)
@@ -65,6 +67,7 @@ def charge_for(connection: Connection, from_date: date, to_date: date, facts: Fa
     for row in dated:
         edges |= {day for day in (row.valid_from, row.valid_to) if day is not None and from_date < day < to_date}
     days = [*sorted(edges), to_date]
+    follows_norms = _persons_on(norms, days[-2]) == facts.persons
     parts = []
     for day, end in pairwise(days):
         span = next(one for one in reversed(spans) if one.from_date <= day)
@@ -74,10 +77,15 @@ def charge_for(connection: Connection, from_date: date, to_date: date, facts: Fa
             Part(
                 (end - day).days, span.tariff_id,
                 tuple(Share(group, pct, span.fee_basis_points.get(group, 0)) for group, pct in pairs),
-                facts.households, facts.persons,
+                facts.households, (_persons_on(norms, day) if follows_norms else None) or facts.persons,
             )
         )  # fmt: skip
     return tariff.charge(Usage(facts.volume_l, tuple(parts)), book.prices)
+
+
+def _persons_on(norms: Sequence[NormPersons], day: date) -> int | None:
+    there = (row for row in norms if row.valid_from <= day and (row.valid_to is None or day < row.valid_to))
+    return next((row.persons for row in there), None)
 
 
 def facts_of(bill: Bill) -> Facts:
@@ -173,6 +181,7 @@ def others_may_approve(person: Person, subject_id: int) -> bool:
 @transaction.atomic
 def approve(wish: Correction, *, by: Person, now: datetime, note: str = "") -> Bill:
     """Approve a wish and issue the bill that comes of it. Raises BillingError, AlreadyCorrected."""
+    payments.lock_money([wish.bill.connection_id])  # first, as whoever records a payment does
     bill = _locked(wish.bill)
     wish = Correction.objects.select_for_update(of=("self",)).select_related("bill__connection").get(pk=wish.pk)
     _require_open(wish)
@@ -202,6 +211,8 @@ def approve(wish: Correction, *, by: Person, now: datetime, note: str = "") -> B
     wish.save(update_fields=["state", "made", "decided_at", "decided_by", "decided_note"])
     audit.record("billing.correction.approved", actor=by, target=wish, bill=bill.pk, made=made.pk, way=wish.way)
     payments.apply_advances([bill.connection_id], now, by)
+    if made.total_vnd <= 0:  # which alone may have settled what was owed
+        debts.settle_if_paid([bill.connection_id], now=now, by=by)
     return made
 
 
@@ -362,7 +373,8 @@ def _replace(bill: Bill, charge: Charge, facts: Facts, reason: str, by: Person, 
 def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
     """Issue an adjustment for each estimated month that a real reading corrects, at the prices of that month.
 
-    In the transaction of the run's chunk. A month that was never billed, or billed otherwise meanwhile, is left alone.
+    In the transaction of the run's chunk, which holds the money of these connections. A month that was never billed,
+    or billed otherwise meanwhile, is left alone.
     """
     months = found.period_start_date.astype("datetime64[D]").astype(object).tolist()
     bills = {
@@ -387,6 +399,7 @@ def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
             _set_against(adjusted, bill, run.approved_by, now)
             made.append(adjusted)
     if made:
+        debts.settle_if_paid({bill.connection_id for bill in made}, now=now, by=run.approved_by)
         audit.record("billing.bill.trued_up", actor=run.approved_by, target=run, count=len(made))
     return made
 

@@ -17,7 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count
 from numpy.typing import NDArray
 
-from machnuoc.billing import bulk, corrections, price_columns, run_columns, tariff_columns
+from machnuoc.billing import bulk, corrections, payments, price_columns, run_columns, tariff_columns
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Account, Bill, BillingProfile, BillingRun, BillLine, InvoiceSeries, Posting, RunSkip
 from machnuoc.billing.run_columns import GROUPS, REASONS, Priced
@@ -466,6 +466,8 @@ def _write_chunk(run: BillingRun, after_id: int, last_id: int, priced: Priced, n
             np.intersect1d(run_columns.list_billed(run.period_start_date, after_id + 1, last_id), priced.connection_id)
         ):
             raise ChangedSincePreview("A bill of the month came from elsewhere.")
+        # Before the numbers, as whoever corrects a bill holds them.
+        payments.lock_money(priced.true_ups.connection_id.tolist())
         if count:
             series = InvoiceSeries.objects.select_for_update().get(operator=run.operator, is_active=True)
             profile = BillingProfile.objects.only("due_days").get(operator=run.operator)

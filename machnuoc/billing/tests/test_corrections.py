@@ -3,13 +3,16 @@
 from datetime import date, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from machnuoc.billing import corrections, ledger, payments
+from machnuoc.billing import corrections, debts, ledger, payments
 from machnuoc.billing.corrections import AlreadyCorrected, Facts
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, Tariff
 from machnuoc.billing.tests.test_runs import bill_all
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_person, make_tariff
+from machnuoc.customers.models import NormPersons
 
 LATER = NOW + timedelta(days=3)
 
@@ -147,3 +150,40 @@ def test_a_connection_of_the_wrong_group_is_corrected_to_the_right_one(world, bi
     assert made.net_vnd == -18_000  # a tenth less
     assert made.group == "SH_NGHEO"
     assert bill.from_date == date(2026, 6, 30)
+
+
+def test_a_norm_that_changed_within_the_period_is_followed_by_a_correction_too(world):
+    home = world.connection({JUNE: 100, JULY: 131})
+    world.tariff.prices.filter(group="SH").update(structure="BLOCK_PER_PERSON")
+    NormPersons.objects.create(connection=home, persons=1, valid_from=JUNE, valid_to=date(2026, 7, 16))
+    NormPersons.objects.create(connection=home, persons=4, valid_from=date(2026, 7, 16))
+    bill_all(world)
+    bill = Bill.objects.select_related("connection", "series").get(connection=home)
+
+    same = corrections.charge_for(home, bill.from_date, bill.to_date, corrections.facts_of(bill))
+    told = corrections.charge_for(home, bill.from_date, bill.to_date, Facts(bill.volume_l, "SH", 1, 3))
+
+    assert (same.net_vnd, same.total_vnd) == (bill.net_vnd, bill.total_vnd)
+    assert {line.upto_l for line in told.lines if line.block == 1} == {15_484, 14_516}  # 30 m3, by days
+
+
+def test_the_money_of_the_connection_is_held_before_a_bill_is_corrected(world, bill):
+    wish = ask(world, bill)
+
+    with CaptureQueriesContext(connection) as asked:
+        corrections.approve(wish, by=world.leader, now=LATER)
+
+    read = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
+    assert 'FROM "customers_connection"' in read[0]
+    assert connection.vendor != "postgresql" or "FOR NO KEY UPDATE" in read[0]
+
+
+def test_a_decrease_that_leaves_nothing_owed_ends_the_case_of_the_debt(world, bill):
+    late = NOW + timedelta(days=40)
+    case = debts.open_case(bill.connection, now=late, by=world.clerk)
+
+    corrections.approve(ask(world, bill, 0), by=world.leader, now=late)
+
+    case.refresh_from_db()
+    assert ledger.owed_by_bill(bill) == 0
+    assert case.state == "SETTLED"
