@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from machnuoc.billing import debt_queries, payments
 from machnuoc.billing.models import Allocation, BankLine, DebtCase, DebtStep, Payment, PaymentReversal, Refund
-from machnuoc.core.models import Person
+from machnuoc.core.models import Person, Sending
 from machnuoc.core.panels import Panel
 from machnuoc.customers import visibility
 from machnuoc.customers.models import Connection, Customer
@@ -52,7 +52,9 @@ def erase_customer(customer: Customer) -> list[int]:
     ids = list(_payments_of(customer).values_list("pk", flat=True))
     cases = DebtCase.objects.filter(customer=customer)
     steps = DebtStep.objects.filter(case__in=cases)
+    reminders = [f"debt:{pk}:{way}" for pk in steps.values_list("pk", flat=True) for way in Sending.Channel.values]
     return [
+        Sending.objects.filter(key__in=reminders).update(address="(đã xóa)"),
         Payment.objects.filter(pk__in=ids).update(payer="", note=""),
         BankLine.objects.filter(payment_id__in=ids).update(text="", proposed_why=""),
         Refund.objects.filter(payment_id__in=ids).update(reason=""),

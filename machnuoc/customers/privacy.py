@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import ForeignObjectRel, QuerySet
 
 from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
-from machnuoc.core.models import Person, StoredFile
+from machnuoc.core.models import Person, Sending, StoredFile
 from machnuoc.core.vietnamese import format_money_vnd
 from machnuoc.customers import connection_panels, request_operations
 from machnuoc.customers.errors import CustomersError
@@ -28,11 +28,13 @@ from machnuoc.customers.models import (
     Reading,
     Request,
 )
+from machnuoc.customers.request_queries import of_customer
 
 HIDDEN = "•••"
 ERASED_ADDRESS = "(đã xóa)"
 ERASED_FILE = "tep-da-xoa"
 ERASED_NAME = "(đã xóa dữ liệu cá nhân)"
+_WAYS = (Sending.Channel.SMS.value, Sending.Channel.EMAIL.value)
 
 
 def mask_name(name: str) -> str:
@@ -213,11 +215,11 @@ def copy_of(customer: Customer) -> dict[str, Any]:
         ("Đồng ý xử lý dữ liệu", customer.consents.all(), ("purpose", "given_at", "withdrawn_at", "how")),
         ("Lượt xem dữ liệu", DataAccess.objects.filter(customer=customer), ("at", "what", "purpose")),
         (
-            "Chỉ số", Reading.objects.filter(connection__customer=customer).order_by("read_at"),
+            "Chỉ số", Reading.objects.filter(of_customer(customer, "read_at")).order_by("read_at"),
             ("connection__code", "read_at", "index_l", "kind", "state"),
         ),
         (
-            "Phản ánh", Request.objects.filter(connection__customer=customer),
+            "Phản ánh", Request.objects.filter(of_customer(customer)),
             ("code", "received_at", "text", "state", "answered_at"),
         ),
     ]  # fmt: skip
@@ -256,7 +258,14 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
         )
     own_ids = list(customer.connections.values_list("pk", flat=True))
     codes = list(customer.connections.values_list("code", flat=True))
-    papers = _papers_of(customer)
+    applied_for = _applied_for(customer)
+    papers = _papers_of(customer, applied_for)
+    readings = Reading.objects.filter(of_customer(customer, "read_at"))
+    Sending.objects.filter(
+        key__in=[f"usage-warning:{pk}:{channel}" for pk in readings.values_list("pk", flat=True) for channel in _WAYS],
+        person__isnull=True,
+    ).update(address=ERASED_ADDRESS)  # fmt: skip
+    readings.update(latitude=None, longitude=None, note="")
     Customer.objects.filter(pk=customer.pk).update(
         name=ERASED_NAME, phone="", email="", identity_number="", tax_code="", address="", erased_at=now,
         version=customer.version + 1,
@@ -271,10 +280,10 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
     PovertyYear.objects.filter(customer=customer).delete()
     Consent.objects.filter(customer=customer).update(how="")
     Consent.objects.filter(customer=customer, withdrawn_at__isnull=True).update(withdrawn_at=now)
-    Application.objects.filter(connection__in=own_ids).update(
+    Application.objects.filter(connection__in=applied_for).update(
         name=ERASED_NAME, phone="", email="", address=ERASED_ADDRESS, latitude=None, longitude=None
     )
-    ApplicationStep.objects.filter(application__connection__in=own_ids).update(note="", paper=None)
+    ApplicationStep.objects.filter(application__connection__in=applied_for).update(note="", paper=None)
     request_operations.erase_customer(customer, by=by, now=now)
     connection_panels.erase_customer(customer)
     ConnectionEvent.objects.filter(connection__in=own_ids).update(text="")
@@ -285,11 +294,20 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
     return customer
 
 
-def _papers_of(customer: Customer) -> list[StoredFile]:
+def _applied_for(customer: Customer) -> list[int]:
+    """Return the connections that the customer was the first to have, also those that went to somebody else since."""
+    own = set(customer.connections.values_list("pk", flat=True))
+    held = own | set(Contract.objects.filter(customer=customer).values_list("connection_id", flat=True))
+    contracts = Contract.objects.filter(connection__in=held).order_by("-signed_date", "-pk")
+    first = dict.fromkeys(own, customer.pk) | dict(contracts.values_list("connection_id", "customer_id"))
+    return [pk for pk in held if first[pk] == customer.pk]
+
+
+def _papers_of(customer: Customer, applied_for: list[int]) -> list[StoredFile]:
     ids = {
         *Contract.objects.filter(customer=customer).values_list("paper_id", flat=True),
         *NormPersons.objects.filter(connection__customer=customer).values_list("paper_id", flat=True),
-        *ApplicationStep.objects.filter(application__connection__customer=customer).values_list("paper_id", flat=True),
+        *ApplicationStep.objects.filter(application__connection__in=applied_for).values_list("paper_id", flat=True),
     }
     return list(StoredFile.objects.filter(pk__in=ids - {None}))
 
@@ -297,11 +315,21 @@ def _papers_of(customer: Customer) -> list[StoredFile]:
 def _throw_away(papers: list[StoredFile]) -> None:
     """Delete the bytes of papers that nobody else's file shows, once this is committed; the row stays, nameless."""
     for paper in papers:
-        if any(model.objects.filter(paper=paper).exists() for model in (Contract, NormPersons, ApplicationStep)):
+        if _is_kept_elsewhere(paper):
             continue
         StoredFile.objects.filter(pk=paper.pk).update(name=ERASED_FILE)
         path = files.path_of(paper)
         transaction.on_commit(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
+
+
+def _is_kept_elsewhere(paper: StoredFile) -> bool:
+    """Return whether any row of any room still shows these bytes: equal files are kept once, whoever brought them."""
+    for relation in StoredFile._meta.get_fields(include_hidden=True):
+        if isinstance(relation, ForeignObjectRel):
+            model: Any = relation.related_model
+            if model._default_manager.filter(**{relation.field.name: paper}).exists():
+                return True
+    return False
 
 
 audit.describe("customers.consent.given", "ghi sự đồng ý xử lý dữ liệu của khách hàng {target}")

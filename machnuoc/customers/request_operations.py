@@ -27,7 +27,7 @@ from machnuoc.customers.models import (
     RequestPhoto,
     Routing,
 )  # fmt: skip
-from machnuoc.customers.request_queries import OPEN_STATES
+from machnuoc.customers.request_queries import OPEN_STATES, of_customer
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.works.models import Work
 
@@ -538,7 +538,7 @@ def erase_customer(customer: Customer, *, by: Person | None, now: datetime) -> i
     What was said may name people: the words of the sender go too, with the photos. Category, clock and place of the
     commune stay for statistics.
     """
-    same = Q(connection__customer=customer)
+    same = of_customer(customer)
     if customer.phone:
         same |= Q(phone=customer.phone, operator=customer.operator)
     if customer.email:

@@ -6,14 +6,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers import visibility
-from machnuoc.customers.models import Connection, Request, RequestEvent
+from machnuoc.customers.models import Connection, ConnectionEvent, Contract, Customer, Request, RequestEvent
 from machnuoc.customers.request_routing import distance_m
 from machnuoc.places import access
 from machnuoc.places.models import Containment
@@ -45,6 +58,26 @@ def connections_in_dispute(connection_ids: Iterable[int]) -> set[int]:
         Request.objects.filter(is_open(), connection_id__in=list(connection_ids), category__is_bill_dispute=True)
         .values_list("connection_id", flat=True)
     )  # fmt: skip
+
+
+# --- whose they are
+
+
+def of_customer(customer: Customer, moment: str = "received_at") -> Q:
+    """Return the condition of rows about a connection that belong to the customer: from when it was theirs.
+
+    A connection that was transferred has rows of its former customer, whose words and numbers are nobody else's.
+    moment: the column that says when a row came to be.
+    """
+    day = TruncDate(ExpressionWrapper(OuterRef(moment), DateTimeField()), tzinfo=LOCAL_ZONE)
+    passed_on = ConnectionEvent.objects.filter(
+        connection=OuterRef("connection"), kind=ConnectionEvent.Kind.TRANSFERRED, on_date__gt=day
+    )
+    theirs = Contract.objects.filter(customer=customer, ended_date__isnull=False)
+    held = theirs.filter(connection=OuterRef("connection"), signed_date__lte=day, ended_date__gt=day)
+    return Q(connection__customer=customer) & ~Q(Exists(passed_on)) | (
+        Q(connection__in=theirs.values("connection")) & Q(Exists(held))
+    )
 
 
 # --- who sees what

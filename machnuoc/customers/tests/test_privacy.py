@@ -9,10 +9,16 @@ from django.db import connection as database
 
 from machnuoc.core import files, panels
 from machnuoc.core.models import AuditEntry
-from machnuoc.customers import application_operations, connection_operations, connection_panels, privacy
+from machnuoc.customers import (
+    application_operations,
+    connection_operations,
+    connection_panels,
+    privacy,
+    request_operations,
+)
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.errors import CustomersError
-from machnuoc.customers.models import Consent
+from machnuoc.customers.models import Category, ConnectionImport, Consent, Reading
 from machnuoc.customers.tests.world import NOW, TODAY
 
 pytestmark = pytest.mark.django_db
@@ -133,3 +139,56 @@ def test_a_customer_gets_a_copy_of_all_that_is_kept_and_it_is_logged(centre, bro
     assert kept["Đấu nối"][0]["address"] == "Ngõ Bí Mật"
     page = browser.get(f"/khach-hang/{one.code}/du-lieu-ca-nhan/").content.decode()
     assert "bản sao cho khách hàng" in page and centre.cashier.full_name in page
+
+
+def test_what_a_former_customer_said_is_neither_copied_nor_erased_with_the_next_one(centre):
+    """A connection that changes hands keeps its history, which belongs to whom it was told by."""
+    application = application_operations.open_application(
+        work=centre.binh_chanh, by=centre.clerk, now=NOW - timedelta(days=9),
+        facts=ApplicationFacts("Lý Tuyết Sương", "Ngõ Bí Mật", phone="0987654321"),
+    )  # fmt: skip
+    said = {"by": centre.clerk, "now": NOW, "at": NOW - timedelta(days=8)}
+    application_operations.advance(application, quote_vnd=0, **said)
+    application_operations.advance(application, contract_number="1/HĐ", **said)
+    one = application_operations.install(application, serial="A1", **said)
+    former = one.customer
+    category = Category.objects.filter(is_active=True).first()
+
+    def tell(text, days_ago):
+        at = NOW - timedelta(days=days_ago)
+        made = request_operations.receive(category=category, channel="PHONE", text=text, now=at, connection=one)
+        Reading.objects.filter(connection=one).update(latitude=15.1, longitude=108.8, note="Tuyết Sương dắt vào")
+        return made
+
+    before = tell("Tuyết Sương báo nước đục", 5)
+    contract = connection_operations.transfer(
+        one, to=connection_operations.CustomerFacts("Trần Chủ Mới"), number="2/HĐ", version=None,
+        signed_date=TODAY - timedelta(days=3), by=centre.clerk, now=NOW,
+    )  # fmt: skip
+    after = tell("Chủ mới báo nước yếu", 1)
+
+    copied = str(privacy.copy_of(contract.customer))
+    assert "nước yếu" in copied and "nước đục" not in copied
+    assert "nước đục" in str(privacy.copy_of(former))
+    privacy.erase(former, reason="đơn", by=centre.clerk, now=NOW)
+
+    before.refresh_from_db()
+    after.refresh_from_db()
+    application.refresh_from_db()
+    assert before.text == request_operations.ERASED and after.text == "Chủ mới báo nước yếu"
+    assert (application.name, application.phone) == (privacy.ERASED_NAME, "")
+    assert one.readings.get().latitude is None and one.readings.get().note == ""
+
+
+def test_a_paper_that_another_page_shows_too_outlives_an_erasure(centre, django_capture_on_commit_callbacks):
+    one = make_closed(centre)
+    paper = one.contracts.get().paper
+    batch = ConnectionImport.objects.create(
+        kind=ConnectionImport.Kind.POVERTY, file=paper, file_name="ho-ngheo.csv", uploaded_by=centre.clerk,
+        uploaded_at=NOW,
+    )  # fmt: skip
+
+    with django_capture_on_commit_callbacks(execute=True):
+        privacy.erase(one.customer, reason="đơn", by=centre.clerk, now=NOW)
+
+    assert files.path_of(batch.file).exists()
