@@ -179,10 +179,26 @@ def last_step(case: DebtCase, kind: str) -> DebtStep | None:
     return next((step for step in reversed(case.steps.all()) if step.kind == kind), None)
 
 
+def running_notice(case: DebtCase, today: date) -> DebtStep | None:
+    """Return the written notice whose clock runs: the last one, while any of what was overdue on its day is unpaid.
+
+    A bill that became overdue after it needs a notice of its own.
+    """
+    last = last_step(case, DebtStep.Kind.NOTICE)
+    if last is None or overdue_of([case.connection_id], last.date)[case.connection_id]:
+        return last
+    return None if overdue_of([case.connection_id], today)[case.connection_id] else last
+
+
 def standing_of(case: DebtCase, today: date) -> Standing:
     """Return whether water may be cut off today, from what is stored: nobody's word counts."""
-    notice = last_step(case, DebtStep.Kind.NOTICE)
+    if case.customer_id != case.connection.customer_id:
+        why_not = "Đấu nối đã chuyển tên sau khi mở hồ sơ: người đang dùng nước không phải người được thông báo."
+        return Standing(False, None, why_not)
+    notice = running_notice(case, today)
     final = last_step(case, DebtStep.Kind.FINAL_NOTICE)
+    if notice and final and final.pk < notice.pk:
+        final = None  # of an earlier notice
     found = cutoff_clock.judge(
         today, notice_date=notice.date if notice else None, final_notice_date=final.date if final else None,
         is_household=case.customer.kind == Customer.Kind.HOUSEHOLD, told_reason=bool(case.objective_reason),

@@ -176,7 +176,7 @@ def _show_case(
     person, now = person_of(request), timezone.now()
     connection, today = case.connection, timezone.localdate(now)
     standing = debt_queries.standing_of(case, today)
-    notice = debt_queries.last_step(case, DebtStep.Kind.NOTICE)
+    notice = debt_queries.running_notice(case, today)
     rule = cutoff_clock.rule_on(debt_queries.cutoff_rules(), notice.date if notice else today)
     account = payment_queries.account_of(connection, today)
     privacy.log_access(person, DataAccess.What.PAGE, now=now, customer=connection.customer, purpose="Hồ sơ nợ")
@@ -263,6 +263,10 @@ def _keep_proof(upload: Any, by: Person) -> StoredFile | None:
 
 @require_safe
 def debt_proof(request: HttpRequest, pk: int, step: int) -> HttpResponseBase:
-    """Give the scan of a notice to whoever sees the case."""
-    found = get_object_or_404(DebtStep, pk=step, case=_get_case(request, pk), proof__isnull=False)
+    """Give the scan of a notice to whoever sees the case: it names the customer, so the look is logged."""
+    case = _get_case(request, pk)
+    found = get_object_or_404(DebtStep, pk=step, case=case, proof__isnull=False)
+    privacy.log_access(
+        person_of(request), DataAccess.What.PAGE, now=timezone.now(), customer=case.customer, purpose="văn bản nợ"
+    )
     return files.as_download(found.proof)  # type: ignore[arg-type]

@@ -85,10 +85,11 @@ def give_notice(
 ) -> DebtStep:
     """Record that the written notice was handed over today: the clock of the law starts. Raises StepRefused.
 
+    A second one only for what became overdue after the first, when all that the first told of is paid.
     document: number of the paper and how it was handed over.
     """
     held = _hold(case, State.OPEN)
-    if debt_queries.last_step(held, Kind.NOTICE) is not None:
+    if debt_queries.running_notice(held, local_date(now)) is not None:
         raise StepRefused("Hồ sơ đã có thông báo bằng văn bản; thời hạn đang chạy từ ngày đó.")
     if not document.strip():
         raise StepRefused("Ghi số văn bản và cách giao thông báo.")
@@ -118,7 +119,7 @@ def give_final_notice(
 ) -> DebtStep:
     """Record the last notice before a cut-off, handed over today. Raises StepRefused before the written notice."""
     held = _hold(case, State.OPEN)
-    if debt_queries.last_step(held, Kind.NOTICE) is None:
+    if debt_queries.running_notice(held, local_date(now)) is None:
         raise StepRefused("Chưa có thông báo bằng văn bản; gửi thông báo đó trước.")
     if not document.strip():
         raise StepRefused("Ghi số văn bản và cách giao thông báo.")

@@ -204,6 +204,32 @@ def test_paying_calls_off_a_cut_off_that_is_only_ordered(world, owing):
 
 
 @pytest.mark.django_db
+def test_a_bill_that_became_overdue_after_the_notice_needs_a_notice_of_its_own(world, owing):
+    case = to_final_notice(world, owing)
+    issue(world, owing, 80_000, month=date(2026, 5, 1), due=date(2026, 6, 15), at=at((5, 31)))
+    pay(owing, 105_000, now=at((7, 1)))  # all that the notice told of
+    case.refresh_from_db()
+
+    assert case.state == "OPEN"
+    with pytest.raises(StepRefused, match="Chưa gửi thông báo bằng văn bản"):
+        debts.order_cut_off(case, now=FREE, by=world.leader)
+    debts.give_notice(case, document="Số 30/TB", now=FREE, by=world.clerk)
+    with pytest.raises(StepRefused, match="14/08/2026"):
+        debts.order_cut_off(case, now=at((8, 13)), by=world.leader)
+    with pytest.raises(StepRefused, match="lần cuối"):  # that of the first notice does not count
+        debts.order_cut_off(case, now=at((8, 14)), by=world.leader)
+
+
+@pytest.mark.django_db
+def test_nobody_is_cut_off_after_a_notice_to_who_had_the_connection_before(world, owing):
+    case = to_final_notice(world, owing)
+    Connection.objects.filter(pk=owing.pk).update(customer=world.connection().customer)
+
+    with pytest.raises(StepRefused, match="chuyển tên"):
+        debts.order_cut_off(case, now=FREE, by=world.leader)
+
+
+@pytest.mark.django_db
 def test_a_case_needs_overdue_debt_and_there_is_one_at_a_time(world, owing):
     with pytest.raises(StepRefused, match="không có nợ quá hạn"):
         debts.open_case(world.connection(), now=OPENED, by=world.clerk)
