@@ -77,9 +77,11 @@ def _told(said: Mapping[str, Any]) -> Told:
         raise Unreadable("no result")
     outcome = Outcome.PAID if code == _SUCCESS else Outcome.PENDING if code in _UNDECIDED else Outcome.FAILED
     time_ms = said.get("responseTime")
+    transaction = gateways.short(said.get("transId", 0) or "0")
+    if outcome is Outcome.PAID and transaction == "0":
+        raise Unreadable("a payment without a number")
     return Told(
-        gateways.short(said.get("orderId"), 100), gateways.whole(said.get("amount")),
-        gateways.short(said.get("transId", 0) or "0"), outcome,
+        gateways.short(said.get("orderId"), 100), gateways.whole(said.get("amount")), transaction, outcome,
         time_ms if isinstance(time_ms, int) and not isinstance(time_ms, bool) else None, str(code),
     )  # fmt: skip
 

@@ -72,7 +72,7 @@ def read_callback(account: Account, body: bytes) -> Told:
     time_ms = inside.get("server_time")
     return Told(
         gateways.short(inside.get("app_trans_id"), 40), gateways.whole(inside.get("amount")),
-        gateways.short(inside.get("zp_trans_id")), Outcome.PAID,
+        _transaction(inside.get("zp_trans_id"), Outcome.PAID), Outcome.PAID,
         time_ms if isinstance(time_ms, int) and not isinstance(time_ms, bool) else None, "1",
     )  # fmt: skip
 
@@ -107,9 +107,16 @@ def read_answer(account: Account, body: bytes, *, reference: str) -> Told | None
         raise Unreadable(f"return_code {str(code)[:20]}")
     time_ms = said.get("server_time")
     return Told(
-        reference, gateways.whole(said.get("amount", 0)), gateways.short(said.get("zp_trans_id") or "0"), outcome,
+        reference, gateways.whole(said.get("amount", 0)), _transaction(said.get("zp_trans_id"), outcome), outcome,
         time_ms if isinstance(time_ms, int) and not isinstance(time_ms, bool) else None, str(code),
     )  # fmt: skip
+
+
+def _transaction(number: object, outcome: Outcome) -> str:
+    found = gateways.short(number or "0")
+    if outcome is Outcome.PAID and found == "0":
+        raise Unreadable("a payment without a number")
+    return found
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -249,6 +249,26 @@ def test_whatever_comes_by_address_is_refused(fields):
         vnpay.read_callback(VNPAY, fields)
 
 
+@pytest.mark.parametrize("body", [
+    b'{"signature": "ab", "message": "\\ud800"}', b'{"signature": "\\ud800"}', b'{"data": "\\udfff", "mac": "ab"}',
+    b'{"data": "{}", "mac": "\\ud800"}',
+])  # fmt: skip
+def test_half_a_character_is_refused_like_anything_else(body):
+    for read, account in ((momo.read_callback, MOMO), (zalopay.read_callback, ZALOPAY)):
+        with pytest.raises((Unreadable, WrongSignature)):
+            read(account, body)  # type: ignore[operator]
+
+
+def test_a_payment_without_the_number_of_its_transaction_is_not_taken():
+    # The second of them would look like the first come again.
+    with pytest.raises(Unreadable, match="without a number"):
+        momo.read_callback(MOMO, momo_callback(transaction=0))
+    with pytest.raises(Unreadable, match="without a number"):
+        zalopay.read_callback(ZALOPAY, zalopay_callback(transaction=0))
+    with pytest.raises(Unreadable, match="without a number"):
+        zalopay.read_answer(ZALOPAY, b'{"return_code": 1, "amount": 105000}', reference="260801_7ab")
+
+
 def test_signatures_are_compared_whole_and_in_any_case():
     assert gateways.is_signature("ab12", "AB12")
     assert not gateways.is_signature("ab12", "ab1")
