@@ -179,7 +179,8 @@ def _read_line(number: int, cells: Cells, columns: dict[str, int]) -> Line:
         debit_vnd = read_amount(cell("debit"))
         if credit_vnd and debit_vnd:
             raise CannotRead("có cả tiền vào và tiền ra trong một dòng")
-        amount_vnd = abs(credit_vnd) if credit_vnd else -abs(debit_vnd)
+        # Banks print what went out with a minus or without; a minus among what came in takes a transfer back.
+        amount_vnd = credit_vnd or -abs(debit_vnd)
     if not amount_vnd:
         raise CannotRead("không có số tiền")
     reference = heading(cell("reference"))[:60]

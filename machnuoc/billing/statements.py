@@ -6,7 +6,7 @@ received = stored + duplicate + rejected, always. What a person confirmed wrongl
 import csv
 import io
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, BinaryIO
 
 import openpyxl
@@ -135,15 +135,15 @@ def _stored_reference(bank: str, text: str) -> str:
 
 def _sort_out(bank: str, lines: Sequence[Line]) -> tuple[list[Line], int, list[dict[str, Any]]]:
     """Return the transfers that are new, how many are known, and those that reuse the number of another."""
-    known: dict[str, tuple[int, str]] = {}
+    known: dict[str, tuple[int, str, date]] = {}
     names = [_stored_reference(bank, line.reference) for line in lines]
     for start in range(0, len(names), _CHUNK):
         rows = BankLine.objects.filter(bank_reference__in=names[start : start + _CHUNK])
-        for name, amount_vnd, text in rows.values_list("bank_reference", "amount_vnd", "text"):
-            known[name] = (amount_vnd, text)
+        for name, amount_vnd, text, booked_at in rows.values_list("bank_reference", "amount_vnd", "text", "booked_at"):
+            known[name] = (amount_vnd, text, local_date(booked_at))
     fresh, duplicate, problems = [], 0, []
     for name, line in zip(names, lines, strict=True):
-        said = (line.amount_vnd, line.text)
+        said = (line.amount_vnd, line.text.replace("\0", ""), local_date(line.booked_at))
         if name not in known:
             known[name] = said
             fresh.append(line)
@@ -152,7 +152,8 @@ def _sort_out(bank: str, lines: Sequence[Line]) -> tuple[list[Line], int, list[d
         else:
             problems.append({
                 "row": line.row,
-                "why": f"số tham chiếu {line.reference} đã có với số tiền hoặc nội dung khác: đối chiếu với ngân hàng",
+                "why": f"số tham chiếu {line.reference} đã có với số tiền, ngày hoặc nội dung khác: "
+                "đối chiếu với ngân hàng",
             })  # fmt: skip
     return fresh, duplicate, problems
 

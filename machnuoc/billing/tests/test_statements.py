@@ -75,6 +75,14 @@ def test_a_table_is_read_below_what_the_bank_prints_above_it():
     assert found.lines[0].booked_at == datetime(2026, 8, 15, 9, 30, tzinfo=LOCAL_ZONE)
 
 
+def test_a_transfer_that_the_bank_takes_back_is_no_money_that_came_in():
+    found = statement_columns.read(
+        table(row("FT1", "-105.000", "hoàn"), row("FT2", "", "phí", debit="-11.000")), LAYOUT
+    )
+
+    assert [line.amount_vnd for line in found.lines] == [-105_000, -11_000]
+
+
 def test_a_changed_column_is_told_by_name_and_nothing_is_guessed():
     renamed = [text if text != "Số tham chiếu" else "Mã giao dịch" for text in HEADINGS]
 
@@ -178,6 +186,16 @@ def test_only_a_reference_with_its_very_amount_is_certain():
 
 
 # --- in the database --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_number_that_the_bank_gives_again_on_another_day_is_told_and_not_taken_for_the_same(world):
+    bring(world, row("1", "105.000", "tien nuoc"))
+
+    again = bring(world, row("1", "105.000", "tien nuoc", day="15/09/2026 09:30:00"))
+
+    assert (again.stored, again.duplicate, again.rejected) == (0, 0, 1)
+    assert "ngày" in again.problems[0]["why"]
 
 
 @pytest.mark.django_db
