@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from machnuoc.billing import bill_forms, bill_queries, corrections, ledger
 from machnuoc.billing.errors import BillingError
-from machnuoc.billing.models import Bill, BillingRun, Correction
+from machnuoc.billing.models import Bill, Correction
 from machnuoc.core import audit, export, vietnamese
 from machnuoc.customers import privacy, visibility
 from machnuoc.customers.models import Connection, DataAccess
@@ -43,7 +43,7 @@ def bill_list(request: HttpRequest) -> HttpResponseBase:
         ],
         "is_filtered": not filters.is_empty, "may_bill": access.may(person, "bill"),
         "waiting": bill_queries.list_waiting(person)[:20] if filters.is_empty and access.may(person, "bill") else [],
-        "run": BillingRun.objects.filter(pk=filters.run).first() if filters.run else None,
+        "run": page.rows[0].run if filters.run and page.rows else None,  # named through a bill that is in sight
     }  # fmt: skip
     return render(request, "billing/bills/list.html", context)
 

@@ -4,13 +4,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import TruncMonth
 
+from machnuoc.billing import ledger
+from machnuoc.billing.ledger import Verification
 from machnuoc.billing.models import Account, Posting
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
 from machnuoc.places import access
+from machnuoc.places.models import Organisation
 
 
 def list_postings(person: Person) -> QuerySet[Posting]:
@@ -18,6 +21,21 @@ def list_postings(person: Person) -> QuerySet[Posting]:
     if access.sees_everything(person, "bill"):
         return Posting.objects.all()
     return Posting.objects.filter(operator_id__in=access.visible_subject_ids(person, "bill"))
+
+
+def verify(person: Person) -> Verification:
+    """Check the ledger of the operators that the person may bill for: what others keep is not told of."""
+    if access.sees_everything(person, "bill"):
+        return ledger.verify()
+    keeps_books = Q(works__isnull=False) | Q(billing_profile__isnull=False)
+    own = Organisation.objects.filter(keeps_books, pk__in=access.visible_subject_ids(person, "bill"))
+    found = [ledger.verify(pk) for pk in own.order_by("pk").values_list("pk", flat=True).distinct()]
+    return Verification(
+        postings=sum(one.postings for one in found), bills=sum(one.bills for one in found),
+        problems=[problem for one in found for problem in one.problems],
+        debit_vnd=sum(one.debit_vnd for one in found), receivable_vnd=sum(one.receivable_vnd for one in found),
+        advance_vnd=sum(one.advance_vnd for one in found),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from machnuoc.billing import ledger, ledger_queries
+from machnuoc.billing import ledger_queries
 from machnuoc.billing.models import Account, Posting
 from machnuoc.core import export
 from machnuoc.core.periods import BadPeriod, Period
@@ -115,10 +115,10 @@ def journal(request: HttpRequest) -> HttpResponseBase:
 
 @require_POST
 def verify(request: HttpRequest) -> HttpResponse:
-    """Check the whole ledger against bills, payments and allocations, now."""
+    """Check the ledger within the person's scope against bills, payments and allocations, now."""
     person: Any = request.user
     access.require(person, "bill")
-    found = ledger.verify()
+    found = ledger_queries.verify(person)
     request.session["ledger_checked"] = {
         "at": timezone.now().isoformat(), "postings": found.postings, "bills": found.bills,
         "problems": found.problems[:20],

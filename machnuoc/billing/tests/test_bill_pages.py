@@ -4,11 +4,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from machnuoc.billing import corrections, runs
+from machnuoc.billing import corrections, ledger, runs
 from machnuoc.billing.corrections import Facts
 from machnuoc.billing.models import Bill, BillingRun
 from machnuoc.billing.tests.test_runs import bill_all
-from machnuoc.billing.tests.world import JULY, JUNE, NOW, make_operator, make_person, make_work
+from machnuoc.billing.tests.world import JULY, JUNE, NOW, make_operator, make_person, make_work, make_world
 from machnuoc.core import jobs
 from machnuoc.customers.models import DataAccess
 
@@ -86,7 +86,8 @@ def test_a_bill_of_somebody_elses_work_is_not_there(world, bill):
 
     assert stranger.get(reverse("billing:bill_detail", args=[bill.pk])).status_code == 404
     assert stranger.get(reverse("billing:run_detail", args=[bill.run_id])).status_code == 404
-    assert bill.connection.code not in text_of(stranger.get(reverse("billing:bill_list")))
+    listed = text_of(stranger.get(reverse("billing:bill_list") + f"?run={bill.run_id}"))
+    assert bill.connection.code not in listed and f"Đợt #{bill.run_id}" not in listed
     assert stranger.post(reverse("billing:bill_correct", args=[bill.pk])).status_code == 404
 
 
@@ -153,6 +154,17 @@ def test_the_ledger_shows_balances_journal_and_the_check(world, bill):
     assert "Sổ cái cân" in text_of(client.post(reverse("billing:ledger_verify"), follow=True))
     assert "131" in text_of(client.get(reverse("billing:ledger") + "?month=2026-08&export=csv"))
     assert sign_in(world.cashier).get(reverse("billing:ledger")).status_code == 403
+
+
+def test_the_check_of_the_ledger_tells_nothing_of_another_operator(world, bill):
+    stranger = sign_in(make_world("khac").clerk)
+    ledger.post([ledger.Move(world.operator.pk, NOW, "131", "511", 1, bill.connection_id, "BILL", bill.pk)])
+
+    assert f"Hóa đơn #{bill.pk} là 207000 đồng nhưng" in text_of(
+        sign_in(world.clerk).post(reverse("billing:ledger_verify"), follow=True)
+    )
+    told = text_of(stranger.post(reverse("billing:ledger_verify"), follow=True))
+    assert "Sổ cái cân: 0 bút toán khớp với 0 hóa đơn" in told and "Hóa đơn #" not in told
 
 
 def test_how_an_operator_bills_is_kept_and_a_new_series_begins_at_one(world, bill):
