@@ -18,7 +18,8 @@ from machnuoc.billing.payment_views import act, form_page, get_or_post, is_filte
 from machnuoc.billing.statement_columns import CannotRead, ChangedColumns, Layout
 from machnuoc.core import export, files, jobs
 from machnuoc.core.models import Person
-from machnuoc.customers import visibility
+from machnuoc.customers import privacy, visibility
+from machnuoc.customers.models import DataAccess
 
 AT_ONCE_MOST = 2_000  # lines that are matched while the person waits; more go to a job
 
@@ -163,11 +164,13 @@ def statement_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
         q = str(said["q"]).strip()
         rows = rows.filter(text__icontains=q) | rows.filter(bank_reference__icontains=q)
     if export.format_of(request):
+        privacy.log_access(person, DataAccess.What.EXPORT, now=now, count=rows.count(), purpose=f"Sao kê {pk}")
         return export.export(
             request, name=f"Sao kê {statement.pk}", columns=_LINE_COLUMNS, rows=rows.iterator(chunk_size=1_000),
             filters=form.describe(), source_note=f"{statement.bank}, tệp {statement.file.name}",
         )  # fmt: skip
     page = page_of(rows, request)
+    privacy.log_access(person, DataAccess.What.LIST, now=now, count=len(page.object_list), purpose=f"Sao kê {pk}")
     context = {
         "statement": statement, "form": form, "page": page, "is_filtered": is_filtered(request),
         "rows": [(row, row.bank_reference.partition(":")[2]) for row in page.object_list],

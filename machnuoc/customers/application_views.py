@@ -206,6 +206,8 @@ def application_add(request: HttpRequest) -> HttpResponse:
 def application_edit(request: HttpRequest, code: str) -> HttpResponse:
     one = _get(request, code, "serve")
     form = application_forms.ApplicationForm(_posted(request), person=_person(request), application=one)
+    if not form.is_bound:
+        privacy.log_access(_person(request), DataAccess.What.PAGE, now=timezone.now(), purpose=f"hồ sơ {one.code}")
     is_stale = False
     if form.is_bound and form.is_valid():
         try:

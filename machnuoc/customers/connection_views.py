@@ -296,6 +296,8 @@ def connection_add(request: HttpRequest) -> HttpResponse:
 def connection_edit(request: HttpRequest, code: str) -> HttpResponse:
     one = _get(request, code, "serve")
     form = connection_forms.ConnectionForm(_posted(request), one=one)
+    if not form.is_bound:
+        privacy.log_access(_person(request), DataAccess.What.PAGE, now=timezone.now(), customer=one.customer)
 
     def act() -> None:
         connection_operations.edit_connection(
@@ -468,6 +470,7 @@ def connection_privacy(request: HttpRequest, code: str) -> HttpResponse:
         return export.export(  # type: ignore[return-value]
             request, name=f"Lượt xem dữ liệu {customer.code}", rows=looks.iterator(), columns=_LOOK_COLUMNS
         )
+    privacy.log_access(person, DataAccess.What.PAGE, now=now, customer=customer)
     context = {
         "one": one, "customer": customer, "form": form, "page": Paginator(looks, 50).get_page(request.GET.get("page")),
         "consents": customer.consents.select_related("recorded_by"),

@@ -246,7 +246,6 @@ def request_hints(request: HttpRequest) -> HttpResponse:
     access.require(person, "serve")
     phone = request_operations.plain_phone(request.GET.get("phone", ""))
     callers = request_queries.find_callers(person, phone)
-    privacy.log_access(person, DataAccess.What.LIST, now=now, count=len(callers), purpose="Tra người gọi theo số máy")
     known = callers[0] if len(callers) == 1 else None
     code = request.GET.get("connection", "").strip()
     try:
@@ -266,6 +265,8 @@ def request_hints(request: HttpRequest) -> HttpResponse:
         if len(phone) >= 8
         else []
     )
+    count = len(callers) + len(near)  # of near ones the words are shown
+    privacy.log_access(person, DataAccess.What.LIST, now=now, count=count, purpose="Tra người gọi theo số máy")
     context = {"callers": callers, "near": near, "earlier": earlier, "phone": phone}
     return render(request, "customers/requests/hints.html", context)
 

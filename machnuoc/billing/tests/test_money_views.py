@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -157,8 +158,6 @@ def test_a_statement_is_brought_its_columns_confirmed_and_a_line_recorded(world,
     content = as_csv(table(row("FT1", "105.021", make(home.bill.pk)), row("FT2", "7.000", "khong ro")))
 
     def bring(content, name):
-        from django.core.files.uploadedfile import SimpleUploadedFile
-
         said = {"operator": world.operator.pk, "bank": "Ngân hàng thử", "file": SimpleUploadedFile(name, content)}
         return client.post("/sao-ke/", said)
 
@@ -172,6 +171,9 @@ def test_a_statement_is_brought_its_columns_confirmed_and_a_line_recorded(world,
     done = client.post(asked["Location"], chosen)
     page = text_of(client.get(done["Location"]))
     assert "Khớp mã và số tiền" in page
+    client.get(done["Location"], {"export": "csv"})
+    looks = DataAccess.objects.filter(person=world.clerk, purpose__startswith="Sao kê").order_by("pk")
+    assert list(looks.values_list("what", "count")) == [("LIST", 2), ("EXPORT", 2)]
     unknown = BankLine.objects.get(amount_vnd=7_000)
     client.post(f"/sao-ke/dong/{unknown.pk}/ghi/", {"code": home.code})
     unknown.refresh_from_db()
@@ -266,6 +268,19 @@ def test_nobody_sees_or_touches_money_of_another_operator(world, home):
         for address in ("/thu-tien/giao-dich/", "/cong-no/", "/thu-tien/hoan-tien/"):
             assert home.code not in text_of(client.get(address))
     assert Payment.objects.count() == 1
+
+
+def test_the_scan_of_a_notice_is_given_and_the_look_written_down(world, home):
+    client = sign_in(world.clerk)
+    client.post(f"/cong-no/mo/{home.code}/")
+    case = DebtCase.objects.get()
+    proof = SimpleUploadedFile("thong-bao.pdf", b"%PDF-1.4 thong bao")
+    client.post(f"/cong-no/ho-so/{case.pk}/thong-bao/", {"text": "Số 1/TB", "proof": proof})
+
+    answer = client.get(f"/cong-no/ho-so/{case.pk}/van-ban/{case.steps.get().pk}/")
+
+    assert b"".join(answer.streaming_content).startswith(b"%PDF-1.4")
+    assert DataAccess.objects.filter(person=world.clerk, customer=home.customer, purpose="văn bản nợ").count() == 1
 
 
 def issue_old(world):

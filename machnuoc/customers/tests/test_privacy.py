@@ -18,7 +18,7 @@ from machnuoc.customers import (
 )
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.errors import CustomersError
-from machnuoc.customers.models import Category, ConnectionImport, Consent, Reading
+from machnuoc.customers.models import Category, ConnectionImport, Consent, DataAccess, Reading
 from machnuoc.customers.tests.world import NOW, TODAY
 
 pytestmark = pytest.mark.django_db
@@ -192,3 +192,17 @@ def test_a_paper_that_another_page_shows_too_outlives_an_erasure(centre, django_
         privacy.erase(one.customer, reason="đơn", by=centre.clerk, now=NOW)
 
     assert files.path_of(batch.file).exists()
+
+
+def test_every_form_that_shows_personal_data_writes_the_look_down(centre, browser_of):
+    one = make_closed(centre)
+    browser = browser_of(centre.cashier)
+    pages = (
+        f"/khach-hang/{one.code}/sua/", f"/khach-hang/{one.code}/khach-hang/",
+        f"/khach-hang/{one.code}/du-lieu-ca-nhan/", f"/khach-hang/de-nghi/{one.application.code}/sua/",
+    )  # fmt: skip
+
+    for number, page in enumerate(pages, start=1):
+        shown = browser.get(page).content.decode()
+        assert "Bí Mật" in shown or "Tuyết Sương" in shown
+        assert DataAccess.objects.filter(person=centre.cashier).count() == number, page

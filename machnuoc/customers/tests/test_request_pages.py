@@ -299,6 +299,7 @@ def test_a_caller_is_known_by_the_phone_and_duplicates_are_proposed(desk):
     ).content.decode()  # fmt: skip
 
     assert connection.code in hints and connection.customer.name in hints and known.code in hints
+    assert DataAccess.objects.get().count == 2  # the caller, and the words of the other request
     other = browser(desk.station).get("/phan-anh/moi/goi-y/", {"phone": foreign.customer.phone}).content.decode()
     assert foreign.code not in other
     assert browser(desk.agency).get("/phan-anh/moi/goi-y/").status_code == 403
