@@ -124,6 +124,8 @@ def price(period_start: date, rows: Connections, prices: PriceColumns, billed: I
     reason = _codes(usages.problem)
     from_day, to_day = usages.from_date.astype(np.int64), usages.to_date.astype(np.int64)
     reason[(reason == 0) & (to_day <= from_day)] = REASONS.index(RunSkip.Reason.NO_START)
+    covered = to_day > _first_day_billed_later(period_start, rows.id)[at]
+    reason[(reason == 0) & covered] = REASONS.index(RunSkip.Reason.COVERED)
     nothing_to_read = (reason == REASONS.index(RunSkip.Reason.NO_READING)) & (rows.is_quiet[at] == 1)
     good = np.flatnonzero(reason == 0)
     asked = _parts(at[good], rows, from_day[good], to_day[good], usages.volume_l[good], prices)
@@ -276,6 +278,26 @@ def _shares_of_parts(shares: list[Ints], ids: Ints, group: Ints, usage: Ints, st
     pct = np.concatenate([pct[plain], table[:, 2]])
     order = np.lexsort((found_group, part))
     return part[order], found_group[order], pct[order]
+
+
+def _first_day_billed_later(period_start: date, ids: Ints) -> Ints:
+    """Return the first day of what live bills of later months cover, of each connection; far away where there are none.
+
+    A month without a reading is in the bill of the next one: read afterwards, its water must not be billed again.
+    """
+    found = np.full(len(ids), np.iinfo(np.int64).max, np.int64)
+    if not len(ids):
+        return found
+    connection_id, from_day = bulk.fetch(
+        f"SELECT {bulk.big('connection_id')}, {bulk.day('from_date')} FROM billing_bill "  # noqa: S608 - our own names
+        "WHERE connection_id BETWEEN %s AND %s AND period_start_date > %s "
+        "AND state = 'ISSUED' AND kind IN ('NORMAL', 'REPLACEMENT')",
+        [int(ids[0]), int(ids[-1]), period_start],
+        2,
+    )
+    mine = np.isin(connection_id, ids)
+    np.minimum.at(found, np.searchsorted(ids, connection_id[mine]), from_day[mine])
+    return found
 
 
 def list_billed(period_start: date, first_id: int, last_id: int) -> Ints:

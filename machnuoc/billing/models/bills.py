@@ -62,6 +62,7 @@ class RunSkip(models.Model):
         NO_PERSONS = "NO_PERSONS", "Giá theo nhân khẩu nhưng chưa có số người"
         BAD_SHARES = "BAD_SHARES", "Tỷ lệ mục đích sử dụng không đủ 100 %"
         NEGATIVE = "NEGATIVE", "Chỉ số lùi chưa có giải thích"
+        COVERED = "COVERED", "Lượng nước đã có trong hóa đơn kỳ sau"
 
     run = models.ForeignKey(BillingRun, models.CASCADE, related_name="skips")
     connection = models.ForeignKey(Connection, models.PROTECT, related_name="+")

@@ -163,6 +163,19 @@ def test_a_skipped_connection_is_seen_with_its_reason_until_it_is_billed(world):
     assert runs.count_waiting(run) == {"SUSPECT": 1, "NEGATIVE": 1}
 
 
+def test_water_that_the_next_month_was_billed_with_is_not_billed_again_when_its_reading_comes_late(world):
+    home = world.connection({JUNE: 100, AUGUST: 130})
+    kept = world.connection({JUNE: 0, JULY: 7, AUGUST: 9})
+    bill_all(world, AUGUST)
+    assert Bill.objects.get(connection=home).volume_l == 30_000
+    world.read(home, JULY, 115)
+
+    run = bill_all(world, JULY)
+
+    assert [bill.connection for bill in run.issued.all()] == [kept]
+    assert run.skips.get(connection=home).reason == "COVERED"
+
+
 def test_a_month_with_a_new_tariff_is_priced_by_days(world):
     home = world.connection({JUNE: 100, JULY: 131})
     Tariff.objects.filter(pk=world.tariff.pk).update(valid_to=date(2026, 7, 16))
