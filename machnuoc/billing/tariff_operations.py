@@ -15,7 +15,7 @@ from machnuoc.billing import tariff_queries
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Area, Bill, FeeRule, PriceFrame, Tariff, TariffPrice
 from machnuoc.billing.tariff_checks import Row
-from machnuoc.core import audit, folding
+from machnuoc.core import audit, folding, permissions
 from machnuoc.core.models import Person
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.places import access
@@ -268,8 +268,8 @@ def remove_fee_rule(rule: FeeRule, *, by: Person) -> None:
 def add_frame(
     *, area: str, low_vnd: int, high_vnd: int, valid_from: date, document: str, is_verified: bool, by: Person
 ) -> PriceFrame:
-    """Add the frame of prices of an area from a day on. It is of the whole country: for who administers."""
-    access.require(by, "administer")
+    """Add the frame of prices of an area from a day on. It is of the whole country: for who administers all of it."""
+    permissions.require_everywhere(by, "administer")
     tariff_queries.list_frames()  # those of the data file come first
     mine = PriceFrame.objects.filter(area=area)
     if mine.filter(valid_from__gte=valid_from).exists():

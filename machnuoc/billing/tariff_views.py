@@ -23,7 +23,7 @@ from machnuoc.billing import tariff_queries as queries
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Tariff, TariffPrice
 from machnuoc.billing.tariff_checks import Row
-from machnuoc.core import audit, export, files, folding
+from machnuoc.core import audit, export, files, folding, permissions
 from machnuoc.core.models import AuditEntry, Person
 from machnuoc.customers.models import Group
 from machnuoc.indicators.sheets import SheetError
@@ -511,7 +511,7 @@ def fee_rule_remove(request: HttpRequest, pk: int) -> HttpResponse:
 
 @_get_or_post
 def price_frame_list(request: HttpRequest) -> HttpResponseBase:
-    """The frames of prices; they are the country's, so who administers adds one."""
+    """The frames of prices; they are the country's, so who administers all of it adds one."""
     person, today = _person(request), timezone.localdate()
     frames = queries.list_frames()
     if export.format_of(request):
@@ -524,9 +524,9 @@ def price_frame_list(request: HttpRequest) -> HttpResponseBase:
             ("Văn bản", lambda frame: frame.document, "text"),
         ]
         return export.export(request, name="Khung giá nước sạch", columns=columns, rows=frames)
-    may_add = access.may(person, "administer")
+    may_add = permissions.may_everywhere(person, "administer")
     if request.method == "POST" and not may_add:
-        raise PermissionDenied("Khung giá là của cả nước: chỉ quản trị viên thêm được.")
+        raise PermissionDenied("Khung giá là của cả nước: chỉ quản trị viên toàn quốc thêm được.")
     form = forms.FrameForm(request.POST or None, initial={"valid_from": today}) if may_add else None
     if request.method == "POST" and form is not None and form.is_valid():
         try:

@@ -193,14 +193,17 @@ def test_fees_are_set_by_who_may_approve_and_seen_by_the_others(world):
     assert not FeeRule.objects.filter(pk=rule.pk).exists()
 
 
-def test_frames_are_seen_by_all_and_added_by_who_administers(world):
-    admin = make_person("quan.tri", Grant.Role.ADMIN, world.operator.subject)
+def test_frames_are_seen_by_all_and_added_by_who_administers_the_whole_country(world):
+    country = Subject.objects.create(key="vn.thu", kind=Subject.Kind.COUNTRY, name="Việt Nam")
+    admin = make_person("quan.tri", Grant.Role.ADMIN, country)
+    own_admin = make_person("quan.tri.don.vi", Grant.Role.ADMIN, world.operator.subject)
     said = {"area": "RURAL", "low_vnd": "2.500", "high_vnd": "12.000", "valid_from": "2027-01-01", "document": "Thử"}
 
     page = text_of(sign_in(world.cashier).get("/bieu-gia/khung-gia/"))
 
     assert "11.000" in page
-    assert sign_in(world.leader).post("/bieu-gia/khung-gia/", said).status_code == 403
+    for person in (world.leader, own_admin):
+        assert sign_in(person).post("/bieu-gia/khung-gia/", said).status_code == 403
     assert sign_in(admin).post("/bieu-gia/khung-gia/", said).status_code == 302
     assert PriceFrame.objects.get(area="RURAL", valid_from=date(2021, 8, 5)).valid_to == date(2027, 1, 1)
 
