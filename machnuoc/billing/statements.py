@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Any, BinaryIO
 
 import openpyxl
@@ -26,6 +27,7 @@ from machnuoc.works.models import Work
 
 KINDS = frozenset({"csv", "xlsx"})
 ROWS_MOST = 50_000
+_CELLS_MOST = 60  # of a row
 _CHUNK = 500
 _PROBLEMS_KEPT = 200
 Match = BankLine.Match
@@ -66,10 +68,10 @@ def remembered_layout(operator: Organisation, bank: str) -> Layout | None:
 
 def read_table(stored: StoredFile) -> list[list[Any]]:
     """Return the cells of the first sheet. Raises StatementError."""
-    suffix = stored.name.rpartition(".")[2].lower()
+    is_csv = stored.media_type == files.MEDIA_TYPES["csv"]  # its name is that of whoever first brought these bytes
     try:
-        rows = _read_csv(stored) if suffix == "csv" else _read_xlsx(stored)
-    except (ValueError, KeyError, OSError, csv.Error) as reason:
+        rows = _read_csv(stored) if is_csv else _read_xlsx(stored)
+    except (ValueError, LookupError, OSError, csv.Error) as reason:
         raise StatementError(f"Không đọc được tệp {stored.name}: {reason}. Tải lại sao kê từ ngân hàng.") from None
     if len(rows) > ROWS_MOST:
         raise StatementError(f"Tệp {stored.name} có hơn {ROWS_MOST} dòng. Xuất sao kê theo khoảng ngày ngắn hơn.")
@@ -81,15 +83,18 @@ def _read_csv(stored: StoredFile) -> list[list[Any]]:
     text = path.read_text(encoding=files.detect_csv_encoding(path, stored.name), errors="strict")
     head = text[:20_000]
     delimiter = max(",;\t|", key=head.count)
-    return [list(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [row[:_CELLS_MOST] for row in islice(reader, ROWS_MOST + 1)]
 
 
 def _read_xlsx(stored: StoredFile) -> list[list[Any]]:
     with files.open_file(stored) as content:
-        book = openpyxl.load_workbook(content, read_only=True, data_only=True)
-        rows = []
-        for row in book.worksheets[0].iter_rows(values_only=True):
-            rows.append(list(row[:60]))
+        book = openpyxl.load_workbook(content, read_only=True, data_only=True, keep_links=False)
+        rows: list[list[Any]] = []
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # what a file says of its own size may be anything
+        for row in sheet.iter_rows(max_col=_CELLS_MOST, values_only=True):
+            rows.append(list(row))
             if len(rows) > ROWS_MOST + statement_columns.LOOK_AT_ROWS:
                 break
         book.close()

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, ClassVar
 import openpyxl
 import xlsxwriter
 from django.db import transaction
-from django.db.models import PROTECT
+from django.db.models import PROTECT, ManyToOneRel
 from openpyxl.utils import get_column_letter
 
 from machnuoc.core import audit, files, folding, jobs, vietnamese
@@ -773,13 +773,17 @@ def _used(batch: ConnectionImport) -> str:
     swapped = Fitting.objects.filter(connection__imported_in=batch, removed_at__isnull=False).first()
     if swapped is not None:
         return f"đấu nối {swapped.connection.code} đã thay đồng hồ."
-    for relation in Connection._meta.related_objects:  # bills, payments, requests: whatever else must not lose it
-        model: Any = relation.related_model
-        if relation.on_delete is not PROTECT or model in {Reading, Fitting}:
+    # Bills, payments, requests, readings from afar: whatever must not lose it, also what has no name for its way back.
+    for relation in (*Connection._meta.get_fields(include_hidden=True), *Fitting._meta.get_fields(include_hidden=True)):
+        if not isinstance(relation, ManyToOneRel) or relation.on_delete is not PROTECT:
             continue
-        found = model._default_manager.filter(**{f"{relation.field.name}__imported_in": batch}).first()
-        if found is not None:
-            code = getattr(found, relation.field.name).code
+        model: Any = relation.related_model
+        if model in {Reading, Fitting}:
+            continue
+        way = relation.field.name if relation.model is Connection else f"{relation.field.name}__connection"
+        found = model._default_manager.filter(**{f"{way}__imported_in": batch})
+        code = found.values_list(f"{way}__code", flat=True).first()
+        if code is not None:
             return f"đấu nối {code} đã có hóa đơn, khoản thu, hồ sơ hoặc phản ánh."
     return ""
 

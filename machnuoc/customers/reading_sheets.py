@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import Q
 from openpyxl.utils import get_column_letter
 
-from machnuoc.core import audit, files, folding, jobs, vietnamese
+from machnuoc.core import audit, export, files, folding, jobs, vietnamese
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.customers import readings, visibility
 from machnuoc.customers.errors import CustomersError
@@ -341,7 +341,7 @@ def _run(batch: ReadingImport, *, now: datetime, dry: bool, progress: Any = None
                 told = "; ".join(f"{cell}: {text}" for cell, text in row.problems) or (
                     outcome.reason if outcome else ""
                 )
-                writer.writerow([row.number, row.code, told])
+                writer.writerow([row.number, export.neutralise(row.code), export.neutralise(told)])
         done += len(chunk)
         if progress is not None:
             progress(done)

@@ -2,10 +2,13 @@
 
 import pytest
 
-from machnuoc.billing.models import Bill
+from machnuoc.billing.models import Bill, BillingRun, RunSkip
 from machnuoc.billing.tests.world import JULY, NOW
-from machnuoc.customers import connection_panels, privacy
+from machnuoc.core import files
+from machnuoc.customers import connection_panels, connection_sheets, privacy
 from machnuoc.customers.errors import CustomersError
+from machnuoc.customers.models import Connection, ConnectionImport
+from machnuoc.indicators.sheets import SheetError
 
 pytestmark = pytest.mark.django_db
 
@@ -23,3 +26,21 @@ def test_a_customer_with_an_open_bill_is_not_erased_and_gets_it_in_their_copy(wo
     with pytest.raises(CustomersError, match="còn nợ"):
         privacy.erase(one.customer, reason="đơn", by=None, now=NOW)
     assert privacy.copy_of(one.customer)["Hóa đơn"][0]["total_vnd"] == 69_000
+
+
+def test_a_sheet_of_connections_stays_once_a_billing_run_looked_at_one_of_them(world):
+    one, two = world.connection(), world.connection()
+    stored = files.store(b"a;b\n", name="dau-noi.csv", by=world.clerk, kinds=frozenset({"csv"}))
+    batch = ConnectionImport.objects.create(
+        kind="CONNECTIONS", file=stored, file_name="dau-noi.csv", uploaded_by=world.clerk, uploaded_at=NOW,
+        applied_at=NOW,
+    )  # fmt: skip
+    Connection.objects.update(imported_in=batch)
+    run = BillingRun.objects.create(
+        operator=world.operator, scope=world.operator.subject, period_start_date=JULY, created_at=NOW
+    )
+    RunSkip.objects.create(run=run, connection=two, reason=RunSkip.Reason.NO_READING)
+
+    with pytest.raises(SheetError, match=f"đấu nối {two.code} đã có hóa đơn"):
+        connection_sheets.undo(batch, by=world.clerk, now=NOW)
+    assert Connection.objects.filter(pk=one.pk).exists()

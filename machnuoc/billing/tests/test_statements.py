@@ -216,6 +216,16 @@ def test_received_is_stored_duplicate_and_rejected(world, name):
 
 
 @pytest.mark.django_db
+def test_a_file_of_nothing_but_rows_is_refused_before_it_fills_the_memory(world, monkeypatch):
+    monkeypatch.setattr(statements, "ROWS_MOST", 50)
+
+    with pytest.raises(BillingError, match="có hơn 50 dòng"):
+        statements.receive(
+            b"\n" * 3_000_000, name="a.csv", bank="Thử", operator=world.operator, by=world.clerk, now=NOW
+        )
+
+
+@pytest.mark.django_db
 def test_what_was_confirmed_for_a_bank_is_remembered_and_a_changed_file_stores_nothing(world):
     bring(world, row("FT1", "105.000", "a"))
     assert statements.remembered_layout(world.operator, "Ngân hàng thử") == LAYOUT

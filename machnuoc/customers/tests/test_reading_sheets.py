@@ -9,8 +9,8 @@ import openpyxl
 import pytest
 from django.db import connection as database
 
-from machnuoc.core import jobs
-from machnuoc.core.models import Job
+from machnuoc.core import files, jobs
+from machnuoc.core.models import Job, StoredFile
 from machnuoc.customers import reading_queries, reading_sheets, readings
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Connection, Fitting, Meter, Reading, ReadingImport, Round
@@ -58,16 +58,17 @@ def test_a_preview_says_what_would_become_of_each_row_and_stores_nothing(world):
 
 def test_only_the_good_rows_or_all_of_them_are_taken_and_add_up(world):
     one, two = world.connection(), world.connection()
-    batch = upload(world, f"{one.code};12;20/06/2026;", f"{two.code};x;20/06/2026;")
+    batch = upload(world, f"{one.code};12;20/06/2026;", f"{two.code};x;20/06/2026;", "=1+1;9;20/06/2026;")
 
-    with pytest.raises(CustomersError, match="1 dòng còn lỗi"):
+    with pytest.raises(CustomersError, match="2 dòng còn lỗi"):
         reading_sheets.begin(batch, mode="ALL", by=world.clerk, now=NOW)
     done = ReadingImport.objects.get(pk=batch.pk)
     reading_sheets.begin(done, mode="GOOD", by=world.clerk, now=NOW)
 
     done.refresh_from_db()
-    assert (done.received, done.stored, done.rejected) == (2, 1, 1)
-    assert done.found["rejected_file"]
+    assert (done.received, done.stored, done.rejected) == (3, 1, 2)
+    with files.open_file(StoredFile.objects.get(pk=done.found["rejected_file"])) as rejected:
+        assert ",'=1+1," in rejected.read().decode()  # text, whatever a spreadsheet would make of it
     assert Reading.objects.get(source="SHEET").batch == done
     with pytest.raises(CustomersError, match="đã được nạp"):
         reading_sheets.begin(done, mode="GOOD", by=world.clerk, now=NOW)
