@@ -374,7 +374,7 @@ def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
     """Issue an adjustment for each estimated month that a real reading corrects, at the prices of that month.
 
     In the transaction of the run's chunk, which holds the money of these connections. A month that was never billed,
-    or billed otherwise meanwhile, is left alone.
+    or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
     """
     months = found.period_start_date.astype("datetime64[D]").astype(object).tolist()
     bills = {
@@ -385,15 +385,23 @@ def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
         )
     }  # fmt: skip
     made = []
-    for connection_id, month, more_l in zip(
-        found.connection_id.tolist(), months, found.difference_l.tolist(), strict=True
+    for connection_id, month, volume_l in zip(
+        found.connection_id.tolist(), months, found.volume_l.tolist(), strict=True
     ):
         bill = bills.get((connection_id, month))
-        if bill is None or not more_l or _is_trued_up(bill):
+        if bill is None or _is_trued_up(bill):
             continue
+        # Its share of what was truly used, whatever was estimated or adjusted before: all shares are all the water.
         before = facts_of(bill)
-        facts = Facts(max(0, before.volume_l + more_l), before.group, before.households, before.persons)
-        charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+        if volume_l == before.volume_l:
+            continue
+        facts = Facts(volume_l, before.group, before.households, before.persons)
+        try:
+            charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+        except tariff.CannotCharge as reason:
+            raise BillingError(
+                f"Chưa điều chỉnh được hóa đơn tạm tính {name_of(bill)} của đấu nối {bill.connection.code}: {reason}"
+            ) from None
         adjusted = _adjust(bill, charge, facts, TRUE_UP_REASON, run.approved_by, now, run)
         if adjusted is not None:
             _set_against(adjusted, bill, run.approved_by, now)

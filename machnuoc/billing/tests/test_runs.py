@@ -234,6 +234,24 @@ def test_estimated_bills_are_marked_and_trued_up_at_the_price_of_their_month(wor
     assert corrections.list_gaps(world.series) == []
 
 
+def test_an_estimated_bill_that_was_adjusted_by_hand_is_trued_up_to_what_was_used_and_no_more(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    first = Bill.objects.select_related("connection", "series").get(connection=home)
+    wish = corrections.ask(
+        first, way="ADJUST", facts=corrections.Facts(20_000, "SH", 1, 0), reason="Khách báo số", by=world.clerk, now=NOW
+    )
+    corrections.approve(wish, by=world.leader, now=NOW)
+    world.read(home, AUGUST, 162)
+
+    bill_all(world, AUGUST)
+
+    assert corrections.facts_of(first).volume_l == 31_000
+    assert sum(Bill.objects.filter(connection=home).values_list("volume_l", flat=True)) == 62_000
+    assert ledger.verify().problems == []
+
+
 def test_one_run_bills_one_operator(world):
     from machnuoc.billing.tests.world import make_operator
     from machnuoc.places.models import Containment
