@@ -373,8 +373,8 @@ def _replace(bill: Bill, charge: Charge, facts: Facts, reason: str, by: Person, 
 def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
     """Issue an adjustment for each estimated month that a real reading corrects, at the prices of that month.
 
-    In the transaction of the run's chunk, which holds the money of these connections. A month that was never billed,
-    or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
+    In a transaction that holds the money of these connections. Done twice, it makes no second adjustment. A month that
+    was never billed, or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
     """
     months = found.period_start_date.astype("datetime64[D]").astype(object).tolist()
     bills = {
@@ -389,7 +389,7 @@ def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
         found.connection_id.tolist(), months, found.volume_l.tolist(), strict=True
     ):
         bill = bills.get((connection_id, month))
-        if bill is None or _is_trued_up(bill):
+        if bill is None:
             continue
         # Its share of what was truly used, whatever was estimated or adjusted before: all shares are all the water.
         before = facts_of(bill)
@@ -410,10 +410,6 @@ def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
         debts.settle_if_paid({bill.connection_id for bill in made}, now=now, by=run.approved_by)
         audit.record("billing.bill.trued_up", actor=run.approved_by, target=run, count=len(made))
     return made
-
-
-def _is_trued_up(bill: Bill) -> bool:
-    return bill.corrections.filter(reason=TRUE_UP_REASON).exists()
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

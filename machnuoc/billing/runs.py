@@ -43,6 +43,8 @@ ISSUE_TASK, PREVIEW_TASK = "billing.issue_run", "billing.preview_run"
 NOTICE = "billing.run"
 # The one writer of SQLite is held for a fraction of a second; PostgreSQL's writers do not wait for each other.
 CHUNK = {"sqlite": 4_000, "postgresql": 20_000}
+# Adjustments of estimated months are made one by one: so many in one transaction.
+TRUE_UPS = {"sqlite": 20, "postgresql": 500}
 # A waiting writer of SQLite looks again every tenth of a second: without a pause it might never find the lock free.
 GAP_S = {"sqlite": 0.105, "postgresql": 0.0}
 AT_ONCE = 20_000  # connections: a run of no more is previewed while the person waits
@@ -394,6 +396,7 @@ def issue(run_id: int, *, now: datetime, progress: Progress = _nothing) -> Issue
         if priced.digest().hex()[:32] != digest:
             return _ask_anew(run, now, (after_id, last_id))
         time.sleep(max(0.0, free_at - time.monotonic()))
+        _write_true_ups(run, after_id, priced, now)
         try:
             _write_chunk(run, after_id, last_id, priced, now)
         except ChangedSincePreview:
@@ -455,19 +458,37 @@ def _ask_anew(run: BillingRun, now: datetime, where: tuple[int, int]) -> Issued:
     return Issued(0, 0, False, text)
 
 
+def _write_true_ups(run: BillingRun, after_id: int, priced: Priced, now: datetime) -> None:
+    """Adjust the estimated months that real readings of a chunk correct, before its bills: some at a time.
+
+    Whoever takes the run up after a kill finds them again, since the chunk has no bills, and makes no adjustment twice.
+    """
+    for first in range(0, len(priced.true_ups), TRUE_UPS[connection.vendor]):
+        part = priced.true_ups.between(first, first + TRUE_UPS[connection.vendor])
+        with transaction.atomic():
+            _hold(run, after_id)
+            payments.lock_money(part.connection_id.tolist())  # before bills and numbers, as corrections do
+            corrections.true_up(part, run=run, now=now)
+        time.sleep(GAP_S[connection.vendor])
+
+
+def _hold(run: BillingRun, after_id: int) -> BillingRun:
+    """Return the run as it is, held until the transaction ends. Raises RunStopped if it is not ours at this chunk."""
+    held = BillingRun.objects.select_for_update().only("state", "cursor", "bills", "total_vnd").get(pk=run.pk)
+    if held.state != State.ISSUING or held.cursor != after_id:
+        raise RunStopped(f"Đợt #{run.pk} đã được dừng, hoặc đang do bộ chạy nền khác phát hành.")
+    return held
+
+
 def _write_chunk(run: BillingRun, after_id: int, last_id: int, priced: Priced, now: datetime) -> None:
     """Store the bills of a chunk with everything that belongs to them, in one transaction."""
     count = len(priced.connection_id)
     with transaction.atomic():
-        held = BillingRun.objects.select_for_update().only("state", "cursor", "bills", "total_vnd").get(pk=run.pk)
-        if held.state != State.ISSUING or held.cursor != after_id:
-            raise RunStopped(f"Đợt #{run.pk} đã được dừng, hoặc đang do bộ chạy nền khác phát hành.")
+        held = _hold(run, after_id)
         if count and len(
             np.intersect1d(run_columns.list_billed(run.period_start_date, after_id + 1, last_id), priced.connection_id)
         ):
             raise ChangedSincePreview("A bill of the month came from elsewhere.")
-        # Before the numbers, as whoever corrects a bill holds them.
-        payments.lock_money(priced.true_ups.connection_id.tolist())
         if count:
             series = InvoiceSeries.objects.select_for_update().get(operator=run.operator, is_active=True)
             profile = BillingProfile.objects.only("due_days").get(operator=run.operator)
@@ -489,8 +510,6 @@ def _write_chunk(run: BillingRun, after_id: int, last_id: int, priced: Priced, n
                 },
                 len(priced.skipped),
             )  # fmt: skip
-        if len(priced.true_ups):
-            corrections.true_up(priced.true_ups, run=run, now=now)
         BillingRun.objects.filter(pk=run.pk).update(
             cursor=last_id, bills=held.bills + count, total_vnd=held.total_vnd + int(priced.total_vnd.sum())
         )

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -47,6 +47,10 @@ class TrueUps:
     @property
     def difference_l(self) -> np.ndarray:
         return self.volume_l - self.estimated_l  # type: ignore[no-any-return]
+
+    def between(self, first: int, last: int) -> "TrueUps":
+        """Return the rows from first up to (not with) last."""
+        return TrueUps(*(getattr(self, field.name)[first:last] for field in fields(self)))
 
     def __len__(self) -> int:
         return len(self.connection_id)

@@ -3,12 +3,14 @@
 from datetime import date, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from machnuoc.billing import corrections, ledger, payments, run_jobs, runs
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, Tariff
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, World, make_tariff, make_work
 from machnuoc.core.models import Job, Notice
+from machnuoc.customers import reading_queries
 from machnuoc.customers.models import Application, NormPersons, UseShare
 
 LATER = NOW + timedelta(hours=1)
@@ -249,6 +251,28 @@ def test_an_estimated_bill_that_was_adjusted_by_hand_is_trued_up_to_what_was_use
 
     assert corrections.facts_of(first).volume_l == 31_000
     assert sum(Bill.objects.filter(connection=home).values_list("volume_l", flat=True)) == 62_000
+    assert ledger.verify().problems == []
+
+
+def test_true_ups_are_made_a_few_at_a_time_and_once_though_the_worker_was_killed_before_the_bills(world, monkeypatch):
+    monkeypatch.setitem(runs.TRUE_UPS, connection.vendor, 2)
+    homes = [world.connection({JUNE: 100}) for _ in range(5)]
+    for home in homes:
+        world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    for home in homes:
+        world.read(home, AUGUST, 162)
+    run = begin(world, AUGUST)
+    found = reading_queries.usages(AUGUST, [home.pk for home in homes]).true_ups
+    with transaction.atomic():
+        corrections.true_up(found.between(0, 3), run=run, now=NOW)  # so far came a worker that was killed
+    assert Bill.objects.filter(kind="ADJUSTMENT_UP").count() == 3
+
+    assert runs.issue(run.pk, now=NOW).is_done
+
+    assert Bill.objects.filter(kind="ADJUSTMENT_UP").count() == 5
+    assert sum(Bill.objects.values_list("volume_l", flat=True)) == 5 * 62_000
+    assert corrections.list_gaps(world.series) == []
     assert ledger.verify().problems == []
 
 
