@@ -162,7 +162,7 @@ def connection_detail(request: HttpRequest, code: str) -> HttpResponse:
         "has_contract": any(row.ended_date is None for row in contracts),
         "norms": one.norms.select_related("paper").order_by("-valid_from")[:8],
         "shares": one.shares.order_by("-valid_from", "group")[:10],
-        "events": [_event(row) for row in one.events.select_related("by")[:20]],
+        "events": [_event(row, is_served=is_served) for row in one.events.select_related("by")[:20]],
         "poverty": one.customer.poverty_years.order_by("-year")[:5] if is_served else [],
         "panels": connection_panels.list_for_connection(person, one),
         "moves": _moves(one) if is_served else [],
@@ -209,8 +209,9 @@ _EVENT_ICONS = {
 }  # fmt: skip
 
 
-def _event(row: Any) -> dict[str, Any]:
-    text = f"{row.get_kind_display()}: {row.text}" if row.text else row.get_kind_display()
+def _event(row: Any, *, is_served: bool) -> dict[str, Any]:
+    """Return what the timeline shows. Reasons are people's words and may name somebody: for those who serve."""
+    text = f"{row.get_kind_display()}: {row.text}" if row.text and is_served else row.get_kind_display()
     return {
         "text": text, "at": row.on_date, "icon": _EVENT_ICONS.get(row.kind, "point"), "tone": "",
         "person": row.by.full_name if row.by else "Hệ thống", "url": "",

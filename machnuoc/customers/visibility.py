@@ -1,7 +1,7 @@
 """Who sees which connections, and whose personal data unmasked. Billing and the portal ask here too.
 
 A connection lies where its work lies: a grant for the work, its operator or its territory reaches it. Who only has the
-role «Ghi chỉ số» there reaches the connections of their own routes alone.
+role «Ghi chỉ số» there reaches the connections of their own routes alone, within that grant.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,9 @@ def within(person: Person, action: str = "serve", prefix: str = "") -> Q:
     inside = Q(**{f"{prefix}work_id__in": works})
     if not _reads_own_routes(person, action):
         return inside
-    return inside | Q(**{f"{prefix}route__reader": person})
+    # A route that still names somebody who went to another operator opens nothing there.
+    reads = Containment.objects.filter(ancestor_id__in=access.list_scopes(person, "read_meters"))
+    return inside | Q(**{f"{prefix}route__reader": person, f"{prefix}work_id__in": reads.values("descendant_id")})
 
 
 def within_any(person: Person, actions: Iterable[str], prefix: str = "") -> Q:
@@ -70,7 +72,7 @@ def may(person: Person, action: str, connection: Connection) -> bool:
     if _reads_own_routes(person, action) and connection.route_id is not None:
         route = connection.route
         if route is not None and route.reader_id == person.pk:
-            return True
+            return access.may(person, "read_meters", connection.work_id) or may_work(person, action, connection.work_id)
     return may_work(person, action, connection.work_id)
 
 

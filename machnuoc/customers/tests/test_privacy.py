@@ -103,6 +103,13 @@ def test_nobody_is_erased_while_connected_or_in_debt(centre, monkeypatch):
         privacy.erase(one.customer, reason="đơn", by=centre.clerk, now=NOW)
 
 
+def test_reasons_that_people_wrote_are_not_shown_to_who_sees_names_masked(centre, browser_of):
+    one = make_closed(centre)
+
+    assert "Tuyết Sương chuyển đi" in browser_of(centre.clerk).get(f"/khach-hang/{one.code}/").content.decode()
+    assert "Tuyết Sương" not in browser_of(centre.agency).get(f"/khach-hang/{one.code}/").content.decode()
+
+
 def test_only_who_manages_the_work_erases(centre, browser_of):
     one = make_closed(centre)
     said = {"reason": "đơn", "confirmed": "on"}

@@ -40,6 +40,15 @@ def test_a_reader_reaches_the_connections_of_their_own_routes_alone(centre):
     assert not visibility.may(centre.reader, "read_meters", foreign)
 
 
+def test_a_route_that_names_a_reader_of_another_operator_opens_nothing(centre):
+    route = Route.objects.create(code="K-01", name="Tuyến khác", work=centre.other_work, reader=centre.reader)
+    foreign = centre.connection(work=centre.other_work, route=route)
+
+    for action in ("view", "read_meters"):
+        assert not visibility.list_connections(centre.reader, action).exists()
+        assert not visibility.may(centre.reader, action, foreign)
+
+
 def test_nobody_sees_the_connections_of_another_operator(centre, browser_of):
     foreign = centre.connection(work=centre.other_work)
 
