@@ -36,7 +36,7 @@ TONES = {
 }  # fmt: skip
 ZIP_MOST = 5_000
 _TABS = (("list", "Hóa đơn"), ("days", "Đối chiếu"), ("setup", "Thiết lập"))
-_ID_MOST = 10**18
+_ID_DIGITS = 18
 _SEEN = ("view", "serve")
 
 audit.describe("billing.einvoices.taken", "tải {count} tệp XML hóa đơn điện tử")
@@ -60,7 +60,7 @@ def _tabs() -> list[tuple[str, str, str]]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and int(text[:19]) < _ID_MOST else None
+    return int(text) if text.isdecimal() and len(text) <= _ID_DIGITS else None
 
 
 # --- the list ---------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def narrow(rows: QuerySet[Payment], filters: PaymentFilters, to_moment: object) 
     """Return what the filters ask for. to_moment: turns a day into its first moment."""
     if filters.q:
         wanted = Q(connection__code__icontains=filters.q) | Q(external_id__icontains=filters.q)
-        if filters.q.isdigit() and len(filters.q) < 10:
+        if filters.q.isdecimal() and len(filters.q) < 10:
             wanted |= Q(receipt_number=int(filters.q)) | Q(pk=int(filters.q))
         rows = rows.filter(wanted)
     if filters.method:

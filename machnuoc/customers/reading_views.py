@@ -133,11 +133,11 @@ def round_open(request: HttpRequest) -> HttpResponse:
     access.require(person, "read_meters")
     period = reading_desk.month_of(request.POST.get("period", ""), today)
     routes = reading_desk.list_routes(person, "read_meters")
-    wanted = [one for one in request.POST.getlist("route") if one.isdigit()][:2_000]
+    wanted = [one for one in request.POST.getlist("route") if one.isdecimal() and len(one) < 19][:2_000]
     if wanted:
         routes = routes.filter(pk__in=wanted)
-    if request.POST.get("work", "").isdigit():
-        routes = routes.filter(work_id=int(request.POST["work"]))
+    if (work := request.POST.get("work", "")).isdecimal() and len(work) < 19:
+        routes = routes.filter(work_id=int(work))
     made, there = readings.open_rounds(routes, period=period, by=person, now=timezone.now())
     text = f"Đã mở {made} đợt ghi kỳ {period:%m/%Y}."
     messages.success(request, f"{text} {there} tuyến đã mở từ trước." if there else text)
@@ -235,7 +235,7 @@ def _enter(request: HttpRequest, shown: Round, rows: Any, on_date: date, now: da
     person = person_of(request)
     only = request.POST.get("row", "")
     wanted = [only] if only else [key.removeprefix("index-") for key in request.POST if key.startswith("index-")]
-    ids = [int(one) for one in wanted if one.isdigit() and len(one) < 19][:500]
+    ids = [int(one) for one in wanted if one.isdecimal() and len(one) < 19][:500]
     connections = list(rows.filter(pk__in=ids))
     served = visibility.served_among(person, connections)
     lines = {one.connection.pk: one for one in reading_desk.lines(connections, shown.period_start_date, served)}
@@ -565,13 +565,13 @@ def _judge(request: HttpRequest, reading: Reading, said: dict[str, Any], now: da
             mine = Reading.objects.filter(
                 connection_id=reading.connection_id, period_start_date=reading.period_start_date
             )
-            chosen = mine.filter(pk=wanted).first() if wanted.isdigit() and len(wanted) < 19 else None
+            chosen = mine.filter(pk=wanted).first() if wanted.isdecimal() and len(wanted) < 19 else None
             if chosen is None:
                 raise CustomersError("Chọn một trong các chỉ số của kỳ này.")
             readings.choose(chosen, rolled_over=said["rolled_over"], **order)
         case "exchange":
             rows = Reading.objects.filter(visibility.within(person, "read_meters", "connection__"))
-            other = rows.filter(pk=wanted).first() if wanted.isdigit() and len(wanted) < 19 else None
+            other = rows.filter(pk=wanted).first() if wanted.isdecimal() and len(wanted) < 19 else None
             if other is None:
                 raise CustomersError("Chọn chỉ số của nhà bên cần đổi.")
             readings.exchange(reading, other, **order)
@@ -718,16 +718,16 @@ def _change_route(request: HttpRequest, route: Route, form: reading_forms.RouteF
             for key in request.POST:
                 value = request.POST.get(key, "")
                 pk = key.removeprefix("order-")
-                if key.startswith("order-") and pk.isdigit() and value.isdigit() and len(value) < 8:
+                if key.startswith("order-") and all(one.isdecimal() and len(one) < 19 for one in (pk, value)):
                     placed.append((int(value), len(placed), int(pk)))
             version = request.POST.get("version", "")
             readings.put_route(
-                route, by=person, version=int(version) if version.isdigit() else None,
+                route, by=person, version=int(version) if version.isdecimal() and len(version) < 10 else None,
                 order=[pk for _, _, pk in sorted(placed)],
             )  # fmt: skip
             return "Đã lưu thứ tự."
         case "add":
-            ids = [int(one) for one in request.POST.getlist("connection") if one.isdigit() and len(one) < 19][:500]
+            ids = [int(one) for one in request.POST.getlist("connection") if one.isdecimal() and len(one) < 19][:500]
             allowed = visibility.list_connections(person, "read_meters")
             return f"Đã đưa {readings.move_to_route(route, ids, by=person, allowed=allowed)} đấu nối vào tuyến."
     raise CustomersError("Không rõ việc cần làm. Tải lại trang.")

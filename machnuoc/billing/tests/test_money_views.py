@@ -270,6 +270,15 @@ def test_nobody_sees_or_touches_money_of_another_operator(world, home):
     assert Payment.objects.count() == 1
 
 
+def test_what_only_looks_like_a_number_asks_for_nothing(world, home):
+    client = sign_in(world.clerk)
+
+    assert client.get("/thu-tien/giao-dich/", {"q": "²"}).status_code == 200
+    assert client.get("/hoa-don-dien-tu/", {"before": "0" * 5_000, "after": "²"}).status_code == 200
+    for field in ("route", "work"):
+        assert client.post("/ghi-chi-so/mo-dot/", {field: "²"}).status_code == 302
+
+
 def test_the_scan_of_a_notice_is_given_and_the_look_written_down(world, home):
     client = sign_in(world.clerk)
     client.post(f"/cong-no/mo/{home.code}/")
