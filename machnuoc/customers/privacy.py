@@ -265,6 +265,7 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
         key__in=[f"usage-warning:{pk}:{channel}" for pk in readings.values_list("pk", flat=True) for channel in _WAYS],
         person__isnull=True,
     ).update(address=ERASED_ADDRESS)  # fmt: skip
+    readings.exclude(judged_at=None).exclude(judged_note="Có chỉ số mới thay.").update(judged_note="")
     readings.update(latitude=None, longitude=None, note="")
     Customer.objects.filter(pk=customer.pk).update(
         name=ERASED_NAME, phone="", email="", identity_number="", tax_code="", address="", erased_at=now,

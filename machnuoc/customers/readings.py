@@ -27,10 +27,10 @@ from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Connection, FieldItem, Fitting, Reading, Round, Route
 
 audit.describe("customers.reading.taken", "ghi {count} chỉ số ({source})")
-audit.describe("customers.reading.accepted", "nhận chỉ số {target}: {note}")
-audit.describe("customers.reading.refused", "loại chỉ số {target}: {note}")
-audit.describe("customers.reading.chosen", "chọn chỉ số {target} trong các chỉ số khác nhau: {note}")
-audit.describe("customers.reading.corrected", "thay chỉ số #{replaced} bằng {target}: {note}")
+audit.describe("customers.reading.accepted", "nhận chỉ số {target}")
+audit.describe("customers.reading.refused", "loại chỉ số {target}")
+audit.describe("customers.reading.chosen", "chọn chỉ số {target} trong các chỉ số khác nhau")
+audit.describe("customers.reading.corrected", "thay chỉ số #{replaced} bằng {target}")
 audit.describe("customers.reading.estimated", "tạm tính {count} chỉ số kỳ {period}")
 audit.describe("customers.route.saved", "lưu tuyến ghi {target}")
 audit.describe("customers.route.filled", "đưa {count} đấu nối vào tuyến {target}")
@@ -682,7 +682,7 @@ def accept(
             "Chọn một trong số đó."
         )
     _take_in(row, rolled_over=rolled_over, note=note, by=by, now=now)
-    audit.record("customers.reading.accepted", actor=by, target=row, note=note, connection=row.connection_id)
+    audit.record("customers.reading.accepted", actor=by, target=row, connection=row.connection_id)
     return row
 
 
@@ -723,7 +723,7 @@ def refuse(reading: Reading, *, note: str, by: Person | None, now: datetime | No
         raise CustomersError(f"Chỉ số này không chờ xem lại: {row.get_state_display()}.")
     row.state, row.judged_by, row.judged_at, row.judged_note = State.REFUSED, by, now, note
     row.save(update_fields=["state", "judged_by", "judged_at", "judged_note"])
-    audit.record("customers.reading.refused", actor=by, target=row, note=note, connection=row.connection_id)
+    audit.record("customers.reading.refused", actor=by, target=row, connection=row.connection_id)
     return row
 
 
@@ -745,7 +745,7 @@ def choose(
     )
     if row.state != State.ACCEPTED:
         _take_in(row, rolled_over=rolled_over, note=note, by=by, now=now)
-    audit.record("customers.reading.chosen", actor=by, target=row, note=note, refused=refused)
+    audit.record("customers.reading.chosen", actor=by, target=row, refused=refused)
     return row
 
 
@@ -776,7 +776,7 @@ def exchange(
         new.connection = row.connection
         _take_in(new, rolled_over=False, note=note, by=by, now=now)
         Reading.objects.filter(pk=row.pk).update(superseded_by=new)
-        audit.record("customers.reading.corrected", actor=by, target=new, note=note, replaced=row.pk)
+        audit.record("customers.reading.corrected", actor=by, target=new, replaced=row.pk)
         made.append(new)
     return made[0], made[1]
 

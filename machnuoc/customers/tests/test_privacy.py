@@ -14,6 +14,7 @@ from machnuoc.customers import (
     connection_operations,
     connection_panels,
     privacy,
+    readings,
     request_operations,
 )
 from machnuoc.customers.application_operations import ApplicationFacts
@@ -101,6 +102,18 @@ def test_nobody_is_erased_while_connected_or_in_debt(centre, monkeypatch):
     privacy.erase(one.customer, reason="đơn", by=centre.clerk, now=NOW)
     with pytest.raises(CustomersError, match="đã xóa từ trước"):
         privacy.erase(one.customer, reason="đơn", by=centre.clerk, now=NOW)
+
+
+def test_why_a_reading_was_judged_is_kept_with_it_and_never_in_the_audit_trail(centre):
+    one = make_closed(centre)
+    reading = one.readings.get()
+    Reading.objects.filter(pk=reading.pk).update(state=Reading.State.SUSPECT)
+    reading.refresh_from_db()
+    readings.refuse(reading, note="Tuyết Sương đọc giùm", by=centre.clerk, now=NOW)
+
+    assert "Tuyết Sương" not in str(AuditEntry.objects.get(action="customers.reading.refused").detail)
+    privacy.erase(one.customer, reason="đơn", by=centre.clerk, now=NOW)
+    assert one.readings.get().judged_note == ""
 
 
 def test_reasons_that_people_wrote_are_not_shown_to_who_sees_names_masked(centre, browser_of):
