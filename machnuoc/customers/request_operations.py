@@ -556,6 +556,7 @@ def erase_customer(customer: Customer, *, by: Person | None, now: datetime) -> i
         ).update(text=f"Người gửi {row.code}: {ERASED}")  # fmt: skip
         _throw_away_photos(row)
         row.copies.update(status_notes="")
+        row.work_orders.update(text=ERASED, done_note="")
         request_messages.forget_addresses(row)
         audit.record("customers.request.erased", actor=by, target=row)
     return len(rows)

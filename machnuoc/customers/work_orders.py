@@ -94,7 +94,10 @@ def create(
     told = [assignee] if assignee else request_routing.list_people(unit.pk) if unit else []
     others = [one for one in told if by is None or one.pk != by.pk]
     notices.notify(
-        others, kind="work_order", text=f"Phiếu {order.code}: {order.get_kind_display()} · {said}", url=page_of(order)
+        others,
+        kind="work_order",
+        text=f"Phiếu {order.code}: {order.get_kind_display()} · {work.subject.name}",
+        url=page_of(order),
     )
     return order
 

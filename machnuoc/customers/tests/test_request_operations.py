@@ -488,6 +488,7 @@ def test_nothing_personal_of_an_erased_customer_is_left(desk, django_capture_on_
     main = desk.receive()
     request_operations.merge(by_phone, main, by=desk.station, now=NOW, version=by_phone.version)
     request_operations.reply(by_phone, text="Tôi là Trần Thị Mẫu.", now=NOW)
+    work_orders.create(kind="REPAIR", text="Sửa ống nhà Trần Thị Mẫu", now=NOW, by=desk.leader, request=by_connection)
     answered(desk, by_connection)
     untouched = desk.receive()
     picture = files.path_of(by_connection.photos.get().file)
@@ -502,6 +503,7 @@ def test_nothing_personal_of_an_erased_customer_is_left(desk, django_capture_on_
         assert not any([row.name, row.phone, row.email, row.address, row.latitude])
     said = " ".join(RequestEvent.objects.values_list("text", flat=True))
     assert "Mẫu" not in said
+    assert "Mẫu" not in str([*WorkOrder.objects.values_list("text"), *Notice.objects.values_list("text")])
     assert not Sending.objects.filter(address__contains="mau1@").exists()
     assert "Mẫu" not in str(list(AuditEntry.objects.values_list("detail", flat=True)))
     untouched.refresh_from_db()
