@@ -17,8 +17,8 @@ CONNECTIONS = 2_000
 ROUNDS = 12
 
 
-def issue_and_kill_after(run: BillingRun, delay_s: float) -> bool:
-    """Issue in a process of its own and kill it after a while; return whether it had come to its end."""
+def issue_and_kill_after(run: BillingRun, bills: int) -> bool:
+    """Issue in a process of its own and kill it once so many bills are there; return whether it came to its end."""
     connections.close_all()
     child = os.fork()
     if child == 0:
@@ -27,9 +27,13 @@ def issue_and_kill_after(run: BillingRun, delay_s: float) -> bool:
             os._exit(0)
         except BaseException:
             os._exit(1)
-    time.sleep(delay_s)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    ended, status = 0, 0
+    while not ended and Bill.objects.count() < bills:
+        time.sleep(0.001)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) in {0, -signal.SIGKILL}
     return os.waitstatus_to_exitcode(status) == 0
 
@@ -54,7 +58,7 @@ def test_a_run_that_is_killed_anywhere_gives_each_connection_exactly_one_bill(mo
     seen = []
 
     for _ in range(ROUNDS):
-        if issue_and_kill_after(run, chance.uniform(0.15, 0.6)):
+        if issue_and_kill_after(run, Bill.objects.count() + chance.randint(1, CONNECTIONS // 6)):
             break
         run.refresh_from_db()
         seen.append(run.bills)

@@ -124,7 +124,8 @@ _ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("api reports", "reports", ""),
 )
 # A report is prepared of a plan's own figures, which this country has not; `bench plans` times how one is written.
-# Nor has it devices: `bench telemetry` and `bench rollup` time what comes from them and how it is read.
+# Nor has it devices: `bench telemetry` and `bench rollup` time what comes from them and how it is read. Nor customers:
+# `bench billing` searches and opens pages among a million.
 _NOT_MEASURED = frozenset(
     {
         "reports/*",
@@ -135,6 +136,13 @@ _NOT_MEASURED = frozenset(
         "telemetry/devices",
         "telemetry/latest",
         "telemetry/ledger",
+        "complaints",
+        "complaints/*",
+        "complaints/statistics",
+        "connections",
+        "connections/*",
+        "readings",
+        "tariffs",
     }
 )
 

@@ -26,6 +26,7 @@ from machnuoc.core.vietnamese import format_datetime, format_number
 from machnuoc.places import access
 from machnuoc.telemetry import (
     alarm_queries,
+    broker,
     credentials,
     device_forms,
     device_operations,
@@ -249,7 +250,11 @@ def _broker_address(request: HttpRequest) -> tuple[str, int, bool]:
         tls = parts.scheme == "mqtts"
         return str(parts.hostname), parts.port or (8883 if tls else 1883), tls
     host = request.get_host().rpartition(":")[0] or request.get_host()
-    return host, settings.MQTT_PORT or 1883, False
+    try:
+        port = broker.address().port  # where 1883 was taken, the next free one
+    except broker.NoBroker:
+        port = settings.MQTT_PORT or 1883
+    return host, port, False
 
 
 @_get_or_post
