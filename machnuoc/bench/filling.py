@@ -170,9 +170,9 @@ def store(
     return len(subject_ids)
 
 
-def list_months(count: int) -> list[Period]:
-    """Return that many months up to the end of LAST_YEAR."""
-    end = Period.containing(LAST_YEAR.end_date, "M")
+def list_months(count: int, last_year: Period = LAST_YEAR) -> list[Period]:
+    """Return that many months up to the end of a year."""
+    end = Period.containing(last_year.end_date, "M")
     return [end.shift(number - count) for number in range(count)]
 
 

@@ -29,7 +29,7 @@ def test_the_program_and_the_hand_written_sql_store_equal_rows():
 def test_one_row_that_differs_is_noticed(change):
     filling.make_places(TINY.communes)
     made = filling.make_indicators(1, indicators.NOW)
-    months = filling.list_months(1)
+    months = filling.list_months(1, indicators.YEAR)
     filling.fill_rates(made, filling.list_communes(), months, indicators.NOW)
     indicators.compute(made, months)
     before = indicators.fingerprint(made, months)
@@ -44,7 +44,7 @@ def test_one_row_that_differs_is_noticed(change):
 def test_the_made_up_figures_have_gaps_and_wholes_of_nothing():
     filling.make_places(300)
     made = filling.make_indicators(1, indicators.NOW)
-    stored = filling.fill_rates(made, filling.list_communes(), filling.list_months(2), indicators.NOW)
+    stored = filling.fill_rates(made, filling.list_communes(), filling.list_months(2, indicators.YEAR), indicators.NOW)
 
     assert stored < 2 * 2 * 300
     assert Value.objects.filter(metric__key="bench.whole_1", number=0).exists()
