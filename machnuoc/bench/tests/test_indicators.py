@@ -19,7 +19,7 @@ def test_the_program_and_the_hand_written_sql_store_equal_rows():
     assert figures["ratio"] == pytest.approx(
         figures["value"] / rows[f"figures_peer_{connection.vendor}"]["value"], rel=0.01
     )
-    levels = Value.objects.filter(metric__key="bench.rate_1", period_start="2025-12-01")
+    levels = Value.objects.filter(metric__key="bench.rate_1", period_start="2026-12-01")
     assert levels.filter(subject__unit__level="PROVINCE").count() == 3
     assert levels.filter(subject__kind="COUNTRY", band__isnull=False).count() == 1
 
