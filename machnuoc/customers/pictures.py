@@ -1,14 +1,21 @@
-"""Pictures from phones of strangers: their structure is checked and what they tell beside the picture is taken out.
+"""Pictures from phones of strangers: checked, freed of what they tell beside the picture, and made small.
 
-A phone writes where, when and with which device a picture was taken into the file. Only the pixels stay, and which side
-is up. Nothing is decoded, so a picture that unpacks to gigabytes costs nothing here; its stated size is bounded.
+A phone writes where, when and with which device a picture was taken into the file. Only the pixels stay, turned the
+right way up, at most KEPT_SIDE wide and high: enough to read a meter. The structure is checked before anything is
+decoded (`strip`), and the stated size is bounded, so a picture that unpacks to gigabytes is refused unopened.
 """
 
+import io
 import struct
 import zlib
 
+from PIL import Image, ImageOps
+
 BYTES_MAX = 10 * 1024 * 1024
 SIDE_MAX = 16_384  # pixels
+PIXELS_MAX = 64_000_000
+KEPT_SIDE = 1_600  # pixels
+_QUALITY = 82
 
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset(
@@ -27,7 +34,35 @@ _BROKEN = "Tệp không phải ảnh JPEG hoặc PNG nguyên vẹn. Chụp lại
 
 
 def clean(content: bytes) -> tuple[bytes, str]:
-    """Return the picture without what it tells beside its pixels, and its kind: "jpeg" or "png". Raises BadPicture."""
+    """Return the picture as it is kept, and its kind: "jpeg" or "png". Raises BadPicture.
+
+    Decoded, turned the right way up, at most KEPT_SIDE pixels wide and high, and encoded anew.
+    """
+    stripped, kind = strip(content)
+    try:
+        with Image.open(io.BytesIO(stripped), formats=("JPEG", "PNG")) as opened:
+            opened.draft(None, (2 * KEPT_SIDE, 2 * KEPT_SIDE))  # of a large JPEG only what is needed is decoded
+            picture = ImageOps.exif_transpose(opened)
+            picture.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            made = io.BytesIO()
+            if kind == "jpeg":
+                plain = picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
+                plain.info.clear()
+                plain.save(made, "JPEG", quality=_QUALITY, optimize=True, progressive=True)
+            else:
+                plain = picture if picture.mode in {"1", "L", "LA", "RGB", "RGBA"} else picture.convert("RGBA")
+                plain.info.clear()
+                plain.save(made, "PNG", optimize=True)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise BadPicture(_BROKEN) from None
+    return made.getvalue(), kind
+
+
+def strip(content: bytes) -> tuple[bytes, str]:
+    """Return the picture without what it tells beside its pixels, and its kind, without decoding it.
+
+    Raises BadPicture.
+    """
     if len(content) > BYTES_MAX:
         raise BadPicture(f"Ảnh quá lớn: tối đa {BYTES_MAX // (1024 * 1024)} MB. Chọn ảnh nhỏ hơn.")
     try:
@@ -43,6 +78,9 @@ def clean(content: bytes) -> tuple[bytes, str]:
 def _check_size(width: int, height: int) -> None:
     if not (0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX):
         raise BadPicture(f"Ảnh rộng, cao quá {SIDE_MAX} điểm ảnh hoặc bằng 0. Chọn ảnh khác.")
+    if width * height > PIXELS_MAX:
+        most = PIXELS_MAX // 1_000_000
+        raise BadPicture(f"Ảnh có hơn {most} triệu điểm ảnh. Chụp ở cỡ thường hoặc thu nhỏ rồi gửi lại.")
 
 
 def _clean_png(content: bytes) -> bytes:

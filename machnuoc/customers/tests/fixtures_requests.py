@@ -1,10 +1,13 @@
 """A tiny world of requests: two operators, their stations and people, and pictures made by hand."""
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
+
+from PIL import Image
 
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE
@@ -47,6 +50,18 @@ def jpeg(*, orientation: int = 1, secret: bytes = b"") -> bytes:
         b"\x2a\xff\x00\x55",
         b"\xff\xd9",
     ])  # fmt: skip
+
+
+def photo(width: int, height: int, *, kind: str = "jpeg", orientation: int = 1, secret: str = "") -> bytes:
+    """Return a picture that can be looked at, of stripes, with the secret in its Exif."""
+    picture = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if secret:
+        exif[0x010E] = secret
+    made = io.BytesIO()
+    picture.save(made, kind.upper(), exif=exif)
+    return made.getvalue()
 
 
 NOW = datetime(2026, 7, 6, 8, 0, tzinfo=LOCAL_ZONE)  # a Monday

@@ -1,37 +1,39 @@
 """Pictures of strangers: what they tell is taken out, what is broken is refused."""
 
+import io
 import struct
 import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from machnuoc.customers import pictures
-from machnuoc.customers.pictures import BadPicture, clean
-from machnuoc.customers.tests.fixtures_requests import jpeg, png
+from machnuoc.customers.pictures import KEPT_SIDE, BadPicture, clean, strip
+from machnuoc.customers.tests.fixtures_requests import jpeg, photo, png
 
 
 def test_place_and_device_leave_a_photo_and_which_side_is_up_stays():
-    cleaned, kind = clean(jpeg(orientation=6, secret=b"GPS 15.12 108.80 Telephone of Lan"))
+    cleaned, kind = strip(jpeg(orientation=6, secret=b"GPS 15.12 108.80 Telephone of Lan"))
 
     assert kind == "jpeg"
     assert b"GPS" not in cleaned and b"Telephone" not in cleaned
     assert b"Exif" in cleaned and struct.pack("<HHIH", 0x0112, 3, 1, 6) in cleaned
 
 
-def test_cleaning_twice_changes_nothing():
-    once, _ = clean(jpeg(orientation=8, secret=b"x"))
-    flat, _ = clean(png(text=b"Author\0Lan"))
+def test_stripping_twice_changes_nothing():
+    once, _ = strip(jpeg(orientation=8, secret=b"x"))
+    flat, _ = strip(png(text=b"Author\0Lan"))
 
-    assert clean(once) == (once, "jpeg")
-    assert clean(flat) == (flat, "png")
+    assert strip(once) == (once, "jpeg")
+    assert strip(flat) == (flat, "png")
     assert b"Lan" not in flat
 
 
 def test_what_follows_the_end_is_dropped():
     assert b"<script>" not in clean(png() + b"<script>alert(1)</script>")[0]
-    assert b"PK\x03\x04" not in clean(jpeg() + b"PK\x03\x04")[0]
+    assert b"PK\x03\x04" not in strip(jpeg() + b"PK\x03\x04")[0]
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,59 @@ def test_noise_is_refused_with_a_sentence(noise, head):
 
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_a_photo_with_one_changed_byte_is_cleaned_or_refused(place, byte):
-    photo = bytearray(jpeg(orientation=3, secret=b"here"))
-    photo[place % len(photo)] = byte
+    changed = bytearray(photo(40, 30, orientation=3, secret="here"))
+    changed[place % len(changed)] = byte
     try:
-        clean(bytes(photo))
+        clean(bytes(changed))
     except BadPicture as reason:
         assert str(reason)
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        assert not picture.getexif() and "comment" not in picture.info
+        return picture.size
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_large_photo_is_kept_small_and_without_what_it_tells(kind):
+    kept, named = clean(photo(4_000, 3_000, kind=kind, secret="GPS of my house"))
+
+    assert named == kind
+    assert _size(kept) == (KEPT_SIDE, 1_200)
+    assert b"GPS" not in kept
+    assert len(kept) < 400_000
+
+
+def test_a_photo_taken_upright_stays_upright():
+    kept, _ = clean(photo(2_000, 1_000, orientation=6))
+
+    assert _size(kept) == (800, KEPT_SIDE)
+
+
+def test_a_small_photo_keeps_its_size():
+    assert _size(clean(photo(640, 480))[0]) == (640, 480)
+
+
+def test_a_photo_of_another_kind_of_colour_is_kept_as_one_that_browsers_show():
+    made = io.BytesIO()
+    Image.new("CMYK", (50, 40), (0, 50, 50, 0)).save(made, "JPEG")
+
+    with Image.open(io.BytesIO(clean(made.getvalue())[0])) as kept:
+        assert kept.mode == "RGB"
+
+
+def test_a_photo_cut_off_in_the_middle_is_refused():
+    whole = photo(300, 200)
+
+    with pytest.raises(BadPicture, match="nguyên vẹn"):
+        clean(whole[: len(whole) // 2])
+
+
+def test_a_photo_of_too_many_pixels_is_refused_unopened():
+    head = struct.pack(">II5B", 12_000, 12_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(head)) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+
+    with pytest.raises(BadPicture, match="64 triệu"):
+        clean(b"\x89PNG\r\n\x1a\n" + chunk)

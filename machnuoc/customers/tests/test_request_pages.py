@@ -20,7 +20,8 @@ from machnuoc.customers.models import (
     Routing,
     WorkOrder,
 )
-from machnuoc.customers.tests.fixtures_requests import World, jpeg, make_world, png
+from machnuoc.customers.tests.fixtures_requests import World, make_world, png
+from machnuoc.customers.tests.fixtures_requests import photo as make_photo
 
 PUBLIC = "/cong-khai/phan-anh/"
 
@@ -143,7 +144,9 @@ def test_four_photos_are_one_too_many(desk):
 
 def test_a_photo_is_kept_without_what_it_tells_and_only_its_sender_and_handlers_see_it(desk):
     client = browser()
-    upload = SimpleUploadedFile("nha-toi.jpg", jpeg(orientation=6, secret=b"GPS of my house"), "image/jpeg")
+    upload = SimpleUploadedFile(
+        "nha-toi.jpg", make_photo(60, 40, orientation=6, secret="GPS of my house"), "image/jpeg"
+    )
     client.post(PUBLIC, public_data(desk, photos=upload))
     made = Request.objects.get()
     photo = made.photos.get()
