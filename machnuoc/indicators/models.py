@@ -462,6 +462,10 @@ class DirtyRange(models.Model):
     to_date = models.DateField()  # exclusive
     reason = models.CharField(max_length=200)
     marked_at = models.DateTimeField(default=timezone.now)
+    can_wait = models.BooleanField(default=False)  # nobody stands before it: not computed in the answer to a person
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=models.Q(can_wait=False), name="dirty_range_not_waiting")]
 
     def __str__(self) -> str:
         return f"{self.metric_id} {self.subject_id} {self.from_date}"

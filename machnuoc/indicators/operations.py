@@ -381,13 +381,18 @@ def mark_dirty(
     period: Period | None = None,
     from_date: date = date.min,
     to_date: date = date.max,
+    can_wait: bool = False,
 ) -> None:
-    """Say that figures built on this metric must be computed again: in one period, or in all known ones of a span."""
+    """Say that figures built on this metric must be computed again: in one period, or in all known ones of a span.
+
+    can_wait: marked by a process, whose figures recompute_dirty_in_steps computes; not by what somebody has just done.
+    """
     if period is not None:
         from_date, to_date = period.start_date, period.end_date
     DirtyRange.objects.create(
         metric=metric, subject=subject, period_kind=period.kind if period else "",
         from_date=max(from_date, date(1900, 1, 1)), to_date=min(to_date, date(2200, 1, 1)), reason=reason[:200],
+        can_wait=can_wait,
     )  # fmt: skip
 
 
@@ -412,11 +417,14 @@ class _Step:
 
 @transaction.atomic
 def recompute_dirty(now: datetime) -> computing.Outcome:
-    """Compute again everything that waits in the dirty queue, and empty it.
+    """Compute again what people have changed, for whom the answer waits, and take it out of the dirty queue.
 
-    Runs of several processes wait for one another at the metrics they share, so that none overwrites newer facts.
+    What processes have marked (can_wait) is left to recompute_dirty_in_steps, however much of it there is: it is made
+    of the figures as they stand then, these included. Runs of several processes wait for one another at the metrics
+    they share, so that none overwrites newer facts.
     """
-    waiting = list(DirtyRange.objects.select_for_update().select_related("metric").order_by("pk"))
+    found = DirtyRange.objects.filter(can_wait=False).select_for_update()
+    waiting = list(found.select_related("metric").order_by("pk"))
     if not waiting:
         return computing.Outcome()
     metrics = {metric.pk: metric for metric in Metric.objects.select_for_update().order_by("pk")}
@@ -428,7 +436,7 @@ def recompute_dirty(now: datetime) -> computing.Outcome:
 
 
 def recompute_dirty_in_steps(now: datetime) -> computing.Outcome:
-    """Do what recompute_dirty does, a slice a transaction, so that no other writer waits for longer than one takes.
+    """Compute again everything that waits, a slice a transaction, so that no other writer waits for longer than one.
 
     For processes that nobody waits for; not inside a transaction. Measures come before the indicators made of them, and
     the marks go last: whoever reads meanwhile sees a figure as it was or as it will be, and a run that is killed leaves

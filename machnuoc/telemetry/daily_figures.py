@@ -7,10 +7,11 @@ day that late data changes is made anew, and its reason goes on into the history
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from django.db import transaction
+from django.db.models import Q
 
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.core.vietnamese import format_date
@@ -26,6 +27,7 @@ Role = Channel.Role
 INTERRUPTION_MS = 15 * 60_000  # a dip shorter than this is no interruption of supply
 LEAST_HOURS = 12  # a day whose pressure is known for fewer hours gives no hours of supply
 LEAST_PEAK_HOURS = 20  # a day with fewer hours measured gives no peak
+LEFT_BEHIND = timedelta(minutes=1)  # a mark older than this was left by a request that ended before its figures
 FULL_SHARE = 0.9  # with fewer of its expected readings, a day's figure is an estimate
 
 PRODUCED = "telemetry.volume_produced_m3"
@@ -106,9 +108,13 @@ def update(days: Sequence[rollups.Day], now_ms: int) -> int:
 
 
 def recompute_what_waits(now_ms: int) -> None:
-    """Compute the indicators anew whose days changed, here or in a run that was killed before it came to this."""
-    if DirtyRange.objects.filter(metric__key__in=[*DECIMALS, *DAYS_OF]).exists():
-        indicator_operations.recompute_dirty_in_steps(datetime.fromtimestamp(now_ms / 1000, LOCAL_ZONE))
+    """Compute the indicators anew whose days changed, here or in a run that was killed before it came to this.
+
+    What a person's request marked and did not come to compute is done, too, a minute later.
+    """
+    now = datetime.fromtimestamp(now_ms / 1000, LOCAL_ZONE)
+    if DirtyRange.objects.filter(Q(can_wait=True) | Q(marked_at__lt=now - LEFT_BEHIND)).exists():
+        indicator_operations.recompute_dirty_in_steps(now)
 
 
 def _update_work(work: int, terms: Sequence[Terms], days: Mapping[int, bool], now_ms: int) -> int:
@@ -184,7 +190,7 @@ def _mark(
             reason = _reason(days, late_days, now)
         else:
             reason = f"số liệu giám sát đến ngày {format_date(max(days))}"
-        indicator_operations.mark_dirty(metrics[metric_key], period=month, reason=reason)
+        indicator_operations.mark_dirty(metrics[metric_key], period=month, reason=reason, can_wait=True)
 
 
 def _read(what: str, channels: Sequence[int], days: Iterable[int]) -> dict[tuple[int, int], Rolled]:

@@ -1,15 +1,18 @@
 import threading
+import time
 from datetime import date
 from decimal import Decimal
 
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from machnuoc.core.models import AuditEntry, Notice
 from machnuoc.core.periods import Period
-from machnuoc.indicators import entry, entry_queries
+from machnuoc.indicators import entry, entry_queries, operations
 from machnuoc.indicators.models import (
+    DirtyRange,
     EntryForm,
     EntryFormLine,
     Fact,
@@ -591,3 +594,47 @@ def test_a_sheet_opened_by_two_at_once_is_one_sheet():
 
     assert errors == []
     assert Submission.objects.count() == 1
+
+
+# --- beside what processes have marked ------------------------------------------------------------------------------
+
+
+def leave_waiting(world, count):
+    """As sensors do that send late: marks of many months, that nobody stands before."""
+    months = [Period("M", date(1950 + number // 12, 1 + number % 12, 1)) for number in range(count // 100)]
+    DirtyRange.objects.bulk_create(
+        DirtyRange(
+            metric=world.households, period_kind="M", from_date=month.start_date, to_date=month.end_date,
+            reason="đến muộn", can_wait=True,
+        )
+        for month in months
+        for _ in range(100)
+    )  # fmt: skip
+
+
+def test_an_approval_does_not_compute_what_a_hundred_thousand_marks_of_sensors_wait_for(world):
+    submission = open_july(world)
+    fill(world, submission)
+    submit(world, submission)
+    leave_waiting(world, 100_000)
+
+    with CaptureQueriesContext(connection) as asked:
+        begun_s = time.monotonic()
+        entry.approve(submission, by=world.leader, now=at(7))
+        took_s = time.monotonic() - begun_s
+
+    assert Value.objects.get(metric=world.households, subject=world.nghia_phu, period_kind="M").number == 425
+    assert DirtyRange.objects.filter(can_wait=True).count() == 100_000
+    assert not DirtyRange.objects.filter(can_wait=False).exists()
+    assert len(asked) < 200
+    assert took_s < 3
+
+
+def test_marks_that_wait_are_computed_in_steps_and_then_gone(world):
+    approved(world)
+    leave_waiting(world, 1_000)
+
+    operations.recompute_dirty_in_steps(at(8))
+
+    assert not DirtyRange.objects.exists()
+    assert Value.objects.get(metric=world.households, subject=world.nghia_phu, period_kind="M").number == 425

@@ -7,7 +7,7 @@ import pytest
 
 from machnuoc.core.periods import Period
 from machnuoc.indicators import catalogue, lineage, operations, providers
-from machnuoc.indicators.models import Metric, State, Value, ValueChange
+from machnuoc.indicators.models import DirtyRange, Metric, State, Value, ValueChange
 from machnuoc.telemetry import daily_figures, rollups, store
 from machnuoc.telemetry.channel_terms import day_ms, load
 from machnuoc.telemetry.models import MeasureFact, QualityLimit
@@ -189,6 +189,17 @@ def test_simulated_sensors_make_simulated_figures(station, device, supply):
     assert value_of(station, "telemetry.volume_supplied_m3").state == State.SIMULATED
     assert value_of(station, "telemetry.supplied_m3d").state == State.SIMULATED
     assert "mô phỏng" in providers.explain("telemetry.volume_supplied_m3", station.pk, MONTH)[0].text
+
+
+def test_what_a_request_marked_and_did_not_come_to_compute_is_computed_a_minute_later(station):
+    operations.recompute_dirty_in_steps(datetime.fromtimestamp(AFTER / 1000, UTC))
+    operations.mark_dirty(Metric.objects.exclude(key__in=daily_figures.DECIMALS).first(), reason="thử")
+    marked_ms = int(DirtyRange.objects.get().marked_at.timestamp() * 1000)
+
+    daily_figures.recompute_what_waits(marked_ms + 30_000)
+    assert DirtyRange.objects.exists()
+    daily_figures.recompute_what_waits(marked_ms + 90_000)
+    assert not DirtyRange.objects.exists()
 
 
 # --- stations without sensors -----------------------------------------------------------------------------------
