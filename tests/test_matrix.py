@@ -383,7 +383,7 @@ def _request_rows() -> Iterator[Row]:
     for name in ["request_list", "request_map", "request_statistics", "category_list"]:
         yield Row(f"customers:{name}", ACCOUNTS - {"qn.ghichiso"})
     yield Row("customers:request_add", SERVES, SERVES)
-    yield Row("customers:request_hints", SERVES)
+    yield Row("customers:request_hints", None, SERVES)
     yield Row("customers:request_settings", MANAGERS)
     yield Row("customers:request_setting_add", None, MANAGERS, ("routing",))
     yield Row("customers:request_setting_remove", None, MANAGERS, ("routing", "@routing"))

@@ -32,7 +32,9 @@ def _statements(person: Person) -> Any:
 
 
 def _lines(person: Person) -> Any:
-    return BankLine.objects.filter(statement__in=_statements(person)).select_related(
+    # An import that was broken off has no columns yet: its transfers are nobody's to look at until it is done.
+    done = _statements(person).exclude(layout={})
+    return BankLine.objects.filter(statement__in=done).select_related(
         "statement", "proposed__customer", "payment__reversal", "confirmed_by"
     )
 

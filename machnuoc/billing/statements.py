@@ -11,14 +11,14 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 import openpyxl
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from machnuoc.billing import debt_queries, ledger, matching, payments, reference, statement_columns
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.matching import Debtor, Debtors, KnownBill
 from machnuoc.billing.models import BankLine, BankStatement, Bill, Payment, PaymentReversal
 from machnuoc.billing.statement_columns import Layout, Line
-from machnuoc.core import audit, files
+from machnuoc.core import audit, files, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import local_date
 from machnuoc.customers.models import Connection
@@ -29,6 +29,8 @@ KINDS = frozenset({"csv", "xlsx"})
 ROWS_MOST = 50_000
 _CELLS_MOST = 60  # of a row
 _CHUNK = 500
+AT_ONCE = 2_000  # lines a transaction
+_TRIES = 3
 _PROBLEMS_KEPT = 200
 Match = BankLine.Match
 WAITING = (Match.REFERENCE, Match.PROPOSED, Match.NONE)
@@ -91,7 +93,9 @@ def _read_xlsx(stored: StoredFile) -> list[list[Any]]:
     with files.open_file(stored) as content:
         book = openpyxl.load_workbook(content, read_only=True, data_only=True, keep_links=False)
         rows: list[list[Any]] = []
-        sheet = book.worksheets[0]
+        sheet = workbooks.find_sheet(book)
+        if sheet is None:
+            raise StatementError(f"Tệp {stored.name} không có trang tính nào. {workbooks.WITHOUT_CELLS}")
         sheet.reset_dimensions()  # what a file says of its own size may be anything
         for row in sheet.iter_rows(max_col=_CELLS_MOST, values_only=True):
             rows.append(list(row))
@@ -102,57 +106,105 @@ def _read_xlsx(stored: StoredFile) -> list[list[Any]]:
 
 
 def import_lines(statement: BankStatement, layout: Layout, *, now: datetime, by: Person | None) -> BankStatement:
-    """Read the file by a confirmed layout and store its transfers, each once. Raises CannotRead, StatementError."""
+    """Read the file by a confirmed layout and store its transfers, each once. Raises CannotRead, StatementError.
+
+    Transfers are stored some at a time, so that the one writer of an embedded database is soon free again. An import
+    that was broken off has no layout yet: done again it goes on where it stopped.
+    """
     rows = read_table(statement.file)
     found = statement_columns.read(rows, layout)
     place, _ = statement_columns.locate(rows, layout)
     layout = Layout(**layout.columns(), headings=tuple(statement_columns.heading(cell) for cell in rows[place]))
+    _drop_misread(statement, found.lines)
+    stored = duplicate = 0
+    problems = [{"row": one.row, "why": one.why} for one in found.problems]
+    for start in range(0, len(found.lines), AT_ONCE):
+        fresh, known, twice, wrong = _store_some(statement, found.lines[start : start + AT_ONCE])
+        stored, duplicate, problems = stored + fresh + known, duplicate + twice, problems + wrong
     with transaction.atomic():
-        held = BankStatement.objects.select_for_update().get(pk=statement.pk)
-        if held.layout:
-            raise StatementError(f"Sao kê #{held.pk} đã được nạp trước đó.")
-        fresh, duplicate, problems = _sort_out(held.bank, found.lines)
-        problems = [{"row": one.row, "why": one.why} for one in found.problems] + problems
-        BankLine.objects.bulk_create(
-            [
-                BankLine(
-                    statement=held, row=line.row, booked_at=line.booked_at, amount_vnd=line.amount_vnd,
-                    text=line.text.replace("\0", ""), bank_reference=_stored_reference(held.bank, line.reference),
-                    match=Match.IGNORED if line.amount_vnd < 0 else Match.NONE,
-                )
-                for line in fresh
-            ],
-            batch_size=1_000,
-        )  # fmt: skip
-        held.layout, held.received, held.stored = layout.stored(), found.received, len(fresh)
+        held = _lock_unread(statement)
+        if held.lines.count() != stored:
+            raise StatementError(f"Sao kê #{held.pk} vừa được người khác nạp cùng lúc. Mở lại sao kê rồi nạp lại.")
+        held.layout, held.received, held.stored = layout.stored(), found.received, stored
         held.duplicate, held.rejected, held.problems = duplicate, len(problems), problems[:_PROBLEMS_KEPT]
         held.save(update_fields=["layout", "received", "stored", "duplicate", "rejected", "problems"])
         audit.record(
-            "billing.statement.imported", actor=by, target=held, count=len(fresh), duplicate=duplicate,
+            "billing.statement.imported", actor=by, target=held, count=stored, duplicate=duplicate,
             rejected=len(problems),
         )  # fmt: skip
     return held
+
+
+def _lock_unread(statement: BankStatement) -> BankStatement:
+    held = BankStatement.objects.select_for_update().get(pk=statement.pk)
+    if held.layout:
+        raise StatementError(f"Sao kê #{held.pk} đã được nạp trước đó.")
+    return held
+
+
+def _drop_misread(statement: BankStatement, lines: Sequence[Line]) -> None:
+    """Remove what a broken-off import stored by other columns than those confirmed now."""
+    wanted = {line.row: (_stored_reference(statement.bank, line.reference), *_said(line)) for line in lines}
+    there = statement.lines.values_list("pk", "row", "bank_reference", "amount_vnd", "text", "booked_at")
+    wrong = [
+        pk for pk, row, name, amount_vnd, text, booked_at in there
+        if wanted.get(row) != (name, amount_vnd, text, local_date(booked_at))
+    ]  # fmt: skip
+    for start in range(0, len(wrong), _CHUNK):
+        with transaction.atomic():
+            _lock_unread(statement).lines.filter(pk__in=wrong[start : start + _CHUNK]).delete()
+
+
+def _store_some(statement: BankStatement, lines: Sequence[Line]) -> tuple[int, int, int, list[dict[str, Any]]]:
+    """Store those of the lines that are new; return how many are, how many were stored by an import broken off before,
+    how many are known from elsewhere, and those that reuse the number of another."""
+    for _ in range(_TRIES):
+        try:
+            with transaction.atomic():
+                held = _lock_unread(statement)
+                fresh, known, duplicate, problems = _sort_out(held, lines)
+                BankLine.objects.bulk_create(
+                    BankLine(
+                        statement=held, row=line.row, booked_at=line.booked_at, amount_vnd=line.amount_vnd,
+                        text=line.text.replace("\0", ""), bank_reference=_stored_reference(held.bank, line.reference),
+                        match=Match.IGNORED if line.amount_vnd < 0 else Match.NONE,
+                    )
+                    for line in fresh
+                )  # fmt: skip
+        except IntegrityError:  # another file with the same transfers is stored at this moment: look again
+            continue
+        return len(fresh), known, duplicate, problems
+    raise StatementError(f"Sao kê #{statement.pk} trùng giao dịch với tệp khác đang được nạp. Nạp lại sau ít phút.")
 
 
 def _stored_reference(bank: str, text: str) -> str:
     return f"{bank[:18]}:{text}"[:80]
 
 
-def _sort_out(bank: str, lines: Sequence[Line]) -> tuple[list[Line], int, list[dict[str, Any]]]:
-    """Return the transfers that are new, how many are known, and those that reuse the number of another."""
-    known: dict[str, tuple[int, str, date]] = {}
-    names = [_stored_reference(bank, line.reference) for line in lines]
+def _said(line: Line) -> tuple[int, str, date]:
+    return line.amount_vnd, line.text.replace("\0", ""), local_date(line.booked_at)
+
+
+def _sort_out(held: BankStatement, lines: Sequence[Line]) -> tuple[list[Line], int, int, list[dict[str, Any]]]:
+    """Return the transfers that are new, how many of this file are stored already, how many are known from elsewhere,
+    and those that reuse the number of another."""
+    there: dict[str, tuple[tuple[int, str, date], tuple[int, int]]] = {}
+    names = [_stored_reference(held.bank, line.reference) for line in lines]
+    columns = ("bank_reference", "amount_vnd", "text", "booked_at", "statement_id", "row")
     for start in range(0, len(names), _CHUNK):
         rows = BankLine.objects.filter(bank_reference__in=names[start : start + _CHUNK])
-        for name, amount_vnd, text, booked_at in rows.values_list("bank_reference", "amount_vnd", "text", "booked_at"):
-            known[name] = (amount_vnd, text, local_date(booked_at))
-    fresh, duplicate, problems = [], 0, []
+        for name, amount_vnd, text, booked_at, statement_id, row in rows.values_list(*columns):
+            there[name] = (amount_vnd, text, local_date(booked_at)), (statement_id, row)
+    fresh, known, duplicate, problems = [], 0, 0, []
     for name, line in zip(names, lines, strict=True):
-        said = (line.amount_vnd, line.text.replace("\0", ""), local_date(line.booked_at))
-        if name not in known:
-            known[name] = said
+        if name not in there:
+            there[name] = _said(line), (0, 0)
             fresh.append(line)
-        elif known[name] == said:
+            continue
+        said, place = there[name]
+        if place == (held.pk, line.row):
+            known += 1
+        elif said == _said(line):
             duplicate += 1
         else:
             problems.append({
@@ -160,7 +212,7 @@ def _sort_out(bank: str, lines: Sequence[Line]) -> tuple[list[Line], int, list[d
                 "why": f"số tham chiếu {line.reference} đã có với số tiền, ngày hoặc nội dung khác: "
                 "đối chiếu với ngân hàng",
             })  # fmt: skip
-    return fresh, duplicate, problems
+    return fresh, known, duplicate, problems
 
 
 # --- whose it is ------------------------------------------------------------------------------------------------------

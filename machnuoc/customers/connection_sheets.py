@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import PROTECT, ManyToOneRel
 from openpyxl.utils import get_column_letter
 
-from machnuoc.core import audit, files, folding, jobs, vietnamese
+from machnuoc.core import audit, files, folding, jobs, vietnamese, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import LOCAL_ZONE, local_date
 from machnuoc.customers import connection_operations, consumption, meters, privacy, visibility
@@ -155,7 +155,9 @@ def _stream(stored: StoredFile, name: str, kind: str) -> Iterator[tuple[int, Seq
         except Exception as error:  # openpyxl lets through whatever its parsers raise
             raise SheetError(f"Không đọc được tệp {name}. Lưu lại dạng .xlsx rồi tải lên.") from error
         try:
-            found = next((one for one in book.worksheets if one.title == _SHEETS[Kind(kind)]), book.worksheets[0])
+            found = workbooks.find_sheet(book, _SHEETS[Kind(kind)])
+            if found is None:
+                raise SheetError(f"Tệp {name} không có trang tính nào. {workbooks.WITHOUT_CELLS}")
             found.reset_dimensions()
             for number, cells in enumerate(found.iter_rows(max_col=60, values_only=True), start=1):
                 if number > MOST_XLSX_ROWS + _HEAD_WITHIN:
@@ -816,13 +818,13 @@ def forget_files(now: datetime) -> int:
 
     They hold personal data of many people, which no erasure of one of them could reach.
     """
-    old = ConnectionImport.objects.filter(uploaded_at__lt=now - timedelta(days=KEEP_DAYS)).exclude(
-        file__name=privacy.ERASED_FILE
-    )
+    since = now - timedelta(days=KEEP_DAYS)
+    old = ConnectionImport.objects.filter(uploaded_at__lt=since).exclude(file__name=privacy.ERASED_FILE)
+    recent = ConnectionImport.objects.filter(uploaded_at__gte=since)  # the same list came again
     done = 0
     for batch in old.select_related("file"):
-        if ConnectionImport.objects.filter(file=batch.file, uploaded_at__gte=now - timedelta(days=KEEP_DAYS)).exists():
-            continue  # the same list came again
+        if recent.filter(file=batch.file).exists() or privacy.is_kept_elsewhere(batch.file, but=ConnectionImport):
+            continue
         StoredFile.objects.filter(pk=batch.file_id).update(name=privacy.ERASED_FILE)
         files.path_of(batch.file).unlink(missing_ok=True)
         done += 1

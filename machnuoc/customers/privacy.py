@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import ForeignObjectRel, QuerySet
+from django.db.models import ForeignObjectRel, Model, QuerySet
 
 from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
@@ -316,18 +316,23 @@ def _papers_of(customer: Customer, applied_for: list[int]) -> list[StoredFile]:
 def _throw_away(papers: list[StoredFile]) -> None:
     """Delete the bytes of papers that nobody else's file shows, once this is committed; the row stays, nameless."""
     for paper in papers:
-        if _is_kept_elsewhere(paper):
+        if is_kept_elsewhere(paper):
             continue
         StoredFile.objects.filter(pk=paper.pk).update(name=ERASED_FILE)
         path = files.path_of(paper)
         transaction.on_commit(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
 
 
-def _is_kept_elsewhere(paper: StoredFile) -> bool:
-    """Return whether any row of any room still shows these bytes: equal files are kept once, whoever brought them."""
+def is_kept_elsewhere(paper: StoredFile, *, but: type[Model] | None = None) -> bool:
+    """Return whether any row of any room still shows these bytes: equal files are kept once, whoever brought them.
+
+    but: a table that does not count.
+    """
     for relation in StoredFile._meta.get_fields(include_hidden=True):
         if isinstance(relation, ForeignObjectRel):
             model: Any = relation.related_model
+            if model is but:
+                continue
             if model._default_manager.filter(**{relation.field.name: paper}).exists():
                 return True
     return False

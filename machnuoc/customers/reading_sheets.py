@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import Q
 from openpyxl.utils import get_column_letter
 
-from machnuoc.core import audit, export, files, folding, jobs, vietnamese
+from machnuoc.core import audit, export, files, folding, jobs, vietnamese, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.customers import readings, visibility
 from machnuoc.customers.errors import CustomersError
@@ -135,7 +135,9 @@ def _opened(batch: ReadingImport) -> Iterator[Iterator[tuple[int, list[Any]]]]:
                 f"Không đọc được tệp {batch.file_name}. Mở bằng phần mềm bảng tính, lưu lại dạng .xlsx rồi tải lên."
             ) from reason
         try:
-            sheet = book[SHEET] if SHEET in book.sheetnames else book.worksheets[0]
+            sheet = workbooks.find_sheet(book, SHEET)
+            if sheet is None:
+                raise CustomersError(f"Tệp {batch.file_name} không có trang tính nào. {workbooks.WITHOUT_CELLS}")
             sheet.reset_dimensions()
             yield (
                 (number, list(cells))

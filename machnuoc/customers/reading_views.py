@@ -26,6 +26,7 @@ from machnuoc.customers.reading_desk import Counts, Line, show_m3
 from machnuoc.places import access
 
 _ROUTES_A_PAGE = 40
+_OPENED_AT_ONCE = 2_000
 _LINES_A_PAGE = 60
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -133,15 +134,20 @@ def round_open(request: HttpRequest) -> HttpResponse:
     access.require(person, "read_meters")
     period = reading_desk.month_of(request.POST.get("period", ""), today)
     routes = reading_desk.list_routes(person, "read_meters")
-    wanted = [one for one in request.POST.getlist("route") if one.isdecimal() and len(one) < 19][:2_000]
-    if wanted:
-        routes = routes.filter(pk__in=wanted)
-    if (work := request.POST.get("work", "")).isdecimal() and len(work) < 19:
-        routes = routes.filter(work_id=int(work))
+    back = f"{reverse('customers:round_list')}?period={period:%Y-%m}"
+    # What was named and is no id opens nothing: leaving it out would open every route there is.
+    for name, field in (("route", "pk__in"), ("work", "work_id__in")):
+        named = [one for one in request.POST.getlist(name) if one][:_OPENED_AT_ONCE]
+        ids = [int(one) for one in named if one.isascii() and one.isdecimal() and len(one) < 19]
+        if len(ids) < len(named):
+            messages.error(request, "Không mở đợt nào: tuyến hoặc công trình gửi lên không đúng. Chọn lại rồi mở.")
+            return redirect(back)
+        if ids:
+            routes = routes.filter(**{field: ids})
     made, there = readings.open_rounds(routes, period=period, by=person, now=timezone.now())
     text = f"Đã mở {made} đợt ghi kỳ {period:%m/%Y}."
     messages.success(request, f"{text} {there} tuyến đã mở từ trước." if there else text)
-    return redirect(f"{reverse('customers:round_list')}?period={period:%Y-%m}")
+    return redirect(back)
 
 
 def _get_round(request: HttpRequest, pk: int, action: str = "serve") -> Round:

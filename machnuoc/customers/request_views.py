@@ -215,10 +215,7 @@ def request_add(request: HttpRequest) -> HttpResponse:
     """Take a request down at the telephone or counter."""
     person, now = _person(request), timezone.now()
     access.require(person, "serve")
-    initial = {
-        "nonce": secrets.token_hex(16), "phone": request.GET.get("phone", "")[:20],
-        "connection": request.GET.get("connection", "")[:24],
-    }  # fmt: skip
+    initial = {"nonce": secrets.token_hex(16), "connection": request.GET.get("connection", "")[:24]}
     form = request_forms.DeskForm(request.POST or None, request.FILES or None, person=person, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
@@ -239,20 +236,20 @@ def request_add(request: HttpRequest) -> HttpResponse:
     return render(request, "customers/requests/add.html", context, status=422 if form.errors else 200)
 
 
-@require_safe
+@require_POST
 def request_hints(request: HttpRequest) -> HttpResponse:
-    """Show who calls and what is known already, while the form is filled in."""
+    """Show who calls and what is known already, while the form is filled in. A phone does not belong in an address."""
     person, now = _person(request), timezone.now()
     access.require(person, "serve")
-    phone = request_operations.plain_phone(request.GET.get("phone", ""))
+    phone = request_operations.plain_phone(request.POST.get("phone", ""))
     callers = request_queries.find_callers(person, phone)
     known = callers[0] if len(callers) == 1 else None
-    code = request.GET.get("connection", "").strip()
+    code = request.POST.get("connection", "").strip()
     try:
         chosen = request_forms.find_connection(person, code[:24]) or known
     except ValidationError:
         chosen = known
-    category = request.GET.get("category", "")
+    category = request.POST.get("category", "")
     near: list[request_queries.Near] = []
     if category.isascii() and category.isdigit() and len(category) < 10:
         near = request_queries.find_duplicates(
@@ -273,7 +270,7 @@ def request_hints(request: HttpRequest) -> HttpResponse:
 
 def _degrees(request: HttpRequest, name: str, most: int) -> float | None:
     try:
-        value = float(request.GET.get(name, "")[:20].replace(",", "."))
+        value = float(request.POST.get(name, "")[:20].replace(",", "."))
     except ValueError:
         return None
     return value if -most <= value <= most else None

@@ -15,13 +15,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from machnuoc.core import export
 from machnuoc.core.models import Person
-from machnuoc.customers import clock, request_forms, work_orders
+from machnuoc.customers import clock, privacy, request_forms, work_orders
 from machnuoc.customers.errors import CustomersError
-from machnuoc.customers.models import WorkOrder
+from machnuoc.customers.models import DataAccess, WorkOrder
 from machnuoc.places import access
 
 _ROWS_A_PAGE = 50
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
+# Their words name people, places and phones of customers; each look is written down.
+_ABOUT_CUSTOMERS = Q(connection__isnull=False) | Q(request__isnull=False)
 _TONES = {
     WorkOrder.State.OPEN: ("warning", "inbox"), WorkOrder.State.STARTED: ("info", "player-play"),
     WorkOrder.State.DONE: ("good", "circle-check"), WorkOrder.State.CANCELLED: ("neutral", "circle-x"),
@@ -84,11 +86,15 @@ def work_order_list(request: HttpRequest) -> HttpResponseBase:
     rows = rows.select_related("work__subject", "connection", "request", "unit__subject", "assignee")
     if export.format_of(request):
         access.require(person, "export")
+        count = rows.filter(_ABOUT_CUSTOMERS).count()
+        privacy.log_access(person, DataAccess.What.EXPORT, now=now, count=count, purpose="Xuất phiếu công việc")
         return export.export(
             request, name="Phiếu công việc", columns=_COLUMNS, rows=rows.iterator(chunk_size=500),
             simulated=rows.filter(Q(request__is_simulated=True) | Q(connection__is_simulated=True)).exists(),
         )  # fmt: skip
     page = Paginator(rows, _ROWS_A_PAGE).get_page(request.GET.get("page"))
+    count = sum(row.connection_id is not None or row.request_id is not None for row in page.object_list)
+    privacy.log_access(person, DataAccess.What.LIST, now=now, count=count, purpose="Danh sách phiếu công việc")
     context = {
         "form": form, "page": page, "rows": _dress(list(page.object_list), now),
         "is_filtered": any(value for key, value in request.GET.items() if key != "page"),
@@ -116,7 +122,13 @@ def work_order_add(request: HttpRequest) -> HttpResponse:
 
 def _get(request: HttpRequest, code: str) -> WorkOrder:
     rows = work_orders.visible(_person(request)).select_related(
-        "work__subject", "connection", "request__category", "unit__subject", "assignee", "created_by"
+        "work__subject",
+        "connection__customer",
+        "request__category",
+        "request__connection__customer",
+        "unit__subject",
+        "assignee",
+        "created_by",
     )
     return get_object_or_404(rows, code=code)
 
@@ -127,8 +139,14 @@ def work_order_detail(request: HttpRequest, code: str) -> HttpResponse:
 
 
 def _show(request: HttpRequest, row: WorkOrder, error: str) -> HttpResponse:
-    person = _person(request)
-    _dress([row], timezone.now())
+    person, now = _person(request), timezone.now()
+    _dress([row], now)
+    if row.connection_id is not None or row.request_id is not None:
+        about = row.connection or (row.request.connection if row.request else None)
+        privacy.log_access(
+            person, DataAccess.What.PAGE, now=now, customer=about.customer if about else None,
+            purpose=f"Xem phiếu {row.code}",
+        )  # fmt: skip
     facts = [
         ("Loại việc", row.get_kind_display()),
         ("Công trình", row.work.subject.name),

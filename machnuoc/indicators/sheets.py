@@ -28,7 +28,7 @@ from openpyxl.cell.read_only import EMPTY_CELL
 from openpyxl.utils import get_column_letter, range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
 
-from machnuoc.core import audit, export, files, folding, vietnamese
+from machnuoc.core import audit, export, files, folding, vietnamese, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import Period, local_date
 from machnuoc.indicators import entry, entry_queries, operations
@@ -372,7 +372,7 @@ def _choose_sheet(sheets: dict[str, Any], name: str, wanted: str) -> Any:
     if len(sheets) == 1:
         return next(iter(sheets.values()))
     if not sheets:
-        raise KeyError(wanted)
+        raise SheetError(f"Tệp {name} không có trang tính nào. {workbooks.WITHOUT_CELLS}")
     there = ", ".join(f"«{title}»" for title in list(sheets)[:8])
     raise SheetError(
         f"Tệp {name} không có trang «{wanted}» (có: {there}). "

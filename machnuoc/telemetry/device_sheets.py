@@ -20,7 +20,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from openpyxl.utils import get_column_letter
 
-from machnuoc.core import audit, files, folding, vietnamese
+from machnuoc.core import audit, files, folding, vietnamese, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.indicators import sheets
@@ -379,8 +379,9 @@ def _stream(stored: StoredFile, name: str) -> Iterator[tuple[int, Sequence[Any]]
         except Exception as error:  # openpyxl lets through whatever its parsers raise
             raise SheetError(f"Không đọc được tệp {name}. Lưu lại dạng .xlsx rồi tải lên.") from error
         try:
-            wanted = _SHEETS[_READINGS]
-            sheet = next((one for one in book.worksheets if one.title == wanted), book.worksheets[0])
+            sheet = workbooks.find_sheet(book, _SHEETS[_READINGS])
+            if sheet is None:
+                raise SheetError(f"Tệp {name} không có trang tính nào. {workbooks.WITHOUT_CELLS}")
             sheet.reset_dimensions()
             rows = sheet.iter_rows(max_col=20, values_only=True)
             yield from (

@@ -10,7 +10,7 @@ from django.db import connections
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machnuoc.billing import ledger, matching, payments, reference, statement_columns, statements
+from machnuoc.billing import ledger, matching, payments, reference, statement_columns, statement_views, statements
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.matching import Debtor, Debtors, KnownBill
 from machnuoc.billing.models import BankLine, Payment
@@ -18,6 +18,7 @@ from machnuoc.billing.statement_columns import CannotRead, ChangedColumns, Layou
 from machnuoc.billing.tests.fixtures_money import assert_every_dong_has_its_place, issue, pay
 from machnuoc.billing.tests.world import NOW, make_world
 from machnuoc.core.periods import LOCAL_ZONE
+from machnuoc.core.tests.test_workbooks import charts_alone
 
 HEADINGS = ["Ngày giao dịch", "Số tham chiếu", "Ghi nợ", "Ghi có", "Số dư", "Nội dung"]
 LAYOUT = Layout(
@@ -238,6 +239,93 @@ def test_what_was_confirmed_for_a_bank_is_remembered_and_a_changed_file_stores_n
 
 
 @pytest.mark.django_db
+def test_a_workbook_of_charts_alone_is_refused_in_words(world):
+    with pytest.raises(BillingError, match="chỉ có trang biểu đồ"):
+        statements.receive(
+            charts_alone(), name="sao-ke.xlsx", bank="Ngân hàng thử", operator=world.operator, by=world.clerk, now=NOW
+        )
+
+
+def _kept(world, *rows):
+    return statements.receive(
+        as_csv(table(*rows)), name="sao-ke.csv", bank="Ngân hàng thử", operator=world.operator, by=world.clerk, now=NOW
+    )
+
+
+def _break_off_after(monkeypatch, chunks):
+    """Let the import die after so many chunks, as a stopped server would."""
+    store, left = statements._store_some, [chunks]
+
+    def stop(*arguments):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return store(*arguments)
+
+    monkeypatch.setattr(statements, "_store_some", stop)
+
+
+TEN = [row(f"FT{number}", "105.000", f"chuyen tien {number}") for number in range(9)] + [
+    row("FT3", "105.000", "chuyen tien 3")
+]
+
+
+def test_a_long_statement_is_stored_some_at_a_time(world, monkeypatch):
+    monkeypatch.setattr(statements, "AT_ONCE", 4)
+    sizes, create = [], BankLine.objects.bulk_create
+    monkeypatch.setattr(BankLine.objects, "bulk_create", lambda rows: sizes.append(len(made := create(rows))) or made)
+
+    done = bring(world, *TEN)
+
+    assert sizes == [4, 4, 1]
+    assert (done.received, done.stored, done.duplicate, done.rejected) == (10, 9, 1, 0)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_an_import_that_was_broken_off_goes_on_and_counts_the_same(world, monkeypatch, chunks):
+    monkeypatch.setattr(statements, "AT_ONCE", 4)
+    statement = _kept(world, *TEN)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _break_off_after(patch, chunks)
+        if chunks == 3:
+            patch.setattr(statements.audit, "record", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+    statement.refresh_from_db()
+    assert not statement.layout and statement.lines.count() == min(9, 4 * chunks)
+
+    done = statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+
+    assert (done.received, done.stored, done.duplicate, done.rejected) == (10, 9, 1, 0)
+    assert done.lines.count() == 9
+    with pytest.raises(BillingError, match="đã được nạp"):
+        statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+
+
+def test_what_a_broken_off_import_read_by_other_columns_is_dropped(world, monkeypatch):
+    monkeypatch.setattr(statements, "AT_ONCE", 4)
+    statement = _kept(world, *TEN)
+    wrong = Layout(date="Ngày giao dịch", credit="Số dư", debit="", text="Nội dung", reference="Số tham chiếu")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _break_off_after(patch, 1)
+        statements.import_lines(statement, wrong, now=NOW, by=world.clerk)
+    assert set(statement.lines.values_list("amount_vnd", flat=True)) == {1_000_000}
+
+    done = statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+
+    assert (done.stored, done.duplicate) == (9, 1)
+    assert set(done.lines.values_list("amount_vnd", flat=True)) == {105_000}
+
+
+def test_transfers_of_an_import_that_was_broken_off_are_on_no_page_yet(world, monkeypatch):
+    statement = _kept(world, *TEN)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(statements.audit, "record", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+
+    assert statement.lines.exists()
+    assert not statement_views._lines(world.clerk).exists()
+
+
 def test_transfers_find_their_bills(world):
     homes = [world.connection() for _ in range(4)]
     bills = [issue(world, home, 105_000 + number) for number, home in enumerate(homes)]

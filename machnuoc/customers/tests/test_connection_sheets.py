@@ -7,6 +7,7 @@ import pytest
 
 from machnuoc.core import files
 from machnuoc.core.models import AuditEntry
+from machnuoc.core.tests.test_workbooks import charts_alone
 from machnuoc.customers import connection_operations, connection_sheets
 from machnuoc.customers.connection_operations import ConnectionFacts
 from machnuoc.customers.models import Connection, Contract, Customer, Fitting, Meter, PovertyYear, Reading, Route
@@ -192,6 +193,26 @@ def test_an_uploaded_list_is_forgotten_after_thirty_days(centre, route):
     assert not path.exists()
     with pytest.raises(SheetError, match="Tải tệp lên lại"):
         connection_sheets.apply(batch, mode="GOOD", by=centre.clerk, now=NOW)
+
+
+def test_a_list_that_somebody_else_keeps_as_a_paper_is_not_forgotten(centre):
+    batch, one = receive(centre, GOOD), centre.connection()
+    contract = Contract.objects.create(
+        connection=one, customer=one.customer, number="HD-TEP", signed_date=NOW.date(),
+        paper=batch.file,
+    )  # fmt: skip
+
+    assert connection_sheets.forget_files(NOW + timedelta(days=31)) == 0
+    assert files.path_of(batch.file).exists()
+    Contract.objects.filter(pk=contract.pk).update(paper=None)
+    assert connection_sheets.forget_files(NOW + timedelta(days=31)) == 1
+
+
+def test_a_workbook_of_charts_alone_is_refused_in_words(centre):
+    with pytest.raises(SheetError, match="chỉ có trang biểu đồ"):
+        connection_sheets.receive_sheet(
+            charts_alone(), kind="CONNECTIONS", name="danh-sach.xlsx", by=centre.clerk, now=NOW
+        )
 
 
 def test_the_templates_name_every_column(centre, browser_of):

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
@@ -167,6 +168,24 @@ def test_rounds_are_opened_once_for_a_month(world):
 
     assert Round.objects.filter(route=world.route, period_start_date=AUGUST).count() == 1
     assert page(world.clerk, "round_list").context["period"] == AUGUST
+
+
+@pytest.mark.parametrize("named", [{"route": "x"}, {"route": ["1", "²"]}, {"route": "9" * 19}, {"work": "tat-ca"}])
+def test_what_names_no_route_opens_none(world, named):
+    answer = post(world.clerk, "round_open", period="2026-08", **named)
+
+    assert answer.status_code == 302
+    assert not Round.objects.exists()
+    assert "Không mở đợt nào" in str(next(iter(get_messages(answer.wsgi_request))))
+
+
+def test_a_round_is_opened_on_the_routes_that_are_named(world):
+    other = Route.objects.create(work=world.work, code="T-KHAC", name="Tuyến khác")
+
+    post(world.clerk, "round_open", period="2026-08", route=str(other.pk))
+    assert list(Round.objects.values_list("route", flat=True)) == [other.pk]
+    post(world.clerk, "round_open", period="2026-08", work=str(world.work.pk))
+    assert Round.objects.count() == 2
 
 
 def test_a_round_is_closed_when_nothing_waits_and_the_missing_are_estimated_or_left(world, round_of_june):

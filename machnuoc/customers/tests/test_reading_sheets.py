@@ -11,6 +11,7 @@ from django.db import connection as database
 
 from machnuoc.core import files, jobs
 from machnuoc.core.models import Job, StoredFile
+from machnuoc.core.tests.test_workbooks import charts_alone
 from machnuoc.customers import reading_queries, reading_sheets, readings
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Connection, Fitting, Meter, Reading, ReadingImport, Round
@@ -30,6 +31,13 @@ def world(meter_world: World) -> World:
 def upload(world: World, *rows: str, name: str = "chi-so.csv", period: date | None = None) -> ReadingImport:
     content = "\n".join([HEAD, *rows]).encode("utf-8")
     return reading_sheets.receive(io.BytesIO(content), name=name, period=period, by=world.clerk, now=NOW)
+
+
+def test_a_workbook_of_charts_alone_is_refused_in_words(world):
+    with pytest.raises(CustomersError, match="chỉ có trang biểu đồ"):
+        reading_sheets.receive(
+            io.BytesIO(charts_alone()), name="chi-so.xlsx", period=JUNE, by=world.clerk, now=NOW
+        )  # fmt: skip
 
 
 def test_a_preview_says_what_would_become_of_each_row_and_stores_nothing(world):

@@ -297,17 +297,25 @@ def test_a_caller_is_known_by_the_phone_and_duplicates_are_proposed(desk):
     known = now_request(desk, connection=connection)
     foreign = desk.connection(desk.far_work)
 
-    hints = browser(desk.station).get(
+    hints = browser(desk.station).post(
         "/phan-anh/moi/goi-y/", {"phone": connection.customer.phone, "category": known.category_id}
     ).content.decode()  # fmt: skip
 
     assert connection.code in hints and connection.customer.name in hints and known.code in hints
     assert DataAccess.objects.get().count == 2  # the caller, and the words of the other request
-    other = browser(desk.station).get("/phan-anh/moi/goi-y/", {"phone": foreign.customer.phone}).content.decode()
+    other = browser(desk.station).post("/phan-anh/moi/goi-y/", {"phone": foreign.customer.phone}).content.decode()
     assert foreign.code not in other
-    assert browser(desk.agency).get("/phan-anh/moi/goi-y/").status_code == 403
+    assert browser(desk.agency).post("/phan-anh/moi/goi-y/").status_code == 403
     odd = {"phone": "0" * 300, "category": "x" * 40, "latitude": "nan", "longitude": "1e999", "connection": "\\"}
-    assert browser(desk.station).get("/phan-anh/moi/goi-y/", odd).status_code == 200
+    assert browser(desk.station).post("/phan-anh/moi/goi-y/", odd).status_code == 200
+
+
+def test_a_phone_is_never_asked_for_in_an_address(desk):
+    phone = desk.connection().customer.phone
+    client = browser(desk.station)
+
+    assert client.get("/phan-anh/moi/goi-y/", {"phone": phone}).status_code == 405
+    assert phone not in client.get("/phan-anh/moi/", {"phone": phone}).content.decode()
 
 
 def test_a_request_is_taken_down_by_phone_once(desk):
@@ -459,6 +467,25 @@ def test_work_orders_have_their_own_list_and_end(desk):
     assert browser(desk.far_station).get(page).status_code == 404
     assert browser(desk.agency).get("/phieu-cong-viec/").status_code == 403
     assert client.get("/phieu-cong-viec/?export=csv&state=all").status_code == 200
+
+
+def test_each_look_at_work_orders_of_customers_is_written_down_once(desk):
+    connection, client = desk.connection(), browser(desk.station)
+    said = {"kind": "METER_CHECK", "by": desk.station, "now": timezone.now()}
+    order = work_orders.create(text="Gọi bà Hoa, 0905 111 222", connection=connection, **said)
+    work_orders.create(text="Rửa bể lắng", work=connection.work, **said)
+
+    for address in ("/phieu-cong-viec/", "/phieu-cong-viec/?export=csv", f"/phieu-cong-viec/{order.code}/"):
+        answer = client.get(address)
+        assert b"0905 111 222" in b"".join(answer)
+
+    looks = DataAccess.objects.order_by("pk").values_list("what", "count", "customer", "purpose")
+    assert list(looks) == [
+        ("LIST", 1, None, "Danh sách phiếu công việc"), ("EXPORT", 1, None, "Xuất phiếu công việc"),
+        ("PAGE", 1, connection.customer_id, f"Xem phiếu {order.code}"),
+    ]  # fmt: skip
+    client.get("/phieu-cong-viec/?q=khong-co")
+    assert DataAccess.objects.count() == 3  # a look at nothing
 
 
 def test_categories_are_read_by_all_and_changed_by_who_manages_everything(desk):

@@ -6,6 +6,7 @@ import openpyxl
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from machnuoc.core.tests.test_workbooks import charts_alone
 from machnuoc.indicators import entry, sheets
 from machnuoc.indicators.models import Fact, ImportBatch, Submission, SubmissionLine
 from machnuoc.indicators.tests import entry_world
@@ -177,6 +178,11 @@ def test_a_note_explains_a_missing_figure(world):
     apply(world, make_book([["cong-trinh.nghia-phu", "", None, None, "Đồng hồ hỏng"]]))
 
     assert SubmissionLine.objects.get().note == "Đồng hồ hỏng" and SubmissionLine.objects.get().number is None
+
+
+def test_a_workbook_of_charts_alone_is_refused_in_words(world):
+    with pytest.raises(sheets.SheetError, match="chỉ có trang biểu đồ"):
+        receive(world, charts_alone())
 
 
 def test_a_file_is_taken_once(world):

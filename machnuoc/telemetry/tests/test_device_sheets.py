@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from machnuoc.core import jobs
 from machnuoc.core.models import Job
+from machnuoc.core.tests.test_workbooks import charts_alone
 from machnuoc.indicators import sheets as workbooks
 from machnuoc.telemetry import device_sheets, history, store
 from machnuoc.telemetry.models import AlarmRule, Channel, Device, DeviceImport
@@ -184,6 +185,13 @@ def test_a_workbook_of_readings_is_read_too(station):
     device_sheets.apply(batch, mode="ALL", by=person("qn.binhchanh"), now=timezone.now())
 
     assert batch.stored == 1
+
+
+def test_a_workbook_of_charts_alone_is_refused_in_words(station):
+    with pytest.raises(workbooks.SheetError, match="chỉ có trang biểu đồ"):
+        device_sheets.receive_sheet(
+            charts_alone(), kind="READINGS", name="so-doc.xlsx", by=person("qn.binhchanh"), now=timezone.now()
+        )
 
 
 def test_only_those_who_enter_or_manage_come_in(station):
