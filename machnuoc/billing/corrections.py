@@ -4,13 +4,15 @@ A clerk asks, with a reason; somebody else who may approve decides. A real readi
 by itself, within the run that was approved. What a decrease lowers is set against open bills, the oldest first.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Sum
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 
 from machnuoc.billing import debts, ledger, payments, tariff, tariff_queries
 from machnuoc.billing.errors import BillingError
@@ -19,7 +21,8 @@ from machnuoc.billing.tariff import Charge, Part, Share, Usage
 from machnuoc.core import audit
 from machnuoc.core.models import Person
 from machnuoc.core.periods import local_date
-from machnuoc.customers import visibility
+from machnuoc.customers import consumption, reading_queries, visibility
+from machnuoc.customers.consumption import Point
 from machnuoc.customers.models import Connection, Group, NormPersons, UseShare
 from machnuoc.customers.reading_queries import TrueUps
 from machnuoc.places import access
@@ -31,6 +34,7 @@ audit.describe("billing.correction.refused", "không duyệt sửa hóa đơn #{
 audit.describe("billing.bill.trued_up", "điều chỉnh {count} hóa đơn tạm tính theo chỉ số thực tế")
 
 TRUE_UP_REASON = "Điều chỉnh theo chỉ số thực tế sau kỳ tạm tính"
+_CHAINS_AT_ONCE = 1_000  # connections whose readings are read together
 
 Way = Correction.Way
 
@@ -59,9 +63,24 @@ def charge_for(connection: Connection, from_date: date, to_date: date, facts: Fa
     norms that changed meanwhile each part keeps its own, unless the facts tell another number than the last of them.
     """
     book = tariff_queries.price_book([connection.work_id], from_date, to_date)
-    spans = book.spans(connection.work_id, from_date, to_date)
-    shares = list(UseShare.objects.filter(connection=connection)) if facts.group == connection.group else []
+    shares = list(UseShare.objects.filter(connection=connection))
     norms = list(NormPersons.objects.filter(connection=connection))
+    return _charge(connection, from_date, to_date, facts, book, shares, norms)
+
+
+def _charge(
+    connection: Connection,
+    from_date: date,
+    to_date: date,
+    facts: Facts,
+    book: tariff_queries.PriceBook,
+    shares: Sequence[UseShare],
+    norms: Sequence[NormPersons],
+) -> Charge:
+    """Do the same with prices, shares and norms that have been read."""
+    spans = book.spans(connection.work_id, from_date, to_date)
+    if facts.group != connection.group:
+        shares = []
     edges = {span.from_date for span in spans}
     dated: list[UseShare | NormPersons] = [*shares, *norms]
     for row in dated:
@@ -106,6 +125,9 @@ class Money:
     @property
     def total_vnd(self) -> int:
         return self.net_vnd + self.vat_vnd + self.fee_vnd
+
+    def and_(self, bill: Bill) -> "Money":
+        return Money(self.net_vnd + bill.net_vnd, self.vat_vnd + bill.vat_vnd, self.fee_vnd + bill.fee_vnd)
 
 
 def money_of(bill: Bill) -> Money:
@@ -370,38 +392,240 @@ def _replace(bill: Bill, charge: Charge, facts: Facts, reason: str, by: Person, 
 # --- real readings after estimates ------------------------------------------------------------------------------------
 
 
-def true_up(found: TrueUps, *, run: BillingRun, now: datetime) -> list[Bill]:
-    """Issue an adjustment for each estimated month that a real reading corrects, at the prices of that month.
+@dataclass(frozen=True)
+class Due:
+    """What an estimated month lacks, or was billed too much, now that it was read. Volumes in litres, money in đồng.
 
-    In a transaction that holds the money of these connections. Done twice, it makes no second adjustment. A month that
-    was never billed, or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
+    volume_l: what the month comes to; difference_l, net, vat and fee: less what it was billed, with its adjustments but
+    for those that this run itself has made; done: what those came to, so that a run taken up again goes on from there.
     """
-    months = found.period_start_date.astype("datetime64[D]").astype(object).tolist()
-    bills = {
-        (bill.connection_id, bill.period_start_date): bill
-        for bill in Bill.objects.select_for_update(of=("self",)).select_related("connection", "series").filter(
-            connection_id__in=found.connection_id.tolist(), period_start_date__in=set(months), state=Bill.State.ISSUED,
-            is_estimated=True, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT],
+
+    bill: Bill
+    volume_l: int
+    difference_l: int
+    net_vnd: int
+    vat_vnd: int
+    fee_vnd: int
+    done: Money
+
+    @property
+    def total_vnd(self) -> int:
+        return self.net_vnd + self.vat_vnd + self.fee_vnd
+
+    @property
+    def is_done(self) -> bool:
+        return (self.net_vnd, self.vat_vnd, self.fee_vnd) == (self.done.net_vnd, self.done.vat_vnd, self.done.fee_vnd)
+
+    def figures(self) -> tuple[int, ...]:
+        """Return what a hash of it is made of."""
+        return self.bill.pk, self.volume_l, self.difference_l, self.net_vnd, self.vat_vnd, self.fee_vnd
+
+
+def list_due(found: TrueUps, connection_ids: Sequence[int], *, run: BillingRun) -> list[Due]:
+    """Return what a run has to adjust of estimated months, by connection and month; nothing is written.
+
+    found: months that the readings of the run's own month true up. connection_ids: all that the run looks at here,
+    ascending; of those, months that other bills have left behind are found too (`_find_left_behind`). A month that was
+    never billed, or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
+    """
+    targets = _targets(found)
+    bills = list(
+        _estimated_bills().filter(
+            connection_id__in={pk for pk, _ in targets}, period_start_date__in={month for _, month in targets}
         )
-    }  # fmt: skip
-    made = []
-    for connection_id, month, volume_l in zip(
-        found.connection_id.tolist(), months, found.volume_l.tolist(), strict=True
-    ):
-        bill = bills.get((connection_id, month))
-        if bill is None:
+    ) if targets else []  # fmt: skip
+    bills = [bill for bill in bills if (bill.connection_id, bill.period_start_date) in targets]
+    wanted = {bill.pk: targets[bill.connection_id, bill.period_start_date] for bill in bills}
+    for bill, volume_l in _find_left_behind(connection_ids, run):
+        if bill.pk not in wanted:
+            bills.append(bill)
+            wanted[bill.pk] = volume_l
+    bills.sort(key=lambda bill: (bill.connection_id, bill.period_start_date))
+    return _price(bills, wanted, run)
+
+
+def _targets(found: TrueUps) -> dict[tuple[int, date], int]:
+    months = found.period_start_date.astype("datetime64[D]").astype(object).tolist()
+    return dict(zip(zip(found.connection_id.tolist(), months, strict=True), found.volume_l.tolist(), strict=True))
+
+
+def _estimated_bills() -> QuerySet[Bill]:
+    return Bill.objects.select_related("connection", "series").filter(
+        state=Bill.State.ISSUED, is_estimated=True, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT]
+    )
+
+
+def _price(bills: Sequence[Bill], wanted: Mapping[int, int], run: BillingRun) -> list[Due]:
+    """Return what each bill lacks of the volume wanted, at the prices of its month."""
+    before, done = _with_adjustments(bills, run)
+    ids = {bill.connection_id for bill in bills}
+    shares, norms = _by_connection(UseShare, ids), _by_connection(NormPersons, ids)
+    books: dict[tuple[int, date, date], tuple[tariff_queries.PriceBook, dict[Facts, Charge]]] = {}
+    dues = []
+    for bill in bills:
+        facts, money = before[bill.pk]
+        volume_l = wanted[bill.pk]
+        if volume_l == facts.volume_l:
             continue
-        # Its share of what was truly used, whatever was estimated or adjusted before: all shares are all the water.
-        before = facts_of(bill)
-        if volume_l == before.volume_l:
-            continue
-        facts = Facts(volume_l, before.group, before.households, before.persons)
+        facts = Facts(volume_l, facts.group, facts.households, facts.persons)
+        key = (bill.connection.work_id, bill.from_date, bill.to_date)
+        if key not in books:
+            books[key] = tariff_queries.price_book(key[:1], *key[1:]), {}
+        own_shares, own_norms = shares.get(bill.connection_id, []), norms.get(bill.connection_id, [])
         try:
-            charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+            charge = _charge(bill.connection, bill.from_date, bill.to_date, facts, books[key][0], own_shares, own_norms)
         except tariff.CannotCharge as reason:
             raise BillingError(
                 f"Chưa điều chỉnh được hóa đơn tạm tính {name_of(bill)} của đấu nối {bill.connection.code}: {reason}"
             ) from None
+        dues.append(
+            Due(
+                bill, volume_l, volume_l - before[bill.pk][0].volume_l, charge.net_vnd - money.net_vnd,
+                charge.vat_vnd - money.vat_vnd, charge.fee_vnd - money.fee_vnd, done.get(bill.pk, Money(0, 0, 0)),
+            )
+        )  # fmt: skip
+    return dues
+
+
+def _by_connection(model: Any, ids: Collection[int]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in model.objects.filter(connection_id__in=ids) if ids else ():
+        found[row.connection_id].append(row)
+    return found
+
+
+def _with_adjustments(
+    bills: Sequence[Bill], run: BillingRun | None
+) -> tuple[dict[int, tuple[Facts, Money]], dict[int, Money]]:
+    """Return what each bill comes to with its adjustments but for those of the run; and what those come to."""
+    before = {
+        bill.pk: (
+            Facts(bill.volume_l, bill.group, bill.households, bill.persons),
+            Money(bill.net_vnd, bill.vat_vnd, bill.fee_vnd),
+        )
+        for bill in bills
+    }
+    done: dict[int, Money] = {}
+    rows = Bill.objects.filter(corrects_id__in=list(before)).exclude(kind=Bill.Kind.REPLACEMENT).order_by("pk")
+    for one in rows if before else ():
+        pk = one.corrects_id or 0
+        if run is not None and one.run_id == run.pk:
+            made = done.get(pk, Money(0, 0, 0))
+            done[pk] = made.and_(one)
+            continue
+        facts, money = before[pk]
+        facts = Facts(facts.volume_l + one.volume_l, one.group, one.households, one.persons)
+        before[pk] = facts, money.and_(one)
+    return before, done
+
+
+def _find_left_behind(connection_ids: Sequence[int], run: BillingRun) -> list[tuple[Bill, int]]:
+    """Return estimated bills whose true volume has been known for some time and was never billed, with that volume.
+
+    So when a month is billed only after the next one was, or was read after all when it had been billed. Bills that
+    meet at an estimated index belong together: from the real index before them to the real one after them flowed what
+    they must come to in all. What they lack of it goes to the estimated ones, by days. Bills that a run has trued up
+    before are settled; what readings cannot tell yet waits.
+    """
+    if not len(connection_ids):
+        return []
+    trued_up = Bill.objects.filter(corrects=OuterRef("pk"), run__isnull=False).exclude(run=run)
+    waiting = list(
+        _estimated_bills()
+        .filter(connection_id__gte=connection_ids[0], connection_id__lte=connection_ids[-1])
+        .exclude(Exists(trued_up))
+        .order_by("connection_id")
+    )
+    among = set(connection_ids) if waiting else set()
+    waiting = [bill for bill in waiting if bill.connection_id in among]
+    found: list[tuple[Bill, int]] = []
+    ids = sorted({bill.connection_id for bill in waiting})
+    for first in range(0, len(ids), _CHAINS_AT_ONCE):
+        part = ids[first : first + _CHAINS_AT_ONCE]
+        found += _left_behind([bill for bill in waiting if part[0] <= bill.connection_id <= part[-1]], part, run)
+    return found
+
+
+def _left_behind(waiting: Sequence[Bill], ids: Sequence[int], run: BillingRun) -> list[tuple[Bill, int]]:
+    live = defaultdict(list)
+    for bill in Bill.objects.filter(
+        connection_id__in=ids, state=Bill.State.ISSUED, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT]
+    ).order_by("from_date", "period_start_date"):
+        live[bill.connection_id].append(bill)
+    before, _ = _with_adjustments([bill for rows in live.values() for bill in rows], run)
+    volumes = {pk: facts.volume_l for pk, (facts, _) in before.items()}
+    joints = {pk for rows in live.values() for bill in rows for pk in (bill.from_reading_id, bill.to_reading_id) if pk}
+    soft = reading_queries.estimated_among(joints)
+    chains = reading_queries.read_chains(list(ids))
+    may_change = {bill.pk: bill for bill in waiting}
+    found: list[tuple[Bill, int]] = []
+    for pk, bills in live.items():
+        for together in _joined(bills, soft):
+            ours = [may_change[bill.pk] for bill in together if bill.pk in may_change]
+            after = bills[bills.index(together[-1]) + 1 :][:1]
+            total_l = _flowed(chains.get(pk, []), together, after, soft) if ours else None
+            if total_l is None or total_l == sum(volumes[bill.pk] for bill in together):
+                continue
+            others_l = sum(volumes[bill.pk] for bill in together if bill.pk not in may_change)
+            days = [(bill.to_date - bill.from_date).days for bill in ours]
+            found += zip(ours, consumption.split_l(max(0, total_l - others_l), days), strict=True)
+    return found
+
+
+def _joined(bills: Sequence[Bill], soft: Collection[int]) -> Iterator[list[Bill]]:
+    """Yield the bills of a connection, in the order of time, in groups that meet at estimated indices."""
+    group: list[Bill] = []
+    for bill in bills:
+        if group and not (bill.from_reading_id in soft and bill.from_reading_id == group[-1].to_reading_id):
+            yield group
+            group = []
+        group.append(bill)
+    if group:
+        yield group
+
+
+def _flowed(chain: Sequence[Point], bills: Sequence[Bill], after: Sequence[Bill], soft: Collection[int]) -> int | None:
+    """Return what flowed from the real index before the bills to the real one after them; None if that is unknown."""
+    first, last = bills[0], bills[-1]
+    if first.from_reading_id in soft or (after and after[0].from_reading_id in soft):
+        return None
+    places = {point.reading_id: number for number, point in enumerate(chain) if point.reading_id}
+    if first.from_reading_id:
+        start = places.get(first.from_reading_id)
+    else:
+        start = next((number for number, point in enumerate(chain) if point.begins), None)
+    if last.to_reading_id in soft:  # the month may have been read after all
+        month = last.period_start_date
+        end = next((n for n, at in enumerate(chain) if at.period_start_date == month and not at.is_estimated), None)
+    else:
+        end = places.get(last.to_reading_id or 0)
+    if start is None or end is None or end <= start:
+        return None
+    try:
+        return consumption.span_l(chain[start : end + 1])
+    except consumption.Unexplained:
+        return None
+
+
+def true_up(dues: Sequence[Due], *, run: BillingRun, now: datetime) -> list[Bill]:
+    """Issue the adjustments that are due, at the prices of their months, and set decreases against what is owed.
+
+    In a transaction that holds the money of these connections. Done twice, it makes no second adjustment. Raises
+    AlreadyCorrected if a bill has changed since: what was approved is what is issued.
+    """
+    ids = [due.bill.pk for due in dues]
+    bills = {bill.pk: bill for bill in _estimated_bills().select_for_update(of=("self",)).filter(pk__in=ids)}
+    before, _ = _with_adjustments(list(bills.values()), run)
+    made = []
+    for due in dues:
+        bill = bills.get(due.bill.pk)
+        if bill is None or before[bill.pk][0].volume_l != due.volume_l - due.difference_l:
+            raise AlreadyCorrected(f"Hóa đơn tạm tính {name_of(due.bill)} vừa được sửa. Tính thử lại đợt này.")
+        facts, money = before[bill.pk]
+        facts = Facts(due.volume_l, facts.group, facts.households, facts.persons)
+        charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
+        if charge.total_vnd - money.total_vnd != due.total_vnd:
+            raise AlreadyCorrected(f"Giá của hóa đơn tạm tính {name_of(bill)} vừa thay đổi. Tính thử lại đợt này.")
         adjusted = _adjust(bill, charge, facts, TRUE_UP_REASON, run.approved_by, now, run)
         if adjusted is not None:
             _set_against(adjusted, bill, run.approved_by, now)

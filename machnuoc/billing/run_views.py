@@ -120,8 +120,8 @@ def run_detail(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "billing/runs/detail.html", context)
 
 
-def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, str]:
-    """Return the words under the tiles."""
+def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, Any]:
+    """Return the words under the tiles, and what adjustments of estimated months take off, đồng."""
     said = run.previewed
     if "hash" not in said:
         return {}
@@ -135,6 +135,7 @@ def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, str]:
     if said["zero"]:
         parts.append(f"{vietnamese.format_number(said['zero'])} không dùng nước")
     return {
+        "true_up_down": -said.get("true_up", {}).get("down", 0),
         "estimated_note": ", ".join(parts), "volume_text": f"{vietnamese.format_number(page.volume_m3, 0)} m³",
         "volume_note": change(page.volume_change_pct), "total_note": change(page.total_change_pct),
     }  # fmt: skip

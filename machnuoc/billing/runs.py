@@ -18,6 +18,7 @@ from django.db.models import Count
 from numpy.typing import NDArray
 
 from machnuoc.billing import bulk, corrections, payments, price_columns, run_columns, tariff_columns
+from machnuoc.billing.corrections import Due
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Account, Bill, BillingProfile, BillingRun, BillLine, InvoiceSeries, Posting, RunSkip
 from machnuoc.billing.run_columns import GROUPS, REASONS, Priced
@@ -162,7 +163,7 @@ def preview(run: BillingRun, *, now: datetime, by: Person | None = None, progres
         last_id = int(rows.id[-1])
         billed = run_columns.list_billed(run.period_start_date, int(rows.id[0]), last_id)
         priced = run_columns.price(run.period_start_date, rows, prices, billed)
-        totals.add(cursor, last_id, priced)
+        totals.add(cursor, last_id, priced, corrections.list_due(priced.true_ups, rows.id.tolist(), run=run))
         cursor, done = last_id, done + priced.seen
         progress(done, max(whole, done))
     with transaction.atomic():
@@ -193,18 +194,19 @@ class _Totals:
         self.shown_skips: list[tuple[int, str]] = []
         self.outliers: list[dict[str, Any]] = []
         self.last = np.zeros(3, np.int64)  # bills, volume, total of the month before
-        self.true_ups = 0
+        self.true_ups = {"count": 0, "volume_l": 0, "up": 0, "down": 0, "net": 0, "vat": 0, "fee": 0, "total": 0}
 
-    def add(self, after_id: int, last_id: int, priced: Priced) -> None:
+    def add(self, after_id: int, last_id: int, priced: Priced, dues: Sequence[Due]) -> None:
         count = len(priced.connection_id)
-        self.chunks.append([after_id, last_id, priced.digest().hex()[:32]])
+        self.chunks.append([after_id, last_id, _digest(priced, dues)])
         self.bills += count
         for name in ("volume_l", "net", "vat", "fee", "total"):
             column = getattr(priced, name if name == "volume_l" else f"{name}_vnd")
             setattr(self, name, getattr(self, name) + int(column.sum()))
         self.estimated += int(priced.is_estimated.sum())
         self.zero += int((priced.volume_l == 0).sum())
-        self.true_ups += len(priced.true_ups)
+        for due in dues:
+            self._count_due(due)
         for number, column in enumerate((np.ones(count, np.int64), priced.volume_l, priced.total_vnd)):
             np.add.at(self.by_group[:, number], priced.group, column)
             for work in np.unique(priced.work_id).tolist():
@@ -217,6 +219,20 @@ class _Totals:
             (int(pk), REASONS[int(code)]) for pk, code in zip(priced.skipped[:room], priced.reason[:room], strict=True)
         ]
         self._compare(priced)
+
+    def _count_due(self, due: Due) -> None:
+        """Add what is still to be adjusted of an estimated month: what this run has issued already is issued."""
+        if due.is_done:
+            return
+        left_vnd = due.total_vnd - due.done.total_vnd
+        sums = self.true_ups
+        sums["count"] += 1
+        sums["volume_l"] += due.difference_l
+        sums["up" if left_vnd > 0 else "down"] += left_vnd
+        sums["net"] += due.net_vnd - due.done.net_vnd
+        sums["vat"] += due.vat_vnd - due.done.vat_vnd
+        sums["fee"] += due.fee_vnd - due.done.fee_vnd
+        sums["total"] += left_vnd
 
     def _compare(self, priced: Priced) -> None:
         """Set the bills beside those of the month before, and keep those that stand out."""
@@ -252,7 +268,8 @@ class _Totals:
         return {
             "bills": self.bills, "volume_l": self.volume_l, "net": self.net, "vat": self.vat, "fee": self.fee,
             "total": self.total, "hash": _whole_hash([chunk[2] for chunk in self.chunks]), "chunks": self.chunks,
-            "estimated": self.estimated, "zero": self.zero, "true_ups": self.true_ups,
+            "estimated": self.estimated, "zero": self.zero, "true_ups": self.true_ups["count"],
+            "true_up": self.true_ups,
             "by_group": {GROUPS[n]: row.tolist() for n, row in enumerate(self.by_group) if row[0]},
             "by_work": {str(work): row.tolist() for work, row in self.by_work.items()},
             "skips": self.skips, "shown_skips": self.shown_skips, "outliers": self.outliers,
@@ -263,6 +280,14 @@ class _Totals:
 def _large(total_vnd: NDArray[np.int64]) -> int:
     """Return from which amount a bill of this chunk is among the few large ones: ten times the middle one."""
     return max(2_000_000, 10 * int(np.median(total_vnd))) if len(total_vnd) else 0
+
+
+def _digest(priced: Priced, dues: Sequence[Due]) -> str:
+    """Return the hash of what a chunk issues: its bills, and the adjustments of months estimated before."""
+    hashed = hashlib.sha256(priced.digest())
+    for due in dues:
+        hashed.update(repr(due.figures()).encode())
+    return (hashed.hexdigest() if dues else priced.digest().hex())[:32]
 
 
 def _whole_hash(digests: Sequence[str]) -> str:
@@ -301,7 +326,7 @@ def approve(run: BillingRun, *, by: Person, now: datetime, hash_seen: str | None
         )
     if hash_seen is not None and hash_seen != run.previewed["hash"]:
         raise BillingError(f"Bản tính thử của đợt #{run.pk} đã được tính lại. Xem số mới rồi duyệt.")
-    if not run.previewed["bills"]:
+    if not (run.previewed["bills"] or run.previewed.get("true_ups")):
         raise BillingError(f"Đợt #{run.pk} không có hóa đơn nào để phát hành. Xem các đấu nối bị bỏ qua và lý do.")
     run.state, run.approved_at, run.approved_by = State.APPROVED, now, by
     run.version += 1
@@ -309,6 +334,7 @@ def approve(run: BillingRun, *, by: Person, now: datetime, hash_seen: str | None
     audit.record(
         "billing.run.approved", actor=by, target=run, run=run.pk, count=run.previewed["bills"],
         hash=run.previewed["hash"], total_vnd=run.previewed["total"],
+        true_up_vnd=run.previewed.get("true_up", {}).get("total", 0),
     )  # fmt: skip
     return run
 
@@ -350,9 +376,10 @@ def cancel(run: BillingRun, *, by: Person, now: datetime) -> BillingRun:
     """Cancel a run that has issued nothing. Raises BillingError."""
     access.require(by, "bill", run.scope_id)
     run = BillingRun.objects.select_for_update().get(pk=run.pk)
-    if run.bills or run.state not in (State.PREVIEW, State.APPROVED, State.STOPPED):
+    issued = run.issued.count()  # adjustments of estimated months too, which come before the bills
+    if issued or run.state not in (State.PREVIEW, State.APPROVED, State.STOPPED):
         raise BillingError(
-            f"Đợt #{run.pk} đã phát hành {run.bills} hóa đơn hoặc đã kết thúc nên không hủy được. "
+            f"Đợt #{run.pk} đã phát hành {issued} hóa đơn hoặc đã kết thúc nên không hủy được. "
             "Hóa đơn sai thì điều chỉnh hoặc thay thế từng hóa đơn."
         )
     run.state, run.finished_at = State.CANCELLED, now
@@ -392,14 +419,14 @@ def issue(run_id: int, *, now: datetime, progress: Progress = _nothing) -> Issue
     bills = total_vnd = 0
     free_at = time.monotonic()
     for number, (after_id, last_id, digest) in enumerate(chunks):
-        priced = _price_chunk(run, work_ids, prices, after_id, last_id)
-        if priced.digest().hex()[:32] != digest:
+        priced, dues = _price_chunk(run, work_ids, prices, after_id, last_id)
+        if _digest(priced, dues) != digest:
             return _ask_anew(run, now, (after_id, last_id))
         time.sleep(max(0.0, free_at - time.monotonic()))
-        _write_true_ups(run, after_id, priced, now)
         try:
+            _write_true_ups(run, after_id, dues, now)
             _write_chunk(run, after_id, last_id, priced, now)
-        except ChangedSincePreview:
+        except (ChangedSincePreview, corrections.AlreadyCorrected):
             return _ask_anew(run, now, (after_id, last_id))
         bills, total_vnd = bills + len(priced.connection_id), total_vnd + int(priced.total_vnd.sum())
         free_at = time.monotonic() + GAP_S[connection.vendor]
@@ -419,10 +446,11 @@ def issue(run_id: int, *, now: datetime, progress: Progress = _nothing) -> Issue
 
 def _price_chunk(
     run: BillingRun, work_ids: list[int], prices: price_columns.PriceColumns, after_id: int, last_id: int
-) -> Priced:
+) -> tuple[Priced, list[Due]]:
     rows = run_columns.list_connections(work_ids, after_id, 10**9, upto_id=last_id)
     billed = run_columns.list_billed(run.period_start_date, after_id + 1, last_id)
-    return run_columns.price(run.period_start_date, rows, prices, billed)
+    priced = run_columns.price(run.period_start_date, rows, prices, billed)
+    return priced, corrections.list_due(priced.true_ups, rows.id.tolist(), run=run)
 
 
 def _find_change(
@@ -430,7 +458,7 @@ def _find_change(
 ) -> tuple[int, int] | None:
     """Return the first chunk (ids after, up to) that is no longer what was approved."""
     for after_id, last_id, digest in chunks:
-        if _price_chunk(run, work_ids, prices, after_id, last_id).digest().hex()[:32] != digest:
+        if _digest(*_price_chunk(run, work_ids, prices, after_id, last_id)) != digest:
             return after_id, last_id
     return None
 
@@ -438,6 +466,7 @@ def _find_change(
 def _ask_anew(run: BillingRun, now: datetime, where: tuple[int, int]) -> Issued:
     """Stop the run and compute what it would be now, for a person to compare and approve."""
     before = {name: run.previewed[name] for name in ("bills", "volume_l", "net", "vat", "fee", "total")}
+    before["true_up"] = run.previewed.get("true_up", {}).get("total", 0)
     approver, creator = run.approved_by, run.created_by
     changed = BillingRun.objects.filter(pk=run.pk, state=State.ISSUING).update(state=State.STOPPED)
     run.refresh_from_db()
@@ -458,16 +487,17 @@ def _ask_anew(run: BillingRun, now: datetime, where: tuple[int, int]) -> Issued:
     return Issued(0, 0, False, text)
 
 
-def _write_true_ups(run: BillingRun, after_id: int, priced: Priced, now: datetime) -> None:
-    """Adjust the estimated months that real readings of a chunk correct, before its bills: some at a time.
+def _write_true_ups(run: BillingRun, after_id: int, dues: Sequence[Due], now: datetime) -> None:
+    """Adjust the estimated months that were read by now, before the bills of the chunk: some at a time.
 
     Whoever takes the run up after a kill finds them again, since the chunk has no bills, and makes no adjustment twice.
     """
-    for first in range(0, len(priced.true_ups), TRUE_UPS[connection.vendor]):
-        part = priced.true_ups.between(first, first + TRUE_UPS[connection.vendor])
+    for first in range(0, len(dues), TRUE_UPS[connection.vendor]):
+        part = dues[first : first + TRUE_UPS[connection.vendor]]
         with transaction.atomic():
             _hold(run, after_id)
-            payments.lock_money(part.connection_id.tolist())  # before bills and numbers, as corrections do
+            # Before bills and numbers, as corrections do.
+            payments.lock_money(sorted({due.bill.connection_id for due in part}))
             corrections.true_up(part, run=run, now=now)
         time.sleep(GAP_S[connection.vendor])
 

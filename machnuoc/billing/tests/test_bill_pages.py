@@ -7,8 +7,8 @@ from django.urls import reverse
 from machnuoc.billing import corrections, ledger, runs
 from machnuoc.billing.corrections import Facts
 from machnuoc.billing.models import Bill, BillingRun
-from machnuoc.billing.tests.test_runs import bill_all
-from machnuoc.billing.tests.world import JULY, JUNE, NOW, make_operator, make_person, make_work, make_world
+from machnuoc.billing.tests.test_runs import bill_all, prepare
+from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_operator, make_person, make_work, make_world
 from machnuoc.core import jobs
 from machnuoc.customers.models import DataAccess
 
@@ -29,6 +29,19 @@ def bill(world) -> Bill:
     world.connection({JUNE: 100})
     bill_all(world)
     return Bill.objects.get(connection=home)
+
+
+def test_who_approves_a_run_reads_what_its_adjustments_of_estimates_come_to(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    world.read(home, AUGUST, 162)
+    run = prepare(world, AUGUST)
+
+    shown = text_of(sign_in(world.leader).get(reverse("billing:run_detail", args=[run.pk])))
+
+    assert "điều chỉnh 1 kỳ đã tạm tính" in shown
+    assert "và 1 điều chỉnh, 203.550" in shown
 
 
 def test_a_month_is_billed_on_the_screens_from_opening_to_issue(world):

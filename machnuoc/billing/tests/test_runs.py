@@ -14,6 +14,7 @@ from machnuoc.customers import reading_queries
 from machnuoc.customers.models import Application, NormPersons, UseShare
 
 LATER = NOW + timedelta(hours=1)
+MAY, SEPTEMBER = date(2026, 5, 1), date(2026, 9, 1)
 
 
 def prepare(world: World, month: date = JULY) -> BillingRun:
@@ -263,9 +264,10 @@ def test_true_ups_are_made_a_few_at_a_time_and_once_though_the_worker_was_killed
     for home in homes:
         world.read(home, AUGUST, 162)
     run = begin(world, AUGUST)
-    found = reading_queries.usages(AUGUST, [home.pk for home in homes]).true_ups
+    ids = [home.pk for home in homes]
+    dues = corrections.list_due(reading_queries.usages(AUGUST, ids).true_ups, ids, run=run)
     with transaction.atomic():
-        corrections.true_up(found.between(0, 3), run=run, now=NOW)  # so far came a worker that was killed
+        corrections.true_up(dues[:3], run=run, now=NOW)  # so far came a worker that was killed
     assert Bill.objects.filter(kind="ADJUSTMENT_UP").count() == 3
 
     assert runs.issue(run.pk, now=NOW).is_done
@@ -274,6 +276,174 @@ def test_true_ups_are_made_a_few_at_a_time_and_once_though_the_worker_was_killed
     assert sum(Bill.objects.values_list("volume_l", flat=True)) == 5 * 62_000
     assert corrections.list_gaps(world.series) == []
     assert ledger.verify().problems == []
+
+
+def test_the_money_of_adjusted_estimates_is_previewed_and_approved_with_the_run(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    world.read(home, AUGUST, 162)
+
+    run = prepare(world, AUGUST)
+
+    # 31 m3 of July instead of 10: 10 at 7,500, 10 at 9,000 and 1 at 12,000 more
+    assert run.previewed["true_up"] == {
+        "count": 1, "volume_l": 21_000, "up": 203_550, "down": 0, "net": 177_000, "vat": 8_850, "fee": 17_700,
+        "total": 203_550,
+    }  # fmt: skip
+    runs.start(runs.approve(run, by=world.leader, now=NOW), by=world.clerk, now=NOW)
+    runs.issue(run.pk, now=NOW)
+    assert Bill.objects.get(kind="ADJUSTMENT_UP").total_vnd == 203_550
+
+
+def test_an_estimated_bill_corrected_after_the_approval_is_found_and_asked_anew(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    july = Bill.objects.select_related("connection", "series").get(connection=home)
+    world.read(home, AUGUST, 162)
+    run = begin(world, AUGUST)
+    facts = corrections.Facts(20_000, "SH", 1, 0)
+    wish = corrections.ask(july, way="ADJUST", facts=facts, reason="Khách báo số", by=world.clerk, now=NOW)
+    corrections.approve(wish, by=world.leader, now=NOW)
+
+    done = runs.issue(run.pk, now=NOW)
+
+    run.refresh_from_db()
+    assert not done.is_done
+    assert run.state == BillingRun.State.PREVIEW
+    assert run.previewed["changed"]["before"]["true_up"] == 203_550
+    assert run.previewed["true_up"]["volume_l"] == 11_000
+    assert not Bill.objects.filter(run=run).exists()
+
+
+def test_a_price_of_an_estimated_month_changed_after_the_approval_is_found_and_asked_anew(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    Tariff.objects.filter(pk=world.tariff.pk).update(valid_to=AUGUST)
+    make_tariff(world.operator.subject, "gia-moi", AUGUST)
+    world.read(home, AUGUST, 162)
+    run = begin(world, AUGUST)
+    world.tariff.prices.filter(group="SH").update(price_vnd=7_000)
+
+    assert not runs.issue(run.pk, now=NOW).is_done
+    assert not Bill.objects.filter(run=run).exists()
+
+
+def test_a_run_whose_adjustments_were_made_before_it_was_stopped_shows_only_what_is_left_and_is_not_cancelled(world):
+    homes = [world.connection({JUNE: 100}) for _ in range(3)]
+    for home in homes:
+        world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    for home in homes:
+        world.read(home, AUGUST, 162)
+    run = begin(world, AUGUST)
+    ids = [home.pk for home in homes]
+    dues = corrections.list_due(reading_queries.usages(AUGUST, ids).true_ups, ids, run=run)
+    with transaction.atomic():
+        corrections.true_up(dues[:2], run=run, now=NOW)  # then the worker was killed
+    run = runs.stop(run, by=world.clerk, now=NOW)
+
+    with pytest.raises(BillingError, match="đã phát hành 2 hóa đơn"):
+        runs.cancel(run, by=world.clerk, now=NOW)
+    run = runs.preview(run, now=NOW)
+
+    assert (run.previewed["true_up"]["count"], run.previewed["true_up"]["total"]) == (1, 203_550)
+    runs.start(runs.approve(run, by=world.leader, now=NOW), by=world.clerk, now=NOW)
+    assert runs.issue(run.pk, now=NOW).is_done
+    assert Bill.objects.filter(kind="ADJUSTMENT_UP").count() == 3
+
+
+def _double_the_price_from_august(world: World) -> None:
+    Tariff.objects.filter(pk=world.tariff.pk).update(valid_to=AUGUST)
+    make_tariff(world.operator.subject, "gia-moi", AUGUST, raise_pct=100)
+
+
+def _assert_july_came_to_what_was_used_at_its_own_price(world: World, home) -> None:
+    july = Bill.objects.get(connection=home, period_start_date=JULY, kind="NORMAL")
+    assert sum(Bill.objects.filter(connection=home).values_list("volume_l", flat=True)) == 62_000
+    assert corrections.facts_of(july).volume_l == 31_000
+    assert corrections.money_of(july).net_vnd == 60_000 + 75_000 + 90_000 + 12_000
+    assert ledger.verify().problems == []
+    assert corrections.list_gaps(world.series) == []
+
+
+def test_an_estimated_month_that_is_billed_after_the_next_one_is_trued_up_by_the_run_that_follows(world):
+    home = world.connection({JUNE: 100})
+    _double_the_price_from_august(world)
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    world.read(home, AUGUST, 162)
+    bill_all(world, AUGUST)
+    bill_all(world, JULY)
+    world.read(home, SEPTEMBER, 192)
+
+    run = bill_all(world, SEPTEMBER)
+
+    adjustment = Bill.objects.get(kind="ADJUSTMENT_UP")
+    assert (adjustment.run, adjustment.period_start_date, adjustment.volume_l) == (run, JULY, 21_000)
+    assert run.previewed["true_up"]["total"] == adjustment.total_vnd
+    assert Bill.objects.get(connection=home, period_start_date=SEPTEMBER).volume_l == 30_000
+    assert sum(Bill.objects.values_list("volume_l", flat=True)) == 62_000 + 30_000
+    assert corrections.money_of(adjustment.corrects).net_vnd == 60_000 + 75_000 + 90_000 + 12_000
+    assert ledger.verify().problems == []
+    again = prepare(world, SEPTEMBER)
+    assert again.previewed["true_ups"] == 0
+
+
+@pytest.mark.parametrize("is_august_billed_first", [False, True])
+def test_an_estimated_month_that_was_read_after_all_when_it_had_been_billed_comes_to_what_was_read(
+    world, is_august_billed_first
+):
+    home = world.connection({JUNE: 100})
+    _double_the_price_from_august(world)
+    guess = world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    if is_august_billed_first:
+        world.read(home, AUGUST, 162)
+        bill_all(world, AUGUST)  # which trued July up by days already
+    guess.state = "REFUSED"
+    guess.save()
+    world.read(home, JULY, 131)
+    if not is_august_billed_first:
+        world.read(home, AUGUST, 162)
+        bill_all(world, AUGUST)
+
+    run = prepare(world, AUGUST)
+
+    assert run.previewed["true_ups"] == 0
+    _assert_july_came_to_what_was_used_at_its_own_price(world, home)
+
+
+def test_two_estimated_months_billed_late_share_what_is_left_by_days(world):
+    home = world.connection({MAY: 100})
+    world.read(home, JUNE, 105, kind="ESTIMATED", source="RULE")
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    world.read(home, AUGUST, 192)  # 92 days, 92 m3
+    bill_all(world, AUGUST)
+    bill_all(world, JUNE)
+    bill_all(world, JULY)
+
+    bill_all(world, AUGUST)  # nobody is left to bill; what was left behind is
+
+    volumes = {
+        bill.period_start_date: corrections.facts_of(bill).volume_l for bill in Bill.objects.filter(kind="NORMAL")
+    }
+    assert volumes == {JUNE: 30_000, JULY: 31_000, AUGUST: 31_000}
+    assert ledger.verify().problems == []
+
+
+def test_a_month_estimated_too_high_that_is_billed_late_is_given_back_and_no_more(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 150, kind="ESTIMATED", source="RULE")
+    world.read(home, AUGUST, 162)
+    bill_all(world, AUGUST)
+    bill_all(world, JULY)
+
+    bill_all(world, AUGUST)
+
+    assert Bill.objects.get(kind="ADJUSTMENT_DOWN").volume_l == -19_000
+    assert sum(Bill.objects.filter(connection=home).values_list("volume_l", flat=True)) == 62_000
 
 
 def test_one_run_bills_one_operator(world):
