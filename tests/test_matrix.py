@@ -401,6 +401,10 @@ def _request_rows() -> Iterator[Row]:
     yield Row("customers:public_request", ACCOUNTS, ACCOUNTS, token, data={"act": "reply", "text": "Xin hỏi"},
               is_open=True)  # fmt: skip
     yield Row("customers:public_photo", ACCOUNTS, args=("@request_token", "@request_photo"), is_open=True)
+    yield Row("customers:notice_list", SERVES)
+    yield Row("customers:notice_add", SERVES, SERVES)
+    yield Row("customers:notice_detail", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@service_notice",))
+    yield Row("customers:public_notices", ACCOUNTS, is_open=True)
     for kind in ["json", "xml"]:
         yield Row("customers:open311_services", ACCOUNTS, args=(kind,), is_open=True)
         yield Row("customers:open311_service", ACCOUNTS, args=("mat-nuoc", kind), is_open=True)
@@ -982,7 +986,7 @@ def _money_things(now: datetime) -> dict[str, Any]:
 
 def _request_things(now: datetime) -> dict[str, Any]:
     """Give Bình Chánh a request with a photo, a work order and a rule of routing."""
-    from machnuoc.customers import request_operations, work_orders
+    from machnuoc.customers import notice_operations, request_operations, work_orders
     from machnuoc.customers.models import Category
     from machnuoc.customers.tests import fixtures_requests
     from machnuoc.works.models import Work
@@ -998,9 +1002,11 @@ def _request_things(now: datetime) -> dict[str, Any]:
     routing = request_operations.set_routing(
         work.operator, work=work, category=None, unit=work.operator, by=by  # type: ignore[arg-type]
     )  # fmt: skip
+    said = notice_operations.NoticeFacts("INFO", "Đổi giờ trực", "Quầy thu mở thêm sáng thứ bảy.", [work], now)
+    told = notice_operations.publish(said, by=by, now=now)
     return {
         "@request": one.code, "@request_token": one.token, "@request_photo": one.photos.get().pk,
-        "@work_order": order.code, "@routing": routing.pk,
+        "@work_order": order.code, "@routing": routing.pk, "@service_notice": told.pk,
     }  # fmt: skip
 
 

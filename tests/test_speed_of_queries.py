@@ -23,12 +23,12 @@ PAGES = [
     "/giam-sat/bao-tri/", "/giam-sat/thiet-bi/", "/giam-sat/suc-khoe-thiet-bi/", "/giam-sat/gioi-han/",
     "/khach-hang/", "/khach-hang/?q=nguyen+van", "/khach-hang/de-nghi/", "/khach-hang/de-nghi/bang/",
     "/phan-anh/", "/phan-anh/?state=all&q=nuoc", "/phan-anh/ban-do/", "/phan-anh/thong-ke/", "/phan-anh/loai/",
-    "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
+    "/cong-khai/thong-bao/", "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
     "/bieu-gia/", "/bieu-gia/?show=all", "/bieu-gia/phi-moi-truong/", "/bieu-gia/khung-gia/", "/bieu-gia/tinh-thu/",
     "/cong-khai/tinh-tien-nuoc/",
 ]  # fmt: skip
 MONEY_PAGES = [
-    "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/", "/dong-ho/?due=past",
+    "/thong-bao-khach-hang/", "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/", "/dong-ho/?due=past",
     "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/sao-ke/", "/cong-no/",
     "/cong-no/?age=30&case=none",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from machnuoc.core.models import Person
 from machnuoc.core.panels import Panel
 from machnuoc.customers.models import Connection, Customer
 
-_PIECES = ("meter_panels", "reading_panels", "request_panels")
+_PIECES = ("meter_panels", "reading_panels", "request_panels", "notice_panels")
 
 
 @cache

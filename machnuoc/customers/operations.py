@@ -5,6 +5,7 @@ from machnuoc.customers import connection_operations as connection_operations
 from machnuoc.customers import connection_sheets as connection_sheets
 from machnuoc.customers import connection_views as connection_views
 from machnuoc.customers import meters as meters
+from machnuoc.customers import notice_operations as notice_operations
 from machnuoc.customers import open311_client as open311_client
 from machnuoc.customers import privacy as privacy
 from machnuoc.customers import reading_sheets as reading_sheets

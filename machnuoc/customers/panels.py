@@ -16,6 +16,7 @@ _PAGES = (
     ("Ghi chỉ số", "customers:round_list", "edit", 53, "serve"),
     ("Tuyến của tôi", "customers:field_home", "map-pin", 54, "read_meters"),
     ("Phản ánh, khiếu nại", "customers:request_list", "messages", 55, "serve"),
+    ("Thông báo khách hàng", "customers:notice_list", "message", 57, "serve"),
     ("Phiếu công việc", "customers:work_order_list", "clipboard-list", 56, "serve"),
 )
 

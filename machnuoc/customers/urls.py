@@ -4,6 +4,7 @@ from machnuoc.customers import (
     connection_urls,
     field_urls,
     meter_urls,
+    notice_urls,
     open311_urls,
     reading_urls,
     request_urls,
@@ -16,5 +17,6 @@ urlpatterns = [
     *reading_urls.urlpatterns,
     *field_urls.urlpatterns,
     *request_urls.urlpatterns,
+    *notice_urls.urlpatterns,
     *open311_urls.urlpatterns,
 ]

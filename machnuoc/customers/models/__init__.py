@@ -13,6 +13,7 @@ from machnuoc.customers.models.connections import (
 )
 from machnuoc.customers.models.imports import ConnectionImport
 from machnuoc.customers.models.meters import Fitting, Meter, VerificationRule
+from machnuoc.customers.models.notices import ServiceNotice
 from machnuoc.customers.models.parties import Consent, Customer, DataAccess
 from machnuoc.customers.models.reading_imports import ReadingImport
 from machnuoc.customers.models.readings import FieldItem, Reading, Round, Route
@@ -60,6 +61,7 @@ __all__ = [
     "Route",
     "Routing",
     "ServiceHours",
+    "ServiceNotice",
     "UseShare",
     "VerificationRule",
     "WorkOrder",
