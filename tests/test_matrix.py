@@ -68,6 +68,7 @@ class Row:
     is_open: bool = False  # a stranger too gets in
     is_for_programs: bool = False  # a stranger is told to sign in, not sent there
     is_for_devices: bool = False  # a device's token opens it; no person gets in
+    is_for_customers: bool = False  # a customer's session opens it; staff and strangers are sent to sign in there
 
 
 QN_WORK, CB_WORK = "@work:qn", "work.cb.song-bang"
@@ -484,6 +485,14 @@ def _reading_rows() -> Iterator[Row]:
 SEES_BINH_CHANH_BILLS = SERVES_BINH_CHANH | {"quantri", "qn.sonnmt", "doitac"}
 
 
+def _portal_rows() -> Iterator[Row]:
+    """Give the customers' pages: nobody of the staff gets in; whose is whose is tested in machnuoc/portal/tests."""
+    yield Row("portal:sign_in", ACCOUNTS, is_open=True)
+    yield Row("portal:sign_out", None, NOBODY, is_for_customers=True)
+    for name in ["home", "account"]:
+        yield Row(f"portal:{name}", NOBODY, is_for_customers=True)
+
+
 def _bill_rows() -> Iterator[Row]:
     """Give the pages of runs, bills and the ledger of the centre in Quảng Ngãi."""
     elsewhere = {"qn.lanhdao", "qn.khkt", "qn.hcth"}
@@ -606,6 +615,7 @@ ROWS = [
     *_reading_rows(),
     *_request_rows(),
     *_bill_rows(),
+    *_portal_rows(),
     Row("telemetry:readings", None, NOBODY, is_for_devices=True),
     Row("telemetry:sensorthings", ACCOUNTS, is_open=True),
     Row("telemetry:sensorthings_path", ACCOUNTS, args=("Things",), is_open=True),  # scopes: see test_sensorthings
@@ -1098,6 +1108,8 @@ def _ask(row: Row, method: str, username: str, person: Person | None, things: di
 def _judge(what: str, answer: Any, expected: set[int]) -> str:
     status = answer.status_code
     to_sign_in = status == 302 and answer["Location"].startswith(reverse("core:sign_in"))
+    if what.startswith("portal:") and 302 in expected and status == 302:
+        return "" if answer["Location"].startswith(reverse("portal:sign_in")) else f"  {what}: to {answer['Location']}"
     if status in expected and (not to_sign_in or expected == {302} or what.startswith("core:sign_out")):
         return ""
     return f"  {what}: {status}{' to sign-in' if to_sign_in else ''}, expected {sorted(expected)}"
@@ -1107,6 +1119,8 @@ def _expected(row: Row, method: str, username: str) -> set[int]:
     welcome = row.get if method == "GET" else row.post
     if row.is_for_devices:
         return {405} if welcome is None else {401}
+    if row.is_for_customers:
+        return {405} if welcome is None else {302}
     if username == STRANGER:
         if row.is_for_programs:
             return {405} if welcome is None else {401}

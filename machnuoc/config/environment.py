@@ -29,6 +29,7 @@ VARIABLES = {
     "MACHNUOC_WEB_PROCESSES": "processes that answer requests (default: one a core, at most 2)",
     "MACHNUOC_WEB_THREADS": "threads of each of them (default: 2)",
     "MACHNUOC_RETENTION_SESSIONS_H": "hours after which a signed-in session ends (default: 12)",
+    "MACHNUOC_RETENTION_PORTAL_DAYS": "days without a visit after which a customer signs in anew (default: 30)",
     "MACHNUOC_SIMULATED_CUSTOMERS": "most simulated customers a station of the demonstration (default: as planned)",
     "MACHNUOC_SIMULATED_DAYS": "days of history that simulated devices of the demonstration begin with (default: 40)",
     "MACHNUOC_RETENTION_HOT_DAYS": "days after its end until a month of readings goes into the archive (default: 62)",

@@ -190,6 +190,7 @@ SESSION_COOKIE_NAME = "machnuoc_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = environment.read_int("MACHNUOC_RETENTION_SESSIONS_H", 12, minimum=1, maximum=24 * 90) * 3600
+PORTAL_SESSION_DAYS = environment.read_int("MACHNUOC_RETENTION_PORTAL_DAYS", 30, minimum=1, maximum=365)
 SIMULATED_DAYS = environment.read_int("MACHNUOC_SIMULATED_DAYS", 40, minimum=4, maximum=400)
 SIMULATED_CUSTOMERS = environment.read_int("MACHNUOC_SIMULATED_CUSTOMERS", 0, minimum=0, maximum=100_000)
 TELEMETRY_HOT_DAYS = environment.read_int("MACHNUOC_RETENTION_HOT_DAYS", 62, minimum=0, maximum=3660)

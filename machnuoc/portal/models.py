@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from machnuoc.core.models import Person
-from machnuoc.customers.models import Connection
+from machnuoc.customers.models import Connection, Customer
 
 
 class PortalAccount(models.Model):
@@ -27,10 +27,14 @@ class PortalLink(models.Model):
 
     account = models.ForeignKey(PortalAccount, models.CASCADE, related_name="links")
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="portal_links")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")  # of whom: a transfer ends what it opens
     nickname = models.CharField("gọi là", max_length=60, blank=True)
     linked_at = models.DateTimeField()
-    linked_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    linked_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")  # empty: by the address itself
+    reason = models.CharField("lý do", max_length=300, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")  # the address does not renew it
+    end_reason = models.CharField("lý do gỡ", max_length=300, blank=True)
 
     class Meta:
         constraints = [

@@ -1,6 +1,13 @@
-"""Addresses of the customers' pages."""
+"""Addresses of the customers' pages, all under /kh/."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path
+
+from machnuoc.portal import money_urls, service_urls, sign_in_urls
 
 app_name = "portal"
-urlpatterns: list[URLPattern] = []
+_pages: list[URLPattern | URLResolver] = [
+    *sign_in_urls.urlpatterns,
+    *money_urls.urlpatterns,
+    *service_urls.urlpatterns,
+]
+urlpatterns: list[URLPattern | URLResolver] = [path("kh/", include(_pages))]

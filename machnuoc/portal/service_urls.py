@@ -1,0 +1,5 @@
+"""Addresses of requests, applications, readings of one's own, notices and one's own data."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
