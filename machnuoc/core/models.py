@@ -305,6 +305,7 @@ class Sending(models.Model):
     text = models.CharField("nội dung", max_length=600)
     url = models.CharField(max_length=300, blank=True)  # within the site
     secret = models.CharField(max_length=80, blank=True)  # WEBHOOK: what it is signed with
+    is_secret = models.BooleanField(default=False)  # its text is for the receiver alone, and gone once it is sent
     state = models.CharField("trạng thái", max_length=12, choices=State, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True)

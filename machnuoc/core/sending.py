@@ -25,6 +25,7 @@ MOST_ATTEMPTS = 8
 FIRST_RETRY_S = 20
 RETRY_AT_MOST_S = 1_800
 KEEP_DAYS = 180
+NOT_KEPT = "(nội dung không lưu)"
 ZALO_URL = "https://business.openapi.zalo.me/message/template"
 
 Channel = Sending.Channel
@@ -46,16 +47,19 @@ def queue(
     address: str = "",
     url: str = "",
     secret: str = "",
+    is_secret: bool = False,
 ) -> Sending | None:
     """Put a message into the outbox, in the current transaction; None if that key was told before.
 
     key: what it is about, such as "alarm:7:1:23:SMS". address: empty takes the person's own of this channel; a person
-    without one gets a row that says so. secret: what a WEBHOOK is signed with.
+    without one gets a row that says so. secret: what a WEBHOOK is signed with. is_secret: the text is for the receiver
+    alone: no page shows it, and the row keeps it only until it has gone or failed.
     """
     address = address or _address_of(person, channel)
     row = Sending(
         key=key[:120], channel=channel, person=person, address=address[:300], title=" ".join(title.split())[:200],
-        text=text[:600], url=url[:300], secret=secret, created_at=now, next_try_at=now,
+        text=text[:600], url=url[:300], secret=secret, is_secret=is_secret, created_at=now,
+        next_try_at=now,
     )  # fmt: skip
     missing = "" if address else "Người nhận chưa khai địa chỉ của kênh này."
     if channel != Channel.IN_APP and not missing:
@@ -65,6 +69,7 @@ def queue(
             missing = str(reason)
     if missing:
         row.state, row.error, row.next_try_at = State.UNCONFIGURED, missing[:300], None
+        row.text = NOT_KEPT if is_secret else row.text
     elif channel == Channel.IN_APP:
         row.state, row.sent_at, row.next_try_at = State.SENT, now, None
     try:
@@ -233,13 +238,15 @@ def send_due(now: datetime, *, limit: int = 200) -> tuple[int, int]:
             log.warning("sending %s by %s did not go", row.pk, row.channel)
             failed += 1
         else:
-            Sending.objects.filter(pk=row.pk).update(state=State.SENT, sent_at=now, error="", next_try_at=None)
+            gone = {"text": NOT_KEPT} if row.is_secret else {}
+            Sending.objects.filter(pk=row.pk).update(state=State.SENT, sent_at=now, error="", next_try_at=None, **gone)
             sent += 1
     return sent, failed
 
 
 def _close(row: Sending, state: str, error: str) -> None:
-    Sending.objects.filter(pk=row.pk).update(state=state, error=error[:300], next_try_at=None)
+    gone = {"text": NOT_KEPT} if row.is_secret else {}
+    Sending.objects.filter(pk=row.pk).update(state=state, error=error[:300], next_try_at=None, **gone)
 
 
 class CannotSendAgain(ValueError):
@@ -252,6 +259,8 @@ def send_again(row: Sending, *, by: Person, now: datetime) -> None:
     row = Sending.objects.select_for_update().get(pk=row.pk)
     if row.state not in {State.FAILED, State.UNCONFIGURED}:
         raise CannotSendAgain(f"Tin #{row.pk} đang chờ gửi hoặc đã gửi, không cần gửi lại.")
+    if row.is_secret:
+        raise CannotSendAgain(f"Nội dung của tin #{row.pk} không được lưu. Người nhận tự yêu cầu tin mới.")
     row.address = (_address_of(row.person, row.channel) or row.address)[:300]
     try:
         _require_configured(row.channel)

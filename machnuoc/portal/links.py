@@ -37,9 +37,28 @@ def list_live(account: PortalAccount) -> QuerySet[PortalLink]:
 
 def find_named(address: str) -> list[Connection]:
     """Return the connections whose customer named the address; none if that is more than one person's."""
-    rows = Connection.objects.filter(names(address, "customer__")).only("pk", "customer_id").order_by("pk")
+    rows = Connection.objects.filter(names(address, "customer__")).select_related("customer").order_by("pk")
     found = list(rows[: MOST + 1])
     return found if len(found) <= MOST else []
+
+
+def find_opened(address: str) -> list[Connection]:
+    """Return what would open for who proves the address: named connections, and those that staff linked to it."""
+    account = PortalAccount.objects.filter(address=address).first()
+    if account is not None and not account.is_active:
+        return []
+    found = {one.pk: one for one in find_named(address)}
+    if account is not None:
+        refused = set(
+            PortalLink.objects.filter(account=account, ended_by__isnull=False).values_list(
+                "connection_id", "customer_id"
+            )
+        )
+        found = {pk: one for pk, one in found.items() if (pk, one.customer_id) not in refused}
+        found |= {
+            row.connection_id: row.connection for row in list_live(account).select_related("connection__customer")
+        }
+    return list(found.values())
 
 
 @transaction.atomic
