@@ -5,14 +5,21 @@ Source: OGC 18-088 (SensorThings API Part 1: Sensing, version 1.1), 9 and 10.
 
 import base64
 import binascii
+import itertools
 import sqlite3
+import time
+import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import psycopg
 from django import db
 from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -23,7 +30,7 @@ from machnuoc.core import tokens
 from machnuoc.core.models import ApiToken, Person
 from machnuoc.telemetry import payloads
 from machnuoc.telemetry.models import Credential
-from machnuoc.telemetry.sensorthings import answers, observations, world, writing
+from machnuoc.telemetry.sensorthings import answers, batches, observations, world, writing
 from machnuoc.telemetry.sensorthings.answers import Place, Writer
 from machnuoc.telemetry.sensorthings.model import KINDS, in_path
 from machnuoc.telemetry.sensorthings.options import NotThere, Options, QueryError, Step, read_options, read_path
@@ -39,6 +46,7 @@ CONFORMANCE = [
         "request-data/query-status-code", "request-data/order", "request-data/expand", "request-data/select",
         "request-data/orderby", "request-data/top", "request-data/skip", "request-data/count", "request-data/filter",
         "request-data/built-in-filter-operations", "request-data/pagination", "data-array/data-array",
+        "batch-request/batch-request",
     )
 ]  # fmt: skip
 PROVISIONING = (
@@ -52,7 +60,8 @@ NOT_THERE = [
     "Không sửa, xóa Observations: gửi số khác cho cùng thời điểm là đính chính.",
     "$filter theo không gian chỉ có geo.distance, st_distance (mét) và st_within, cho điểm và đa giác; "
     "không có các hàm st_ và geo. khác.",
-    "Không có $batch, MultiDatastreams, mở rộng MQTT, không lọc hay sắp theo Observations từ tập khác.",
+    "$batch: Observations không đi trong changeset; GET được đi.",
+    "Không có MultiDatastreams, mở rộng MQTT, không lọc hay sắp theo Observations từ tập khác.",
 ]
 NO_CHANGE = (
     "Số đọc không sửa, không xóa qua SensorThings. Gửi (POST) số khác cho cùng thời điểm là đính chính; "
@@ -77,8 +86,15 @@ class Refused(Exception):
 @conditional_page
 def serve(request: HttpRequest, path: str = "") -> HttpResponse:
     """Answer a request of SensorThings; every error is JSON with a sentence."""
+    root, now = request.build_absolute_uri("/sta/v1.1/"), timezone.now()
+    if path.strip("/") == "$batch":
+        return _answer(partial(_batch, request, root, now))
+    return _answer(partial(_serve, request, path, root, now))
+
+
+def _answer(act: Callable[[], HttpResponse]) -> HttpResponse:
     try:
-        return _serve(request, path, timezone.now())
+        return act()
     except QueryError as error:
         return _error(400, str(error))
     except Stranger as error:
@@ -101,8 +117,7 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
         return response
 
 
-def _serve(request: HttpRequest, path: str, now: datetime) -> HttpResponse:
-    root = request.build_absolute_uri("/sta/v1.1/")
+def _serve(request: HttpRequest, path: str, root: str, now: datetime) -> HttpResponse:
     steps = read_path(path)
     if request.method in ("GET", "HEAD", "OPTIONS"):
         viewer = _find_viewer(request, now)
@@ -262,11 +277,15 @@ def _find_writer(secret: str, now: datetime) -> Viewer:
     return viewer
 
 
-def _read_body(request: HttpRequest) -> Any:
+def _refuse_large(request: HttpRequest) -> None:
     if int(request.META.get("CONTENT_LENGTH") or 0) > payloads.MAX_PAYLOAD_BYTES:
         raise Refused(
             413, f"Một lần gửi không quá {payloads.MAX_PAYLOAD_BYTES // 1024 // 1024} MB. Chia nhỏ rồi gửi lại."
         )
+
+
+def _read_body(request: HttpRequest) -> Any:
+    _refuse_large(request)
     try:
         return msgspec.json.decode(request.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -335,6 +354,111 @@ def _create_many(viewer: Viewer, sent: list[writing.Sent], root: str, now: datet
         ],
         201,
     )
+
+
+# --- many requests in one -------------------------------------------------------------------------------------------
+
+BATCH_WITHIN_S = 20.0
+"""After so long no further request of a batch is begun."""
+_NO_READINGS_IN_GROUPS = (
+    "Observations không đi trong changeset: mỗi số đọc được nhận hoặc từ chối riêng và đều vào sổ, nên không có "
+    "«tất cả hoặc không gì cả». Gửi thành yêu cầu riêng trong lô, hoặc dùng CreateObservations."
+)
+Made = dict[str, tuple[str, Any]]
+
+
+class _Undo(Exception):
+    """A request of a group failed: what the others did is taken back."""
+
+
+def _batch(request: HttpRequest, root: str, now: datetime) -> HttpResponse:
+    """Answer the requests of a batch one after the other, by the rights of who sent it; groups wholly or not at all."""
+    if request.method != "POST":
+        raise Refused(405, "$batch chỉ nhận POST.", "POST")
+    content_type = request.headers.get("Content-Type", "")
+    _refuse_large(request)
+    asked = batches.read(content_type, request.body)
+    prefers = request.headers.get("Prefer", "").replace(" ", "").lower()
+    goes_on = "continue-on-error" in prefers and "continue-on-error=false" not in prefers
+    until_s = time.monotonic() + BATCH_WITHIN_S
+    found: list[batches.Answer] = []
+    made: Made = {}
+    for group, several in itertools.groupby(enumerate(asked), key=lambda pair: pair[1].group or pair[0]):
+        if time.monotonic() > until_s:
+            found.append(_as_part(next(several)[1], _error(503, "Lô quá lâu. Gửi lại các yêu cầu còn lại.")))
+            break
+        requests = [each for _, each in several]
+        found += _do_together(request, requests, root, now, made) if isinstance(group, str) else [
+            _do(request, requests[0], root, now, made)
+        ]  # fmt: skip
+        if found[-1].status >= 400 and not goes_on:
+            break
+    boundary = None if content_type.lower().startswith("application/json") else f"batch_{uuid.uuid4().hex}"
+    body, written_as = batches.write(found, boundary)
+    response = HttpResponse(body, content_type=written_as)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _do_together(
+    request: HttpRequest, asked: list[batches.Request], root: str, now: datetime, made: Made
+) -> list[batches.Answer]:
+    """Do requests of one group; return their answers, or the one of the first that failed, with nothing done."""
+    found: list[batches.Answer] = []
+    own = dict(made)
+    try:
+        with transaction.atomic():
+            for each in asked:
+                is_reading = each.method != "GET" and "Observations" in unquote(each.url.partition("?")[0])
+                found.append(
+                    _as_part(each, _error(400, _NO_READINGS_IN_GROUPS))
+                    if is_reading
+                    else _do(request, each, root, now, own)
+                )
+                if found[-1].status >= 400:
+                    raise _Undo
+    except _Undo:
+        return found[-1:]
+    made.update(own)
+    return found
+
+
+def _do(request: HttpRequest, asked: batches.Request, root: str, now: datetime, made: Made) -> batches.Answer:
+    response = _answer(partial(_do_inside, request, asked, root, now, made))
+    location = response.get("Location", "")
+    if response.status_code == 201 and asked.id and location.startswith(root):
+        made[asked.id] = (location.removeprefix(root), msgspec.json.decode(response.content).get("@iot.id"))
+    return _as_part(asked, response)
+
+
+def _do_inside(request: HttpRequest, asked: batches.Request, root: str, now: datetime, made: Made) -> HttpResponse:
+    url, body = batches.resolve(asked, made)
+    parts = urlsplit(url)
+    path = parts.path.removeprefix(urlsplit(root).path)
+    if path.startswith("/") or path.strip("/") == "$batch" or (parts.netloc and not url.startswith(root)):
+        raise QueryError(
+            f"«{url[:80]}» không phải là địa chỉ của dịch vụ này. Dùng địa chỉ tương đối, ví dụ Things(1)."
+        )
+    inside = HttpRequest()
+    inside.method = asked.method
+    inside.META = {
+        **{name: value for name, value in request.META.items() if name in _OF_THE_BATCH},
+        "QUERY_STRING": parts.query.encode().decode("latin-1"), "CONTENT_LENGTH": str(len(body)),
+    }  # fmt: skip
+    inside._body = body
+    inside.user = getattr(request, "user", None)  # type: ignore[assignment]
+    return _serve(inside, unquote(path), root, now)
+
+
+_OF_THE_BATCH = frozenset({"HTTP_AUTHORIZATION", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT"})
+
+
+def _as_part(asked: batches.Request, response: HttpResponse) -> batches.Answer:
+    headers = {name: response[name] for name in ("Content-Type", "Location", "Allow") if name in response}
+    if not response.content:
+        headers.pop("Content-Type", None)
+    status, reason = response.status_code, response.reason_phrase
+    return batches.Answer(asked.id, asked.group, status, reason, headers, response.content)
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
