@@ -500,6 +500,22 @@ def _portal_rows() -> Iterator[Row]:
     yield Row("portal:sign_out", None, NOBODY, is_for_customers=True)
     yield Row("portal:home", NOBODY, is_for_customers=True)
     yield Row("portal:account", NOBODY, NOBODY, is_for_customers=True)
+    yield from _service_rows()
+
+
+def _service_rows() -> Iterator[Row]:
+    """Give the pages of a customer's services; whose is whose: machnuoc/portal/tests/test_services.py."""
+    for name in ["requests", "notices"]:
+        yield Row(f"portal:{name}", NOBODY, is_for_customers=True)
+    for name in ["request_add", "applications", "my_data", "my_erasure"]:
+        yield Row(f"portal:{name}", NOBODY, NOBODY, is_for_customers=True)
+    for name, argument in [("request_detail", "@request"), ("application_detail", "@application")]:
+        yield Row(f"portal:{name}", NOBODY, NOBODY, (argument,), is_for_customers=True)
+    yield Row("portal:request_photo", NOBODY, args=("@request", "@request_photo"), is_for_customers=True)
+    for name in ["self_reading", "norm_change"]:
+        yield Row(f"portal:{name}", NOBODY, NOBODY, (1,), is_for_customers=True)
+    for name in ["contract_paper", "my_copy"]:
+        yield Row(f"portal:{name}", NOBODY, args=(1,), is_for_customers=True)
 
 
 def _bill_rows() -> Iterator[Row]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import ForeignObjectRel, Model, QuerySet
+from django.db.models import ForeignObjectRel, Model, Q, QuerySet
 
 from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
@@ -23,12 +23,13 @@ from machnuoc.customers.models import (
     Contract,
     Customer,
     DataAccess,
+    FieldItem,
     NormPersons,
     PovertyYear,
     Reading,
     Request,
 )
-from machnuoc.customers.request_queries import of_customer
+from machnuoc.customers.request_queries import of_customer, said_by
 
 HIDDEN = "•••"
 ERASED_ADDRESS = "(đã xóa)"
@@ -219,7 +220,7 @@ def copy_of(customer: Customer) -> dict[str, Any]:
             ("connection__code", "read_at", "index_l", "kind", "state"),
         ),
         (
-            "Phản ánh", Request.objects.filter(of_customer(customer)),
+            "Phản ánh", Request.objects.filter(of_customer(customer), said_by(customer)),
             ("code", "received_at", "text", "state", "answered_at"),
         ),
     ]  # fmt: skip
@@ -266,6 +267,8 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
         person__isnull=True,
     ).update(address=ERASED_ADDRESS)  # fmt: skip
     readings.exclude(judged_at=None).exclude(judged_note="Có chỉ số mới thay.").update(judged_note="")
+    sent = Q(reading__in=readings.values("pk")) | Q(reading__isnull=True, body__connection__in=own_ids)
+    FieldItem.objects.filter(sent).update(body={})
     readings.update(latitude=None, longitude=None, note="")
     Customer.objects.filter(pk=customer.pk).update(
         name=ERASED_NAME, phone="", email="", identity_number="", tax_code="", address="", erased_at=now,

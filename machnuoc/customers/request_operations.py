@@ -121,6 +121,22 @@ def keep_photos(uploads: Sequence[Any], *, by: Person | None) -> list[StoredFile
     return kept
 
 
+def keep_papers(uploads: Sequence[Any], *, by: Person | None) -> list[StoredFile]:
+    """Check and keep papers that came with a form: pictures, cleaned, or PDF. Raises RequestError."""
+    if len(uploads) > PHOTOS_MAX:
+        raise RequestError(f"Gửi tối đa {PHOTOS_MAX} tệp. Bỏ bớt {len(uploads) - PHOTOS_MAX} tệp.")
+    kept = []
+    for number, upload in enumerate(uploads, start=1):
+        if not str(upload.name).lower().endswith(".pdf"):
+            kept += keep_photos([upload], by=by)
+            continue
+        try:  # under a name of ours: people name files after people
+            kept.append(files.store(upload, name=f"giay-to-{number}.pdf", by=by, kinds=frozenset({"pdf"})))
+        except files.RefusedFile as reason:
+            raise RequestError(str(reason)) from None
+    return kept
+
+
 # --- from the sender
 
 

@@ -103,7 +103,7 @@ def for_connection(person: Person, connection: Connection) -> Sequence[Panel]:
 
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return what is kept of a customer's requests, for the copy that they may ask for."""
-    rows = Request.objects.filter(request_queries.of_customer(customer))
+    rows = Request.objects.filter(request_queries.of_customer(customer), request_queries.said_by(customer))
     rows = rows.select_related("category").prefetch_related("events")
     return [(
         "Phản ánh, khiếu nại",

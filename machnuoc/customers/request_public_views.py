@@ -142,7 +142,7 @@ def public_request(request: HttpRequest, token: str) -> HttpResponse:
         "clock_until": clock.due_text(standing.due_at) if standing.due_at else "",
         "is_late": standing.due_at is not None and standing.due_at < now,
         "limit": request_categories.limit_text(standing.category), "events": public_timeline(row),
-        "photos": row.photos.order_by("pk"), "others": _count_others(row, now),
+        "photos": row.photos.select_related("file").order_by("pk"), "others": _count_others(row, now),
         "hotline": ServiceHours.objects.filter(operator=row.operator_id).values_list("hotline", flat=True).first(),
         "facts": [
             ("Mã phản ánh", row.code), ("Loại", row.category.name),
@@ -196,7 +196,12 @@ def public_photo(request: HttpRequest, token: str, pk: int) -> HttpResponse:
 
 
 def show_photo(photo: RequestPhoto) -> HttpResponse:
-    """Return a picture to look at: what we keep was taken apart and put together again, so it is one."""
+    """Return a picture to look at: what we keep was taken apart and put together again, so it is one.
+
+    A paper that is no picture is only given to be saved: nobody took it apart.
+    """
+    if not photo.is_picture:
+        return files.as_download(photo.file)  # type: ignore[return-value]
     with files.open_file(photo.file) as file:
         answer = HttpResponse(file.read(), content_type=photo.file.media_type)
     answer["X-Content-Type-Options"] = "nosniff"

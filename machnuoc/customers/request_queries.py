@@ -80,6 +80,20 @@ def of_customer(customer: Customer, moment: str = "received_at") -> Q:
     )
 
 
+def said_by(customer: Customer) -> Q:
+    """Return the condition of requests that are not known to be somebody else's words about the customer.
+
+    Neighbours report leaks and violations at a house too: what they said, and who they are, is not its customer's to
+    read.
+    """
+    same = Q(phone="", email="", name__in=["", customer.name])
+    if customer.phone:
+        same |= Q(phone=customer.phone)
+    if customer.email:
+        same |= Q(email__iexact=customer.email)
+    return same & Q(category__is_violation=False)
+
+
 # --- who sees what
 
 

@@ -70,7 +70,7 @@ def locate(
         nearest = _nearest_work(latitude, longitude, operator)
         return Where(operator, nearest, place)
     if place is not None:
-        works = _works_serving(place)
+        works = works_serving(place)
         if works:
             if has_point:
                 works.sort(key=lambda one: _distance_to(one, latitude, longitude))
@@ -98,7 +98,8 @@ def _operator(work: Work) -> Organisation:
     return work.operator
 
 
-def _works_serving(place: Subject) -> list[Work]:
+def works_serving(place: Subject) -> list[Work]:
+    """Return the works, with an operator, that serve a place or lie in it."""
     inside = Containment.objects.filter(ancestor=place).values("descendant_id")
     holding = Containment.objects.filter(descendant=place, ancestor__kind__in=["UNIT", "URBAN_AREA"])
     around = holding.exclude(ancestor__unit__level="PROVINCE").values("ancestor_id")

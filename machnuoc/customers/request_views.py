@@ -314,7 +314,7 @@ def _show(request: HttpRequest, row: Request, failed: dict[str, Any]) -> HttpRes
     context: dict[str, Any] = {
         "one": row, "now": now, "serves": serves, "is_open": is_open, "near": near, "timeline": _timeline(row, serves),
         "facts": _facts(row, serves), "limit": request_categories.limit_text(row.category), "shown": row,
-        "photos": list(row.photos.order_by("pk")) if serves else [],
+        "photos": list(row.photos.select_related("file").order_by("pk")) if serves else [],
         "orders": list(row.work_orders.select_related("assignee", "unit__subject").order_by("pk")) if serves else [],
         "merged": list(row.merged.order_by("pk")) if serves else [],
         "copies": list(row.copies.select_related("endpoint")) if serves else [],

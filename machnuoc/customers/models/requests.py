@@ -170,11 +170,15 @@ class RequestPhoto(models.Model):
     """A picture that came with a request or an answer."""
 
     request = models.ForeignKey(Request, models.CASCADE, related_name="photos")
-    file = models.ForeignKey(StoredFile, models.PROTECT, related_name="+")
+    file = models.ForeignKey(StoredFile, models.PROTECT, related_name="+")  # or a paper, as PDF
     at = models.DateTimeField()
 
     def __str__(self) -> str:
         return f"{self.request_id} {self.file_id}"
+
+    @property
+    def is_picture(self) -> bool:
+        return self.file.media_type.startswith("image/")
 
 
 class WorkOrder(models.Model):
