@@ -364,6 +364,7 @@ def _connection_rows() -> Iterator[Row]:
     yield Row("customers:connection_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@connection_import",))
     yield Row("customers:connection_import_undo", None, frozenset({"qn.khkt"}), ("@connection_import",))
     yield Row("customers:connection_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
+    yield Row("customers:connection_later", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
     for name in ["edit", "customer", "transfer", "norm", "shares", "contract", "poverty", "privacy"]:
         yield Row(f"customers:connection_{name}", SERVES_BINH_CHANH, SERVES_BINH_CHANH, one)
     yield Row("customers:connection_move", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@connection", "tam-ngung"))

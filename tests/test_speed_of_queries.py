@@ -1,16 +1,18 @@
 """How often pages and endpoints ask the database: seldom, and no more often for more rows."""
 
+from urllib.parse import urlencode
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from machnuoc.billing.models import Bill
 from machnuoc.core.models import Person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo")]
 
 MOST = 15
-MOST_ON_THE_OVERVIEW = 25  # the panels of every room stand on it
 PAGES = [
     "/thong-bao/", "/van-ban/", "/tim-kiem/?q=hoa+binh", "/dia-ban/", "/dia-ban/?q=dong", "/ban-do/", "/to-chuc/",
     "/chi-tieu/", "/nhap-lieu/", "/cong-trinh/", "/cong-trinh/ban-do/", "/cong-trinh/bieu-do/",
@@ -63,6 +65,8 @@ DETAIL_PAGES = [
     "/cong-trinh/work.qn.binh-chanh/", "/to-chuc/org.qn.trung-tam/", "/dia-ban/vn.quang-ngai.binh-son-xa/",
     "/chi-tieu/works.households_connected/", "/chi-tieu/ntm.communes/", "/giam-sat/tram/work.qn.binh-chanh/",
 ]  # fmt: skip
+DEPARTMENT = ("quantri", "qn.lanhdao", "qn.khkt", "qn.binhchanh", "qn.thungan", "qn.sonnmt")
+PLACE_PAGES = ["/", "/dia-ban/vn.quang-ngai/", "/dia-ban/vn.cao-bang/"]
 LISTS = [
     "units",
     "organisations",
@@ -89,13 +93,13 @@ def _sign_in(username: str) -> Client:
     return client
 
 
-def _count(client: Client, address: str) -> tuple[int, str]:
+def _count(client: Client, address: str, **headers: str) -> tuple[int, str]:
     """Return the queries of the second visit (the first fills what is kept in memory), and what they were."""
-    assert client.get(address).status_code == 200
+    assert client.get(address, headers=headers).status_code == 200
     with CaptureQueriesContext(
         connection,
     ) as asked:
-        client.get(address)
+        client.get(address, headers=headers)
     return len(asked), "\n".join(query["sql"][:150] for query in asked)
 
 
@@ -172,8 +176,30 @@ def test_an_endpoint_asks_no_more_often_for_more_rows(name):
     assert many <= MOST
 
 
-@pytest.mark.parametrize("username", ["quantri", "qn.lanhdao", "qn.binhchanh", "cb.soxaydung"])
-def test_the_overview_asks_the_database_a_fixed_number_of_times(username):
-    count, asked = _count(_sign_in(username), "/")
+@pytest.mark.parametrize("username", [*DEPARTMENT, "cb.soxaydung", "cb.capnuoc", "cb.phuchoa", "ct.camtan"])
+@pytest.mark.parametrize("address", PLACE_PAGES)
+def test_the_overview_and_the_page_of_a_province_ask_the_database_seldom(username, address):
+    count, asked = _count(_sign_in(username), address)
 
-    assert count <= MOST_ON_THE_OVERVIEW, f"{count} queries\n{asked}"
+    assert count <= MOST, f"{count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", DEPARTMENT)
+def test_the_page_of_a_connection_asks_the_database_seldom(username):
+    bill = Bill.objects.filter(connection__work__subject__key="work.qn.binh-chanh").latest("pk")
+    client, page = _sign_in(username), f"/khach-hang/{bill.connection.code}/"
+
+    for address, headers in ((page, {}), (f"{page}lien-quan/", {"HX-Request": "true"})):
+        count, asked = _count(client, address, **headers)
+        assert count <= MOST, f"{address}: {count} queries\n{asked}"
+
+
+@pytest.mark.parametrize("username", DEPARTMENT)
+def test_the_page_of_a_bill_and_the_search_for_bills_ask_the_database_seldom(username):
+    bill = Bill.objects.filter(connection__work__subject__key="work.qn.binh-chanh").latest("pk")
+    customer, client = bill.connection.customer, _sign_in(username)
+    asked_for = (bill.connection.code, bill.number, customer.name.split()[0], customer.phone[:5], customer.phone)
+
+    for address in (f"/hoa-don/{bill.pk}/", *(f"/hoa-don/?{urlencode({'q': q})}" for q in asked_for)):
+        count, asked = _count(client, address)
+        assert count <= MOST, f"{address}: {count} queries\n{asked}"

@@ -96,8 +96,9 @@ def _searched(person: Person, text: str) -> Q:
             found &= Q(series__form=form)
         if code:
             return found
-    page = connection_queries.list_page(person, connection_queries.Filters(q=text), size=_FOUND_AT_MOST)
-    return found | Q(connection_id__in=[row.pk for row in page.rows])
+    return found | Q(
+        connection_id__in=connection_queries.find_ids(person, connection_queries.Filters(q=text), _FOUND_AT_MOST)
+    )
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,7 @@ def get_bill_page(bill: Bill, person: Person) -> BillPage:
     before = [volume_m3 for month, volume_m3, _ in history if month < bill.period_start_date][-3:]
     mean_m3 = sum(before) / len(before) if before else None
     start, end = bill.from_reading, bill.to_reading
+    wishes = list(Correction.objects.filter(bill=bill).select_related("requested_by", "decided_by", "made"))
     made = list(bill.corrections.select_related("series").order_by("pk"))
     return BillPage(
         name=corrections.name_of(bill),
@@ -225,8 +227,8 @@ def get_bill_page(bill: Bill, person: Person) -> BillPage:
         effective_vnd=bill.total_vnd + sum(one.total_vnd for one in made if one.kind != Bill.Kind.REPLACEMENT),
         open_vnd=ledger.open_of([bill])[bill.pk],
         payments=_payments(bill),
-        wishes=list(Correction.objects.filter(bill=bill).select_related("requested_by", "decided_by", "made")),
-        audit=_audit(bill),
+        wishes=wishes,
+        audit=_audit(bill, wishes),
     )
 
 
@@ -259,13 +261,12 @@ def _payments(bill: Bill) -> list[PaidRow]:
     return found
 
 
-def _audit(bill: Bill) -> list[AuditEntry]:
+def _audit(bill: Bill, wishes: Sequence[Correction]) -> list[AuditEntry]:
     targets = Q(target_kind="billing.bill", target_id=str(bill.pk))
     if bill.run_id:
         targets |= Q(target_kind="billing.billingrun", target_id=str(bill.run_id))
-    wishes = [str(pk) for pk in Correction.objects.filter(bill=bill).values_list("pk", flat=True)]
     if wishes:
-        targets |= Q(target_kind="billing.correction", target_id__in=wishes)
+        targets |= Q(target_kind="billing.correction", target_id__in=[str(one.pk) for one in wishes])
     return list(AuditEntry.objects.filter(targets).select_related("actor").order_by("-id")[:20])
 
 

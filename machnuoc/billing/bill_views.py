@@ -134,9 +134,10 @@ def bill_detail(request: HttpRequest, pk: int) -> HttpResponse:
     may_correct = (
         may_bill and bill.state == Bill.State.ISSUED and bill.kind in (Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT)
     )
+    known = [row for row in (bill, bill.run, *page.wishes) if row is not None]
     context = {
         "bill": bill, "page": page, "chart_data": chart, "has_chart": len(page.history) > 1,
-        "audit": list(zip(page.audit, audit.sentences(page.audit), strict=True)) if may_bill else [],
+        "audit": list(zip(page.audit, audit.sentences(page.audit, known), strict=True)) if may_bill else [],
         "may_correct": may_correct and not any(one.state == Correction.State.REQUESTED for one in page.wishes),
         "wishes": [(wish, corrections.may_decide(person, wish)) for wish in page.wishes],
         "fee_pct": round(100 * bill.fee_vnd / bill.net_vnd, 1) if bill.net_vnd else None,

@@ -39,7 +39,7 @@ def navigation(person: Person) -> list[NavigationItem]:
     return found
 
 
-def for_connection(person: Person, connection: Connection) -> list[Panel]:
+def later_for_connection(person: Person, connection: Connection) -> list[Panel]:
     """Give the bills of a connection to who may see its data, and what reads its meter from afar."""
     if not visibility.may(person, "serve", connection):
         return []

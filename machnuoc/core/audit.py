@@ -205,11 +205,12 @@ def sentence(entry: AuditEntry) -> str:
     return sentences([entry])[0]
 
 
-def sentences(entries: Iterable[AuditEntry]) -> list[str]:
-    """Return the entries as sentences, with one query for each kind of target."""
+def sentences(entries: Iterable[AuditEntry], known: Iterable[models.Model] = ()) -> list[str]:
+    """Return the entries as sentences, with one query for each kind of target. known: targets read already."""
     _discover()
     entries = list(entries)
-    names = _target_names(entries)
+    names = {(row._meta.label_lower, str(row.pk)): str(row) for row in known}
+    names |= _target_names([entry for entry in entries if (entry.target_kind, entry.target_id) not in names])
     return [_one_sentence(entry, names.get((entry.target_kind, entry.target_id), "")) for entry in entries]
 
 

@@ -140,12 +140,31 @@ def overview(request: SignedIn) -> HttpResponse:
     return render(request, "core/overview.html", {"regions": regions})
 
 
+_NOTHING_THERE = {  # said by what comes later, once it is known that nothing else stands in the region
+    "now": (
+        "circle-check", "Không có việc nào đang chờ bạn",
+        "Việc cần nhập, cần duyệt và cần xem lại sẽ hiện ở đây khi đến hạn.",
+    ),
+    "standing": (
+        "chart-bar", "Chưa có số liệu để so sánh",
+        "Khi có số liệu được duyệt hoặc kế hoạch được nạp, các chỉ tiêu chính sẽ hiện ở đây.",
+    ),
+    "changes": (
+        "history", "Chưa có thay đổi nào gần đây",
+        "Số liệu mới, công trình đổi tình trạng và biểu vừa duyệt sẽ hiện ở đây.",
+    ),
+}  # fmt: skip
+
+
 @require_safe
 def later_overview(request: SignedIn, region: str) -> HttpResponse:
     """Show what follows after «Tổng quan» has come: as a part of it, or as a page where there is no JavaScript."""
     if region not in panels.REGIONS:
         raise Http404
-    context = {"panels": panels.list_later_overview(request.user, region), "title": panels.REGIONS[region]}
+    context = {
+        "panels": panels.list_later_overview(request.user, region), "title": panels.REGIONS[region],
+        "nothing": _NOTHING_THERE[region] if request.GET.get("alone") == "1" else None,
+    }  # fmt: skip
     return render(request, "core/parts/later_panels.html" if request.htmx else "core/later_panels.html", context)
 
 

@@ -3,6 +3,8 @@
 A room's `panels.py` (billing, portal), or a module of this room named in _PIECES, may define
     for_connection(person, connection) -> list[Panel]     sections of the page, by order; they must mask what they show
                                                           unless visibility.may(person, "serve", connection)
+    later_for_connection(person, connection)              as above, fetched after the page has come: it costs the page
+                                                          nothing
     owed_vnd(customer_ids) -> list[tuple[int, int]]       (customer, đồng still owed): no erasure while there is any
     customer_data(customer) -> list[tuple[str, list[dict]]]   (title, rows) for the copy that a customer asks for
     erase_customer(customer) -> list[int]                 empties what it keeps about them, part of their erasure
@@ -39,6 +41,11 @@ def _collect(function: str, *arguments: object) -> Iterable[Any]:
 def list_for_connection(person: Person, connection: Connection) -> list[Panel]:
     """Return the sections that others add to the page of a connection."""
     return sorted(_collect("for_connection", person, connection), key=lambda panel: panel.order)
+
+
+def list_later_for_connection(person: Person, connection: Connection) -> list[Panel]:
+    """Return the sections that follow after the page of a connection has come."""
+    return sorted(_collect("later_for_connection", person, connection), key=lambda panel: panel.order)
 
 
 def owed_vnd(customer_ids: Sequence[int]) -> int:

@@ -84,6 +84,11 @@ def list_page(person: Person, filters: Filters, *, after: str = "", size: int = 
     return ListPage(rows, more, not after, action != "serve", served)
 
 
+def find_ids(person: Person, filters: Filters, limit: int) -> list[int]:
+    """Return the ids of the first connections of a list, where their rows are not needed."""
+    return _found_ids(person, action_of(person), filters, "", limit)
+
+
 def with_names(rows: QuerySet[Connection]) -> QuerySet[Connection]:
     """Return the rows with what every list shows: customer, work, place, route."""
     return rows.select_related("customer", "work__subject", "place", "route")

@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern] = [
     path("khach-hang/de-nghi/<str:code>/lui/", applications.application_undo, name="application_undo"),
     path("khach-hang/de-nghi/<str:code>/giay-to/<int:pk>/", applications.application_paper, name="application_paper"),
     path("khach-hang/<str:code>/", views.connection_detail, name="connection_detail"),
+    path("khach-hang/<str:code>/lien-quan/", views.connection_later, name="connection_later"),
     path("khach-hang/<str:code>/sua/", views.connection_edit, name="connection_edit"),
     path("khach-hang/<str:code>/khach-hang/", views.connection_customer, name="connection_customer"),
     path("khach-hang/<str:code>/chuyen-ten/", views.connection_transfer, name="connection_transfer"),

@@ -170,6 +170,20 @@ def connection_detail(request: HttpRequest, code: str) -> HttpResponse:
     return render(request, "customers/connections/connection.html", context)
 
 
+@never_cache
+@require_safe
+def connection_later(request: HttpRequest, code: str) -> HttpResponse:
+    """Show bills, payments and requests after the page has come, or as a page where there is no JavaScript."""
+    person, one = _person(request), _get(request, code)
+    panels = connection_panels.list_later_for_connection(person, one)
+    if panels and visibility.may(person, "serve", one):
+        privacy.log_access(
+            person, DataAccess.What.PAGE, now=timezone.now(), customer=one.customer, purpose="hóa đơn, thu tiền"
+        )
+    template = "core/parts/later_panels.html" if request.htmx else "core/later_panels.html"  # type: ignore[attr-defined]
+    return render(request, template, {"panels": panels, "title": one.code})
+
+
 def _facts(one: Connection, shown: privacy.Shown) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = [
         ("Địa chỉ đấu nối", shown.address), ("Xã, phường", one.place.name if one.place else None),

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -249,22 +249,31 @@ def _read_chains(ids: Sequence[int], *, until: datetime | None = None) -> dict[i
 
     An end that has no reading of its own stands in with the id 0.
     """
+    fittings = Fitting.objects.filter(connection_id__in=ids).order_by("connection_id", "installed_at", "pk")
+    readings = Reading.objects.filter(connection_id__in=ids, state=Reading.State.ACCEPTED, index_l__isnull=False)
+    if until is not None:
+        readings = readings.filter(read_at__lte=until)
+    return _make_chains(fittings.values_list(*_OF_A_FITTING), readings.values_list(*_OF_A_READING))
+
+
+_OF_A_FITTING = (
+    "connection_id", "pk", "meter__digits", "installed_at", "installed_index_l", "removed_at", "removed_index_l",
+)  # fmt: skip
+_OF_A_READING = (
+    "pk", "connection_id", "fitting_id", "period_start_date", "kind", "read_at", "index_l", "rolled_over",
+)  # fmt: skip
+
+
+def _make_chains(fittings: Iterable[tuple[Any, ...]], readings: Iterable[tuple[Any, ...]]) -> dict[int, list[Point]]:
+    """Return the chains of `_read_chains`. fittings: _OF_A_FITTING in the order of time; readings: _OF_A_READING."""
     hung: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     digits: dict[int, int] = {}
-    fittings = Fitting.objects.filter(connection_id__in=ids).order_by("connection_id", "installed_at", "pk")
-    for row in fittings.values_list(
-        "connection_id", "pk", "meter__digits", "installed_at", "installed_index_l", "removed_at", "removed_index_l"
-    ):
+    for row in fittings:
         hung[row[0]].append(row[1:])
         digits[row[1]] = row[2]
     found: dict[int, list[tuple[tuple[datetime, int, int], Point]]] = defaultdict(list)
     ends: set[tuple[int, str]] = set()
-    readings = Reading.objects.filter(connection_id__in=ids, state=Reading.State.ACCEPTED, index_l__isnull=False)
-    if until is not None:
-        readings = readings.filter(read_at__lte=until)
-    for pk, connection_id, hung_id, period, kind, read_at, index_l, rolled in readings.values_list(
-        "pk", "connection_id", "fitting_id", "period_start_date", "kind", "read_at", "index_l", "rolled_over"
-    ):
+    for pk, connection_id, hung_id, period, kind, read_at, index_l, rolled in readings:
         is_end = kind in (Reading.Kind.INITIAL, Reading.Kind.FINAL)
         if period is None and not is_end:
             continue
@@ -332,7 +341,28 @@ class MonthUse:
 
 def month_uses(connection_ids: Collection[int], *, months: int = 13) -> dict[int, list[MonthUse]]:
     """Return what each connection used in its last months with a closing reading, the oldest first."""
-    chains = _read_chains(list(connection_ids))
+    return _month_uses(_read_chains(list(connection_ids)), months)
+
+
+def month_uses_of(fittings: Iterable[Fitting], readings: Iterable[Reading], *, months: int = 13) -> list[MonthUse]:
+    """Return `month_uses` of one connection from all its rows, where the caller has read them already.
+
+    fittings: in the order of time, with their meters.
+    """
+    hung = [
+        (one.connection_id, one.pk, one.meter.digits, one.installed_at, one.installed_index_l, one.removed_at,
+         one.removed_index_l)
+        for one in fittings
+    ]  # fmt: skip
+    counted = [
+        tuple(getattr(one, name) for name in _OF_A_READING)
+        for one in readings
+        if one.state == Reading.State.ACCEPTED and one.index_l is not None
+    ]
+    return next(iter(_month_uses(_make_chains(hung, counted), months).values()), [])
+
+
+def _month_uses(chains: dict[int, list[Point]], months: int) -> dict[int, list[MonthUse]]:
     found: dict[int, list[MonthUse]] = {}
     for connection_id, chain in chains.items():
         closing = [point for point in chain if point.period_start_date is not None][-months:]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Q, Window
 from django.urls import reverse
 from django.utils import timezone
 
@@ -26,7 +26,7 @@ def _rows(rows: Any, now: Any) -> list[dict[str, Any]]:
             "code": row.code, "category": row.category.name, "work": row.work.subject.name if row.work else "",
             "state": row.get_state_display(), "received_at": row.received_at, "is_simulated": row.is_simulated,
             "left": clock.left_text(row.due_at, now) if row.due_at and is_open else "",
-            "is_late": bool(row.due_at and is_open and row.due_at < now),
+            "is_late": bool(row.due_at and is_open and row.due_at < now), "count": getattr(row, "count", None),
         })  # fmt: skip
     return found
 
@@ -86,15 +86,15 @@ def map_layers(person: Person, province: Subject | None) -> list[MapLayer]:
     return [MapLayer("requests", "Phản ánh chờ trả lời", points, order=60)] if points else []
 
 
-def for_connection(person: Person, connection: Connection) -> Sequence[Panel]:
+def later_for_connection(person: Person, connection: Connection) -> Sequence[Panel]:
     """Show on the page of a connection what was asked and complained about, open ones first."""
     now = timezone.now()
     serves = visibility.may(person, "serve", connection)
-    rows = Request.objects.filter(connection=connection).select_related("category", "work__subject").order_by("-pk")
+    rows = Request.objects.filter(connection=connection).annotate(count=Window(Count("pk")))
     found = _rows(rows, now)
     context = {
-        "rows": found, "count": rows.count(), "serves": serves,
-        "in_dispute": request_queries.has_open_dispute(connection.pk),
+        "rows": found, "count": found[0]["count"] if found else 0, "serves": serves,
+        "in_dispute": bool(found) and request_queries.has_open_dispute(connection.pk),
         "add_url": f"{reverse('customers:request_add')}?connection={connection.code}",
         "order_url": f"{reverse('customers:work_order_add')}?connection={connection.code}",
     }  # fmt: skip

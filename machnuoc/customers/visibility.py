@@ -83,7 +83,7 @@ def may_work(person: Person, action: str, work_id: int) -> bool:
         return False
     if work_id in scopes or access.sees_everything(person, action, without=_OWN_ROUTES_ONLY):
         return True
-    return Containment.objects.filter(ancestor_id__in=scopes, descendant_id=work_id).exists()
+    return access.reaches(person, scopes, work_id)
 
 
 def require_connection(person: Person, action: str, connection: Connection) -> None:
@@ -110,6 +110,9 @@ def served_among(person: Person, connections: Iterable[Connection]) -> frozenset
     if access.sees_everything(person, "serve"):
         return frozenset(one.pk for one in found)
     works = {one.work_id for one in found}
+    if len(works) == 1:
+        (work_id,) = works
+        return frozenset(one.pk for one in found if access.reaches(person, scopes, work_id))
     served = set(
         Containment.objects.filter(ancestor_id__in=scopes, descendant_id__in=works).values_list(
             "descendant_id", flat=True

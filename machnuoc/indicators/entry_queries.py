@@ -439,20 +439,23 @@ def _urgency(owed: Owed) -> tuple[object, ...]:
 
 def _with_organisations(forms: list[EntryForm]) -> list[EntryForm]:
     if forms:
-        prefetch_related_objects(forms, "organisations__subject")
+        prefetch_related_objects(forms, Prefetch("organisations", Organisation.objects.select_related("subject")))
     return forms
 
 
 def _enterable(person: Person, fields: Iterable[str], action: str = "enter") -> dict[str, set[int]]:
     """Return, for each field, the ids of the organisations on which the person holds the action."""
-    return {
-        name: set(
+    scopes = {name: tuple(access.list_scopes(person, action, name)) for name in fields}
+    reached = {  # most people hold the same scopes in every field
+        roots: set(
             Organisation.objects.filter(
-                entry_forms__isnull=False, pk__in=access.visible_subject_ids(person, action, name)
+                entry_forms__isnull=False,
+                pk__in=Containment.objects.filter(ancestor_id__in=roots).values("descendant_id"),
             ).values_list("pk", flat=True)
         )
-        for name in fields
+        for roots in set(scopes.values())
     }
+    return {name: reached[roots] for name, roots in scopes.items()}
 
 
 def list_fillable(person: Person) -> Fillable:

@@ -62,26 +62,23 @@ def _count_waiting(person: Person) -> int:
 
 def overview(person: Person) -> list[Panel]:
     panels = [*_entry_panels(person)]
-    warnings = queries.list_warnings(person)
-    if warnings:
-        lines = _join_by_work(warnings)
-        context = {"warnings": lines[:_WARNINGS_SHOWN], "rest": lines[_WARNINGS_SHOWN:], "count": len(lines)}
-        panels.append(Panel("Cảnh báo từ số liệu", "indicators/panels/warnings.html", context, order=40, region="now"))
     standing = _standing(person)
     if standing is not None:
         panels.append(Panel(standing["title"], "indicators/panels/standing.html", standing, order=10))
-    changes = queries.changes_since(person, timezone.now() - timedelta(days=_CHANGED_DAYS), limit=8)
-    if changes:
-        panels.append(
-            Panel(
-                "Số liệu vừa thay đổi",
-                "indicators/panels/changes.html",
-                {"changes": changes},
-                order=20,
-                region="changes",
-            )
-        )
     return panels
+
+
+def later_overview(person: Person, region: str) -> list[Panel]:
+    if region == "now" and (warnings := queries.list_warnings(person)):
+        lines = _join_by_work(warnings)
+        context = {"warnings": lines[:_WARNINGS_SHOWN], "rest": lines[_WARNINGS_SHOWN:], "count": len(lines)}
+        return [Panel("Cảnh báo từ số liệu", "indicators/panels/warnings.html", context, order=40, region="now")]
+    if region == "changes":
+        changes = queries.changes_since(person, timezone.now() - timedelta(days=_CHANGED_DAYS), limit=8)
+        if changes:
+            title, context = "Số liệu vừa thay đổi", {"changes": changes}
+            return [Panel(title, "indicators/panels/changes.html", context, order=20, region="changes")]
+    return []
 
 
 def _join_by_work(warnings: list[queries.Warning]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Who may do what where. One function decides; lists are filtered by the same grants."""
 
+from collections.abc import Iterable
 from datetime import date
 
 from django.core.exceptions import PermissionDenied
@@ -7,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from machnuoc.core.models import Person
+from machnuoc.places import containment
 from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subject, Succession
 
 # What each role may do inside its scope. Reading reaches further for those who oversee a territory: their scope is
@@ -58,7 +60,7 @@ def _live_grants(person: Person) -> list[Grant]:
 
 def forget(person: Person) -> None:
     """Drop what was read for this person object: its grants have changed."""
-    for name in ("_live_grants", "_found_visible"):
+    for name in ("_live_grants", "_found_visible", "_known_ancestors"):
         if hasattr(person, name):
             delattr(person, name)
 
@@ -155,7 +157,22 @@ def may(person: Person, action: str, subject: Subject | int | None = None, field
         return True
     if action == "view" and field == "ALL" and subject_id in getattr(person, "_found_visible", ()):
         return True
-    return Containment.objects.filter(ancestor_id__in=scopes, descendant_id=subject_id).exists()
+    return reaches(person, scopes, subject_id)
+
+
+def reaches(person: Person, scopes: Iterable[int], subject_id: int) -> bool:
+    """Return whether the subject lies in one of the scopes.
+
+    Its ancestors are read once a request (kept on the person object): a page asks for one thing by several actions.
+    """
+    made_at, known = getattr(person, "_known_ancestors", (-1, {}))
+    if made_at != containment.generation():
+        known = {}
+        person._known_ancestors = containment.generation(), known  # type: ignore[attr-defined]
+    if subject_id not in known:
+        rows = Containment.objects.filter(descendant_id=subject_id)
+        known[subject_id] = frozenset(rows.values_list("ancestor_id", flat=True))
+    return not known[subject_id].isdisjoint(scopes)
 
 
 def require(person: Person, action: str, subject: Subject | int | None = None, field: str = "ALL") -> None:

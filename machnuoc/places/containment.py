@@ -10,6 +10,19 @@ from django.db.models import Q, QuerySet
 
 from machnuoc.places.models import Containment, ParentLink, Subject
 
+_generation = 0
+
+
+def generation() -> int:
+    """Return a number that changes whenever this process makes the closure anew: what was read before is stale."""
+    return _generation
+
+
+def mark_changed() -> None:
+    """Say that the closure was made anew."""
+    global _generation
+    _generation += 1
+
 
 def valid_on(day: date) -> Q:
     """Return the condition on parent links that held on the day; an unknown start or end does not exclude."""

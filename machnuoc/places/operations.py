@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from machnuoc.core import audit, notices
 from machnuoc.core.models import Passage, Person
-from machnuoc.places import access, search_entries
+from machnuoc.places import access, containment, search_entries
 from machnuoc.places.models import (
     AdministrativeUnit,
     Containment,
@@ -106,6 +106,7 @@ def rebuild_containment(subject_ids: Iterable[int]) -> None:
     Containment.objects.bulk_create(
         [Containment(ancestor_id=ancestor, descendant_id=node) for ancestor, node in rows_wanted], batch_size=2000
     )
+    containment.mark_changed()
 
 
 def set_parents(

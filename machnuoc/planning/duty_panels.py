@@ -10,8 +10,10 @@ from machnuoc.planning import duty_queries as queries
 _SHOWN = 6
 
 
-def overview(person: Person) -> list[Panel]:
+def later_overview(person: Person, region: str) -> list[Panel]:
     """Show what the person's units owe now."""
+    if region != "now":
+        return []
     entries = queries.list_soon(person, timezone.localdate())
     if not entries:
         return []

@@ -45,7 +45,7 @@ def navigation(person: Person) -> list[NavigationItem]:
 
 
 def later_overview(person: Person, region: str) -> list[Panel]:
-    return [panel for panel in _collect("overview", person) if panel.region == region]
+    return list(_collect("later_overview", person, region))
 
 
 def later_for_subject(person: Person, subject: Subject) -> list[Panel]:

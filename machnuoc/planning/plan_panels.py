@@ -13,8 +13,12 @@ _ACTING = {Grant.Role.DEPARTMENT, Grant.Role.STATION, Grant.Role.COMMUNE}  # who
 _OVERSEEING = {Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.AGENCY, Grant.Role.ADMIN}
 
 
-def overview(person: Person) -> list[Panel]:
+def later_overview(person: Person, region: str) -> list[Panel]:
     """Show what is at risk and what waits for a decision; show a station what it was given itself."""
+    return {"now": _list_to_do, "standing": _list_standing}.get(region, lambda _: [])(person)
+
+
+def _list_to_do(person: Person) -> list[Panel]:
     roles = access.roles(person)
     found = []
     waiting = list(queries.list_waiting(person)[:_SHOWN])
@@ -25,7 +29,11 @@ def overview(person: Person) -> list[Panel]:
     if roles & _ACTING and (owed := queries.list_owed(person)):
         context = {"rows": owed[:_SHOWN], "is_owed": True, "more": max(0, len(owed) - _SHOWN)}
         found.append(Panel("Đề xuất giải pháp phải lập", "planning/plan/panels/targets.html", context, 21, "now"))
-    if roles & _OVERSEEING:
+    return found
+
+
+def _list_standing(person: Person) -> list[Panel]:
+    if access.roles(person) & _OVERSEEING:
         late = queries.visible_targets(person).filter(standing__status__in=queries.LATE, parent__isnull=True)
         rows = queries.dress(person, queries.order_targets(late)[:_SHOWN])
         title, more = "Chỉ tiêu có nguy cơ, không đạt", reverse("planning:target_list") + "?status=AT_RISK&level=all"
@@ -35,11 +43,9 @@ def overview(person: Person) -> list[Panel]:
         )
         rows = queries.dress(person, queries.order_targets(own)[:_SHOWN])
         title, more = "Chỉ tiêu của đơn vị tôi", reverse("planning:target_list") + "?level=all"
-    if rows:
-        found.append(
-            Panel(title, "planning/plan/panels/targets.html", {"rows": rows, "more_url": more}, 23, "standing")
-        )
-    return found
+    if not rows:
+        return []
+    return [Panel(title, "planning/plan/panels/targets.html", {"rows": rows, "more_url": more}, 23, "standing")]
 
 
 def for_subject(person: Person, subject: Subject) -> list[Panel]:

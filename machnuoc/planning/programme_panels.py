@@ -10,8 +10,10 @@ from machnuoc.planning import programme_places
 from machnuoc.planning import programme_queries as queries
 
 
-def overview(person: Person) -> list[Panel]:
+def later_overview(person: Person, region: str) -> list[Panel]:
     """Show who manages or appraises where a programme stands."""
+    if region != "standing":
+        return []
     rows = []
     for programme in queries.list_programmes(person)[:3]:
         if queries.visible_units(person, programme) is None:

@@ -13,15 +13,15 @@ from machnuoc.planning.models import Handover, Obstacle
 _SHOWN = 5
 
 
-def overview(person: Person) -> list[Panel]:
+def later_overview(person: Person, region: str) -> list[Panel]:
     """Show projects that are late or behind, and the obstacles that the person's own units must clear."""
     today = timezone.localdate()
     found = []
-    rows, count = project_queries.list_slow(person, today=today, limit=_SHOWN)
+    rows, count = project_queries.list_slow(person, today=today, limit=_SHOWN) if region == "standing" else ([], 0)
     if rows:
         context = {"rows": rows, "more": count - len(rows), "year": today.year, "today": today}
         found.append(Panel("Dự án chậm tiến độ", "planning/project/panels/slow.html", context, order=45))
-    if not access.sees_everything(person):
+    if region == "now" and not access.sees_everything(person):
         obstacles = list(
             Obstacle.objects.filter(
                 resolved_on__isnull=True, owner_id__in=access.visible_subject_ids(person, "enter")

@@ -11,9 +11,9 @@ from machnuoc.planning import task_queries
 _SHOWN = 6
 
 
-def overview(person: Person) -> list[Panel]:
+def later_overview(person: Person, region: str) -> list[Panel]:
     """Show the people of a unit what it owes soon or is late with."""
-    if task_queries.own_unit_ids(person) is None:
+    if region != "now" or task_queries.own_unit_ids(person) is None:
         return []
     own = task_queries.list_own(person, today=timezone.localdate(), limit=_SHOWN)
     if not own.rows:

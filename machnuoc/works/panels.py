@@ -23,10 +23,10 @@ def navigation(person: Person) -> list[NavigationItem]:
     return [NavigationItem("Công trình", reverse("works:list"), "building-factory-2", 10)]
 
 
-def overview(person: Person) -> list[Panel]:
+def later_overview(person: Person, region: str) -> list[Panel]:
     """Show a station its works; show those who oversee many where growth is planned and where design is exceeded."""
     roles = access.roles(person)
-    if not roles & (_OVERSEEING | {Grant.Role.STATION}):
+    if region != "standing" or not roles & (_OVERSEEING | {Grant.Role.STATION}):
         return []
     today = timezone.localdate()
     if not roles & _OVERSEEING:
@@ -64,7 +64,7 @@ def overview(person: Person) -> list[Panel]:
     return found
 
 
-def for_subject(person: Person, subject: Subject) -> list[Panel]:
+def later_for_subject(person: Person, subject: Subject) -> list[Panel]:
     """Show on the page of a place which works lie there or serve it, and on an organisation's which it runs."""
     titles = {
         Subject.Kind.UNIT: "Công trình cấp nước ở đây",

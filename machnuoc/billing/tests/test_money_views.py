@@ -313,7 +313,7 @@ def test_the_page_of_a_connection_shows_what_came_in_and_the_debt(world, home):
     pay(home, 5_000)
     debts.open_case(home, now=timezone.now(), by=world.clerk)
 
-    page = text_of(sign_in(world.clerk).get(f"/khach-hang/{home.code}/"))
+    page = text_of(sign_in(world.clerk).get(f"/khach-hang/{home.code}/lien-quan/"))
 
     assert "Thu tiền, nợ" in page
     assert "Hồ sơ nợ #" in page

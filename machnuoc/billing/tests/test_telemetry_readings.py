@@ -149,7 +149,7 @@ def test_the_page_links_shows_and_ends(world, connection):
     empty = client.get(address).content.decode()
     linked = client.post(address, {"channel": str(channel.pk)})
     page = client.get(address).content.decode()
-    panel = client.get(reverse("customers:connection_detail", args=[connection.code])).content.decode()
+    panel = client.get(reverse("customers:connection_later", args=[connection.code])).content.decode()
     ended = client.post(f"{address}ngung/")
 
     assert "Nối kênh" in empty

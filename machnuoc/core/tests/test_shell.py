@@ -454,6 +454,19 @@ def test_the_overview_puts_each_panel_into_its_region(hoa_browser, monkeypatch):
     check_page(html)
 
 
+def test_a_region_says_that_nothing_waits_once_both_of_its_halves_are_empty(hoa_browser, monkeypatch):
+    page, later = hoa_browser.get("/").content.decode(), "/tong-quan/now/"
+    assert f'hx-get="{later}?alone=1"' in page
+    as_part = {"headers": {"HX-Request": "true"}}
+
+    monkeypatch.setattr(panels, "list_later_overview", lambda person, region: [])
+    assert "Không có việc nào đang chờ bạn" in hoa_browser.get(f"{later}?alone=1", **as_part).content.decode()
+    assert hoa_browser.get(later, **as_part).content.decode().strip() == ""
+    panel = panels.Panel("Việc", "core/parts/callout.html", {"tone": "info", "title": "Nộp biểu"}, region="now")
+    monkeypatch.setattr(panels, "list_later_overview", lambda person, region: [panel])
+    assert "Không có việc nào đang chờ" not in hoa_browser.get(f"{later}?alone=1", **as_part).content.decode()
+
+
 def test_the_navigation_marks_where_one_is_and_shows_only_what_one_may(hoa_browser, plan):
     html = hoa_browser.get(reverse("core:document", args=[plan.key])).content.decode()
 

@@ -96,7 +96,7 @@ def test_panels_show_what_waits_to_who_may_see_it(desk):
     assert request_panels.later_for_subject(desk.stranger, desk.work.subject) == []
     (layer,) = request_panels.map_layers(desk.agency, None)
     assert len(layer.points) == 2
-    (of_connection,) = request_panels.for_connection(desk.station, connection)
+    (of_connection,) = request_panels.later_for_connection(desk.station, connection)
     assert of_connection.context["in_dispute"] is True
     ((title, rows),) = request_panels.customer_data(connection.customer)
     assert len(rows) == 1 and title
@@ -108,5 +108,5 @@ def test_what_is_shown_on_other_pages_is_drawn(desk):
     request_operations.note(made, text="Ghi chú", by=desk.station, now=timezone.now())
 
     for panel in (*request_panels.later_overview(desk.station, "now"),
-                  *request_panels.for_connection(desk.station, connection)):  # fmt: skip
+                  *request_panels.later_for_connection(desk.station, connection)):  # fmt: skip
         assert made.code in render_to_string(panel.template, panel.context)

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from machnuoc.core import tokens
+from machnuoc.core import panels, tokens
 from machnuoc.core.models import AuditEntry, Notice, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo.planning import projects as demo_projects
@@ -242,7 +242,10 @@ def test_an_obstacle_tells_the_people_who_must_clear_it_and_shows_on_their_overv
     )  # fmt: skip
 
     assert Notice.objects.filter(person__username="cb.capnuoc", text__contains="mặt bằng").exists()
-    shown = {panel.title: panel for panel in project_panels.overview(Person.objects.get(username="cb.capnuoc"))}
+    operators = Person.objects.get(username="cb.capnuoc")
+    shown = {
+        panel.title: panel for region in panels.REGIONS for panel in project_panels.later_overview(operators, region)
+    }
     assert shown["Vướng mắc đơn vị tôi phải gỡ"].context["obstacles"] == [made]
     assert "Dự án chậm tiến độ" in shown
     assert project_queries.OBSTACLE in project_queries.get_page(project(), today=today).row.warnings

@@ -294,7 +294,9 @@ def test_a_figure_of_the_country_says_how_many_of_the_works_known_here_it_is_mad
 
 
 def test_the_overview_tells_of_a_station_above_its_design_once():
-    shown = next(panel for panel in panels.overview(person("qn.lanhdao")) if panel.title == "Cảnh báo từ số liệu")
+    shown = next(
+        panel for panel in panels.later_overview(person("qn.lanhdao"), "now") if panel.title == "Cảnh báo từ số liệu"
+    )
     lines = shown.context["warnings"] + shown.context["rest"]
     subjects = [line["value"].subject.name for line in lines]
 

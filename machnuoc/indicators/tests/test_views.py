@@ -302,11 +302,13 @@ def test_the_overview_of_quang_ngai_shows_the_figures_of_its_plan():
 
 
 def test_the_overview_of_cao_bang_shows_loss_spread_and_coverage_with_their_targets():
-    text = page(browser("cb.soxaydung"), reverse("core:overview"))
+    agency = browser("cb.soxaydung")
+    text = page(agency, reverse("core:overview"))
 
     for figure in ("17,9 %", "12–72,5 %", "khoảng 15,0 %", "81,9 %", "87,4 %"):
         assert figure in text
-    assert "Tĩnh Túc: bao phủ đô thị ở mức «Chưa có dịch vụ»" in text
+    waiting = page(agency, reverse("core:later_overview", args=["now"]))
+    assert "Tĩnh Túc: bao phủ đô thị ở mức «Chưa có dịch vụ»" in waiting
 
 
 def test_the_side_bar_offers_entry_and_approval_to_who_may():

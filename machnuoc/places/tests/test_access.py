@@ -81,6 +81,21 @@ def test_an_organisation_reaches_its_subtree_and_not_its_parent(make_person, wat
     assert not access.may(clerk, "view", water_centre.subject)
 
 
+def test_what_lies_in_a_scope_is_read_once_and_anew_after_a_move(
+    make_person, station, cao_bang_operator, django_assert_num_queries
+):
+    person = make_person("so-nganh", "AGENCY", station.subject)
+    station_id, moved = station.subject.pk, Subject.objects.create(kind=Subject.Kind.WORK, key="work.thu", name="Thử")
+    operations.set_parents(moved, "OPERATED_BY", [station.subject])
+    assert access.may(person, "view", moved)
+
+    with django_assert_num_queries(0):
+        assert access.may(person, "approve", moved) and access.reaches(person, [station_id], moved.pk)
+    operations.set_parents(moved, "OPERATED_BY", [cao_bang_operator.subject])
+
+    assert not access.may(person, "approve", moved)
+
+
 def test_a_single_work_is_a_scope(make_person, station):
     work, other = (
         Subject.objects.create(kind=Subject.Kind.WORK, key=f"work.{number}", name=f"Trạm {number}") for number in (1, 2)

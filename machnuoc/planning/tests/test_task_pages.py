@@ -316,12 +316,12 @@ def test_the_overview_tells_a_unit_what_is_due_and_the_organisations_page_its_ta
     Task.objects.filter(key=ALL_STATIONS).update(due_on=timezone.localdate())
     person = Person.objects.get(username="qn.binhchanh")
 
-    overview = {panel.title: panel for panel in task_panels.overview(person)}
+    overview = {panel.title: panel for panel in task_panels.later_overview(person, "now")}
     subject = {panel.title: panel for panel in task_panels.for_subject(person, station().subject)}
 
     assert overview["Việc của đơn vị tôi"].context["counts"].soon == 1
     assert subject["Nhiệm vụ chủ trì"].context["counts"].total == 8
-    assert task_panels.overview(Person.objects.get(username="doitac")) == []
+    assert task_panels.later_overview(Person.objects.get(username="doitac"), "now") == []
 
 
 def test_a_program_reports_once_under_one_idempotency_key():

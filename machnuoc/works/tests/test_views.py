@@ -320,7 +320,7 @@ def test_places_and_organisations_show_their_works():
     person = Person.objects.get(username="quantri")
 
     def shown(key: str) -> list[str]:
-        found = panels.list_for_subject(person, Subject.objects.select_related("unit").get(key=key))
+        found = panels.list_later_for_subject(person, Subject.objects.select_related("unit").get(key=key))
         return [row.name for panel in found if panel.template.startswith("works/") for row in panel.context["rows"]]
 
     assert shown("org.cb.bao-lac") == ["Nhà máy nước Bảo Lạc"]
@@ -331,7 +331,7 @@ def test_places_and_organisations_show_their_works():
 
 def test_the_overview_is_for_the_role():
     def titles(username: str) -> list[str]:
-        found = panels.list_overview(Person.objects.get(username=username))
+        found = panels.list_later_overview(Person.objects.get(username=username), "standing")
         return [panel.title for panel in found if panel.template.startswith("works/")]
 
     assert titles("qn.binhchanh") == ["Công trình của tôi"]
