@@ -499,7 +499,12 @@ def _portal_rows() -> Iterator[Row]:
     yield Row("portal:sign_in", ACCOUNTS, ACCOUNTS, is_open=True)
     yield Row("portal:sign_in_code", ACCOUNTS, ACCOUNTS, shown=302, is_open=True)
     yield Row("portal:sign_out", None, NOBODY, is_for_customers=True)
-    yield Row("portal:home", NOBODY, is_for_customers=True)
+    for name in ["home", "bills", "payments"]:
+        yield Row(f"portal:{name}", NOBODY, is_for_customers=True)
+    for name in ["connection", "bill_detail", "bill_pdf", "bill_xml", "receipt"]:
+        yield Row(f"portal:{name}", NOBODY, is_for_customers=True, args=(1,))
+    yield Row("portal:pay", NOBODY, NOBODY, (1,), is_for_customers=True)
+    yield Row("portal:reading_photo", NOBODY, is_for_customers=True, args=(1, 1))
     yield Row("portal:account", NOBODY, NOBODY, is_for_customers=True)
     yield from _service_rows()
 

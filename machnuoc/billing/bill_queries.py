@@ -188,9 +188,9 @@ class BillPage:
     audit: list[AuditEntry] = field(default_factory=list)
 
 
-def get_bill_page(bill: Bill, person: Person) -> BillPage:
-    """Return what the page «Vì sao số tiền này» shows."""
-    is_served = bill.connection_id in visibility.served_among(person, [bill.connection])
+def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
+    """Return what the page «Vì sao số tiền này» shows. person: None for the customer, who sees no wishes and acts."""
+    is_served = person is None or bill.connection_id in visibility.served_among(person, [bill.connection])
     lines = list(bill.lines.select_related("tariff").order_by("order"))
     longest = max((abs(line.volume_l) for line in lines), default=0)
     rows = [
@@ -203,7 +203,11 @@ def get_bill_page(bill: Bill, person: Person) -> BillPage:
     before = [volume_m3 for month, volume_m3, _ in history if month < bill.period_start_date][-3:]
     mean_m3 = sum(before) / len(before) if before else None
     start, end = bill.from_reading, bill.to_reading
-    wishes = list(Correction.objects.filter(bill=bill).select_related("requested_by", "decided_by", "made"))
+    wishes = (
+        []
+        if person is None
+        else list(Correction.objects.filter(bill=bill).select_related("requested_by", "decided_by", "made"))
+    )
     made = list(bill.corrections.select_related("series").order_by("pk"))
     return BillPage(
         name=corrections.name_of(bill),
@@ -228,7 +232,7 @@ def get_bill_page(bill: Bill, person: Person) -> BillPage:
         open_vnd=ledger.open_of([bill])[bill.pk],
         payments=_payments(bill),
         wishes=wishes,
-        audit=_audit(bill, wishes),
+        audit=[] if person is None else _audit(bill, wishes),
     )
 
 

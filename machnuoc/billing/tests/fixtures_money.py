@@ -30,9 +30,10 @@ def issue(
     bill = Bill.objects.create(
         series=world.series, number=number, operator=world.operator, connection=connection,
         customer=connection.customer, period_start_date=month, from_date=month, to_date=month + timedelta(days=30),
-        group=connection.group, tariff=world.tariff, volume_l=10_000, net_vnd=net_vnd, vat_vnd=vat_vnd,
+        group=connection.group, tariff=world.tariff, net_vnd=net_vnd, vat_vnd=vat_vnd,
         fee_vnd=total_vnd - net_vnd - vat_vnd, total_vnd=total_vnd, due_date=due or month + timedelta(days=45),
-        issued_at=at, corrects=corrects, **{"kind": "ADJUSTMENT_DOWN" if corrects else "NORMAL", **fields},
+        issued_at=at, corrects=corrects,
+        **{"kind": "ADJUSTMENT_DOWN" if corrects else "NORMAL", "volume_l": 10_000, **fields},
     )  # fmt: skip
     ledger.post(ledger.bill_moves(bill, at))
     return bill

@@ -45,5 +45,16 @@ def m3(litres: int | None) -> str:
 
 
 @register.filter
+def m3_short(litres: int) -> str:
+    return vietnamese.format_number(litres / 1000, 0)
+
+
+@register.filter
+def above(y: float) -> str:
+    """Return where the number of a bar stands in its picture: a little above the bar."""
+    return f"{y - 4:.1f}"
+
+
+@register.filter
 def month_name(day: date) -> str:
     return f"tháng {day.month}/{day.year}"
