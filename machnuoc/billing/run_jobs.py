@@ -47,6 +47,7 @@ def issue_run(job: Job, *, run_id: int) -> str:
         return done.message
     used = apply_advances(run)
     jobs.enqueue("billing.sign_einvoices", schedule="billing.sign_einvoices")
+    jobs.enqueue("billing.measure", schedule="billing.measure")
     text = (
         f"Đã phát hành đợt #{run.pk} kỳ {run.period_start_date:%m/%Y}: {format_number(run.bills)} hóa đơn, "
         f"{format_money_vnd(run.total_vnd)}."

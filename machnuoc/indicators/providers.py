@@ -1,9 +1,12 @@
 """Figures that rooms can give from their own records: a room's `measures.py` registers a function per measure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any, TypeVar
 
 import numpy as np
 from django.apps import apps
@@ -36,6 +39,8 @@ Provide = Callable[[Period], Provided]
 Explain = Callable[[int, Period], Sequence[Source]]
 _providers: dict[str, tuple[Provide, Explain]] = {}
 _enterable: set[str] = set()
+_T = TypeVar("_T")
+_read: ContextVar[dict[Hashable, Any] | None] = ContextVar("machnuoc_read_by_providers", default=None)
 
 
 def register(metric_key: str, provide: Provide, explain: Explain, *, takes_entries: bool = False) -> None:
@@ -70,3 +75,26 @@ def is_provided(metric_key: str) -> bool:
 
 def takes_entries(metric_key: str) -> bool:
     return metric_key in _enterable
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Let what a room reads for one measure serve its other measures too, until the block ends.
+
+    For a background job that computes many measures of a period: what changes meanwhile counts in the next run.
+    """
+    token = _read.set({})
+    try:
+        yield
+    finally:
+        _read.reset(token)
+
+
+def shared(key: Hashable, read: Callable[[], _T]) -> _T:
+    """Return what `read` gives; within `reading_once`, what it gave when the key was first asked for."""
+    found = _read.get()
+    if found is None:
+        return read()
+    if key not in found:
+        found[key] = read()
+    return found[key]  # type: ignore[no-any-return]

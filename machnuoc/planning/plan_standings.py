@@ -20,6 +20,7 @@ from machnuoc.core import notices, units
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_number
+from machnuoc.customers import counting
 from machnuoc.indicators import providers
 from machnuoc.indicators.models import FormulaVersion, Metric, Scenario, State, Value
 from machnuoc.places.models import Containment, Grant, Subject
@@ -40,6 +41,7 @@ _AT_ONCE = 400  # targets: bounds memory and the length of a write
 _FINEST = "DWMQHY"
 _ACTING = (Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.STATION, Grant.Role.COMMUNE)
 _COUNTED_UNITS = {"household", "customer", "connection", "person"}
+_CONNECTED_UNITS = {"household", "connection"}
 _PLACES = {Subject.Kind.COUNTRY, Subject.Kind.UNIT}
 _STEPS: dict[str, forecast.Step] = {"M": "M", "Q": "Q", "Y": "Y"}
 _LATE = (Status.AT_RISK, Status.MISSED)
@@ -124,14 +126,15 @@ def with_measure(targets: QuerySet[Target]) -> QuerySet[Target]:
 
 
 def read_cases(target_ids: Sequence[int], today: date) -> list[Case]:
-    """Return the targets with their questions, in five queries however many they are."""
+    """Return the targets with their questions, in seven queries at most however many they are."""
     return cases_of(list(with_measure(Target.objects.filter(pk__in=target_ids))), today)
 
 
 def cases_of(targets: Sequence[Any], today: date) -> list[Case]:
-    """Return targets (`with_measure`) with their questions, in four queries however many they are."""
+    """Return targets (`with_measure`) with their questions, in six queries at most however many they are."""
     target_ids = [target.pk for target in targets]
     handed = _read_handed_over(targets)
+    joined = _read_joined(targets)
     figures = _read_figures(targets, {one.work_id for rows in handed.values() for one in rows})
     paths: dict[int, list[tuple[date, Decimal]]] = defaultdict(list)
     for target_id, kind, start, amount in TargetPoint.objects.filter(target_id__in=target_ids).values_list(
@@ -153,7 +156,7 @@ def cases_of(targets: Sequence[Any], today: date) -> list[Case]:
             target, figures.get((target.metric_id, target.subject_id), []), sorted(paths[target.pk]),
             verdicts[target.pk],
             [Taken(one, figures.get((target.metric_id, one.work_id), [])) for one in handed.get(target.pk, [])],
-            target.is_looking_back, today,
+            joined.get(target.pk, []), target.is_looking_back, today,
         )
         for target in targets
     ]  # fmt: skip
@@ -241,6 +244,34 @@ def _read_handed_over(targets: Sequence[Target]) -> dict[int, list[Arrival]]:
     }
 
 
+def _read_joined(targets: Sequence[Target]) -> dict[int, list[counting.Joined]]:
+    """Return, of each target that counts growth, the customers that came to its works by a handover: none of them new.
+
+    Two queries at most.
+    """
+    growing = [
+        (target, begun)
+        for target in targets
+        if target.measured_as == Target.MeasuredAs.GROWTH
+        and target.metric is not None
+        and target.metric.unit in _CONNECTED_UNITS
+        and (begun := starts_on(target)) is not None
+    ]
+    rows = counting.list_handed_over(min(begun for _, begun in growing)) if growing else []
+    if not rows:
+        return {}
+    inside = set(
+        Containment.objects.filter(
+            ancestor_id__in={target.subject_id for target, _ in growing},
+            descendant_id__in={row.work_id for row in rows},
+        ).values_list("ancestor_id", "descendant_id")
+    )
+    return {
+        target.pk: [row for row in rows if begun <= row.day and (target.subject_id, row.work_id) in inside]
+        for target, begun in growing
+    }
+
+
 def promise_of(target: Target) -> Promise:
     direction = target.metric.direction if target.metric else "HIGHER"
     return Promise(
@@ -276,7 +307,7 @@ def starts_on(target: Target) -> date | None:
 
 def _case(
     target: Target, figures: list[Figure], path: list[tuple[date, Decimal]], verdicts: list[TargetJudgement],
-    handed: list[Taken], is_looking_back: bool, today: date,
+    handed: list[Taken], joined: list[counting.Joined], is_looking_back: bool, today: date,
 ) -> Case:  # fmt: skip
     promise = promise_of(target)
     begun = starts_on(target)
@@ -314,7 +345,7 @@ def _case(
         Target.MeasuredAs.GROWTH: _growth,
         Target.MeasuredAs.TOTAL: _totals,
     }[Target.MeasuredAs(target.measured_as)]
-    history, kept = measured(target, metric, rows, figures, begun, handed, notes)
+    history, kept = measured(target, metric, rows, figures, begun, handed, joined, notes)
     if target.measured_as == Target.MeasuredAs.GROWTH and not history and notes:
         said["obstacle"] = f"{notes[0][0].upper()}{notes[0][1:]}."
     if any(one.state == State.SIMULATED for one in kept):
@@ -349,14 +380,14 @@ _Measured = tuple[list[tuple[date, Decimal]], list[Figure]]
 
 def _levels(
     target: Target, metric: Metric, rows: list[Figure], figures: list[Figure], begun: date | None,
-    handed: list[Taken], notes: list[str],
+    handed: list[Taken], joined: list[counting.Joined], notes: list[str],
 ) -> _Measured:  # fmt: skip
     return [(one.last_day, _scaled(one.number or 0, metric)) for one in rows], rows
 
 
 def _growth(
     target: Target, metric: Metric, rows: list[Figure], figures: list[Figure], begun: date | None,
-    handed: list[Taken], notes: list[str],
+    handed: list[Taken], joined: list[counting.Joined], notes: list[str],
 ) -> _Measured:  # fmt: skip
     is_share = is_share_of_growth(target, metric)
     base = None if is_share else target.baseline  # a share is told in %, what it is of in the metric's own unit
@@ -370,7 +401,9 @@ def _growth(
     handed = [one for one in handed if begun is None or begun <= one.arrival.day]
     if metric.unit not in _COUNTED_UNITS:
         handed = []
-    history, kept, partial, taken = [], [], 0, Decimal(0)
+    whole_works = {one.arrival.work_id for one in handed}  # all that such a work has is left out already
+    joined = [one for one in joined if one.work_id not in whole_works]
+    history, kept, partial, taken, came = [], [], 0, Decimal(0), Decimal(0)
     for one in rows:
         if begun is not None and one.start < begun:
             continue
@@ -378,19 +411,23 @@ def _growth(
             partial += 1
             continue
         taken = _scaled(sum(work.households_in(one) for work in handed), metric)
-        added = _scaled(one.number or 0, metric) - base - taken
+        rest = [row for row in joined if row.is_in_use(one.last_day)]
+        came = _scaled(sum(row.households if metric.unit == "household" else row.connections for row in rest), metric)
+        added = _scaled(one.number or 0, metric) - base - taken - came
         history.append((one.last_day, (added * 100 / base).quantize(Decimal("0.0001")) if is_share else added))
         kept.append(one)
     if partial:
         notes.append(f"bỏ {partial} kỳ thiếu số liệu của một số nơi")
     if taken:
         notes.append(f"không tính {format_number(taken)} {units.label(metric.unit)} của công trình nhận bàn giao")
+    if came:
+        notes.append(f"không tính {format_number(came)} {units.label(metric.unit)} tiếp nhận cùng công trình")
     return history, kept
 
 
 def _totals(
     target: Target, metric: Metric, rows: list[Figure], figures: list[Figure], begun: date | None,
-    handed: list[Taken], notes: list[str],
+    handed: list[Taken], joined: list[counting.Joined], notes: list[str],
 ) -> _Measured:  # fmt: skip
     history, kept, total = [], [], Decimal(0)
     for one in rows:

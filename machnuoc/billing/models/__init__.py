@@ -3,6 +3,7 @@
 from machnuoc.billing.models.bills import Bill, BillingRun, BillLine, EInvoice, RunSkip
 from machnuoc.billing.models.corrections import Correction
 from machnuoc.billing.models.documents import EInvoiceDay, PrintBatch
+from machnuoc.billing.models.figures import ReadUpTo, WorkMonth
 from machnuoc.billing.models.payments import (
     Account,
     Allocation,
@@ -55,10 +56,12 @@ __all__ = [
     "Posting",
     "PriceFrame",
     "PrintBatch",
+    "ReadUpTo",
     "Refund",
     "RemoteMeter",
     "RunSkip",
     "Tariff",
     "TariffPrice",
     "TillSession",
+    "WorkMonth",
 ]

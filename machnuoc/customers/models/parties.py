@@ -44,6 +44,7 @@ class Customer(models.Model):
         indexes = [
             models.Index(fields=["phone"], condition=~Q(phone=""), name="customer_by_phone"),
             models.Index(fields=["email"], condition=~Q(email=""), name="customer_by_email"),
+            models.Index(fields=["priority"], name="customer_by_priority"),
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from machnuoc.core.models import Notice, Person
 from machnuoc.core.periods import Period
+from machnuoc.customers.models import Connection, Customer
 from machnuoc.demo.planning import targets as demo
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Metric, State, Value
@@ -96,6 +97,52 @@ def test_a_work_that_changes_hands_inside_the_sum_takes_only_what_it_gains_out(g
     )  # fmt: skip
 
     assert _stand(growth).reached == before.reached - 30
+
+
+def _join(station: Subject, code: str, households: int, connected_date: date, **fields: object) -> Connection:
+    """Add a real connection to a station."""
+    operator = station.work.operator
+    customer = Customer.objects.create(operator=operator, code=f"KH{code}", name="Khách hàng thử", created_at=NOW)
+    return Connection.objects.create(
+        code=code, work=station.work, customer=customer, address="Thôn thử", households=households,
+        connected_date=connected_date, **{"origin": "HANDOVER", "status": "ACTIVE", **fields},
+    )  # fmt: skip
+
+
+def test_customers_that_joined_a_station_by_a_handover_do_not_count(growth):
+    station = Subject.objects.get(key="work.qn.tri-binh")
+    before = _stand(growth)
+    _join(station, "DNBG1", 20, date(2026, 6, 15))
+    _join(station, "DNBG2", 1, date(2026, 6, 15), group="HCSN")  # serves no household
+
+    after = _stand(growth)
+
+    assert after.reached == before.reached - 20
+    assert "không tính 20 hộ tiếp nhận cùng công trình" in after.reason
+
+
+@pytest.mark.parametrize(
+    ("connected_date", "fields"),
+    [
+        (date(2025, 12, 31), {}),  # the plan's base has them
+        (date(2026, 6, 15), {"origin": "NEW"}),
+        (date(2026, 6, 15), {"is_simulated": True}),
+        (date(2026, 6, 15), {"status": "CLOSED", "closed_date": date(2026, 10, 31)}),  # no longer in the figure
+    ],
+)
+def test_connections_that_are_in_no_figure_or_were_developed_take_nothing_out(growth, connected_date, fields):
+    before = _stand(growth)
+    _join(Subject.objects.get(key="work.qn.tri-binh"), "DNBG1", 20, connected_date, **fields)
+
+    assert _stand(growth).reached == before.reached
+
+
+def test_customers_of_a_work_that_was_handed_over_whole_are_left_out_once(growth):
+    before = _stand(growth)
+    work = _take_over(200, date(2026, 6, 15)).work
+    _join(work.subject, "DNBG1", 50, date(2026, 6, 15))
+
+    assert _stand(growth).reached == before.reached
 
 
 def test_a_request_that_is_not_effective_yet_changes_nothing(growth):
