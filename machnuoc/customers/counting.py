@@ -194,4 +194,7 @@ def count_requests(period: Period, now: datetime) -> dict[int, Answers]:
             simulated=Count("pk", filter=Q(is_simulated=True)),
         )
     )  # fmt: skip
-    return {work: Answers(*sums[:5], sums[5] or timedelta(), sums[6]) for work, *sums in rows}
+    return {
+        work: Answers(received, answered, limited, in_time, waiting, hours or timedelta(), simulated)
+        for work, received, answered, limited, in_time, waiting, hours, simulated in rows
+    }
