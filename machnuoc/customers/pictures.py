@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 
 BYTES_MAX = 10 * 1024 * 1024
 SIDE_MAX = 16_384  # pixels
-PIXELS_MAX = 64_000_000
+PIXELS_MAX = 64_000_000  # of a JPEG, of which a part of the pixels is decoded
+PNG_PIXELS_MAX = 24_000_000  # of a PNG, decoded whole
 KEPT_SIDE = 1_600  # pixels
 _QUALITY = 82
 
@@ -75,11 +76,11 @@ def strip(content: bytes) -> tuple[bytes, str]:
     raise BadPicture(_BROKEN)
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, pixels_max: int = PIXELS_MAX) -> None:
     if not (0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX):
         raise BadPicture(f"Ảnh rộng, cao quá {SIDE_MAX} điểm ảnh hoặc bằng 0. Chọn ảnh khác.")
-    if width * height > PIXELS_MAX:
-        most = PIXELS_MAX // 1_000_000
+    if width * height > pixels_max:
+        most = pixels_max // 1_000_000
         raise BadPicture(f"Ảnh có hơn {most} triệu điểm ảnh. Chụp ở cỡ thường hoặc thu nhỏ rồi gửi lại.")
 
 
@@ -96,7 +97,7 @@ def _clean_png(content: bytes) -> bytes:
         if not seen and name != b"IHDR":
             raise BadPicture(_BROKEN)
         if name == b"IHDR":
-            _check_size(*struct.unpack_from(">II", body))
+            _check_size(*struct.unpack_from(">II", body), PNG_PIXELS_MAX)
         seen.append(name)
         if name in _PNG_KEPT:
             kept.append(whole)

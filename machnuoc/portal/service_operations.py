@@ -51,6 +51,17 @@ def name_of(account: PortalAccount, connection: Connection | None = None) -> str
     return own.values_list("name", flat=True).first() or ""
 
 
+def check_requests_left(account: PortalAccount, now: datetime) -> None:
+    """Raise PortalError if the account has sent as many requests as one day takes."""
+    today = service_queries.list_requests(account).filter(
+        channel=Request.Channel.PORTAL, received_at__gt=now - timedelta(days=1)
+    )
+    if today.count() >= REQUESTS_A_DAY:
+        raise PortalError(
+            f"Hôm nay bạn đã gửi {REQUESTS_A_DAY} phản ánh. Bổ sung vào phản ánh đã gửi, hoặc gọi đường dây nóng."
+        )
+
+
 def send_request(
     account: PortalAccount, *, category: Category, text: str, nonce: str, now: datetime,
     connection: Connection | None = None, place: Subject | None = None, address: str = "",
@@ -60,13 +71,7 @@ def send_request(
 
     Its answer goes to the address that proved itself, and to this page.
     """
-    today = service_queries.list_requests(account).filter(
-        channel=Request.Channel.PORTAL, received_at__gt=now - timedelta(days=1)
-    )
-    if today.count() >= REQUESTS_A_DAY:
-        raise PortalError(
-            f"Hôm nay bạn đã gửi {REQUESTS_A_DAY} phản ánh. Bổ sung vào phản ánh đã gửi, hoặc gọi đường dây nóng."
-        )
+    check_requests_left(account, now)
     said: dict[str, Any] = {
         "category": category, "channel": Request.Channel.PORTAL, "text": text, "connection": connection, "place": place,
         "address": address, "urgency": urgency, "photos": photos, "name": name_of(account, connection),
@@ -201,13 +206,14 @@ class Told:
 
 
 def tell_index(
-    account: PortalAccount, connection: Connection, *, index_l: int, photo: StoredFile, is_rolled_over: bool,
+    account: PortalAccount, connection: Connection, *, index_l: int, upload: Any, is_rolled_over: bool,
     nonce: str, now: datetime,
 ) -> Told:  # fmt: skip
     """Take what the customer read off their own meter: judged as every reading is, and corrected by a second one.
 
     A customer confirms nothing that would be billed unseen: what is odd waits for the staff. Near a meter's end they
-    are asked first whether it went through zero. Raises PortalError, CustomersError.
+    are asked first whether it went through zero. upload: the photo as it came, decoded only if all else is well.
+    Raises PortalError, CustomersError.
     """
     turn = turn_of(connection, now)
     if turn.refusal:
@@ -223,6 +229,7 @@ def tell_index(
     if "ROLLOVER" in asked.flags and not is_rolled_over:
         return Told(None, turn)
     note = "Khách hàng nói đồng hồ đã quay vòng." if "ROLLOVER" in asked.flags else ""
+    photo = keep_photo(upload)
     outcome = readings.take_reading(
         connection, person=None, photo=photo, note=note, now=now,
         confirmed_flags={"SWAPPED"},  # no neighbour's reading waits because of what a customer typed

@@ -67,6 +67,7 @@ def request_add(request: CustomerRequest) -> HttpResponse:
     if is_post and form.is_valid():
         said = dict(form.cleaned_data)
         try:
+            service_operations.check_requests_left(account, now)
             said["photos"] = request_operations.keep_photos(said["photos"], by=None)
             made = service_operations.send_request(account, now=now, **said)
         except (CustomersError, PortalError) as reason:

@@ -52,7 +52,7 @@ def self_reading(request: CustomerRequest, pk: int) -> HttpResponse:
         said = form.cleaned_data
         try:
             told = service_operations.tell_index(
-                account, connection, index_l=form.index_l, photo=service_operations.keep_photo(said["photo"]),
+                account, connection, index_l=form.index_l, upload=said["photo"],
                 is_rolled_over=said["is_rolled_over"], nonce=said["nonce"], now=now,
             )  # fmt: skip
         except (CustomersError, PortalError) as reason:
@@ -89,6 +89,7 @@ def norm_change(request: CustomerRequest, pk: int) -> HttpResponse:
     if is_post and form.is_valid():
         said = dict(form.cleaned_data)
         try:
+            service_operations.check_requests_left(account, now)
             papers = request_operations.keep_papers(said.pop("papers"), by=None)
             made = service_operations.ask_for_norm(account, connection, papers=papers, now=now, **said)
         except (CustomersError, PortalError) as reason:

@@ -328,7 +328,7 @@ def test_somebody_linked_to_a_connection_sees_nothing_of_its_customer(world, hou
 
 def tell(account: PortalAccount, connection: Connection, index_m3: int, **said: Any) -> service_operations.Told:
     given: dict[str, Any] = {
-        "photo": service_operations.keep_photo(upload()), "is_rolled_over": False,
+        "upload": upload(), "is_rolled_over": False,
         "nonce": f"{index_m3:032}", "now": ON_THE_19TH, **said,
     }  # fmt: skip
     return service_operations.tell_index(account, connection, index_l=index_m3 * 1000, **given)
