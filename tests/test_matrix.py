@@ -431,6 +431,7 @@ def _money_rows() -> Iterator[Row]:
     yield Row("billing:payment_list", SERVES)
     yield Row("billing:payment_reverse", BILLS, BILLS, ("@payment",))
     yield Row("billing:refund_request", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@payment",))
+    yield Row("billing:credit_refund_request", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@credit_bill",), refused=404)
     yield Row("billing:refund_list", SERVES)
     yield Row("billing:refund_act", None, LEADER, ("@refund", "duyet"))
     yield Row("billing:till_list", COLLECTS | LEADER, COLLECTS)
@@ -915,7 +916,13 @@ def _bill_things(now: datetime) -> dict[str, Any]:
         said={"volume_l": 2_000, "group": "SH", "households": 1, "persons": 0},
         becomes={"total": 0, "was_total": 6_900, "seen": 0},
     )  # fmt: skip
-    return {"@run": run.pk, "@bill": bill.pk, "@correction": wish.pk}
+    lower = Bill.objects.create(
+        series=series, number=990_002, operator=operator, connection=home, customer=home.customer, corrects=bill,
+        kind="ADJUSTMENT_DOWN", period_start_date=month, from_date=bill.from_date, to_date=month, group="SH",
+        tariff=bill.tariff, volume_l=0, net_vnd=-1_000, vat_vnd=0, fee_vnd=0, total_vnd=-1_000,
+        due_date=bill.due_date, issued_at=now,
+    )  # fmt: skip
+    return {"@run": run.pk, "@bill": bill.pk, "@correction": wish.pk, "@credit_bill": lower.pk}
 
 
 def _connection_things(now: datetime) -> dict[str, Any]:

@@ -139,6 +139,8 @@ def bill_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "bill": bill, "page": page, "chart_data": chart, "has_chart": len(page.history) > 1,
         "audit": list(zip(page.audit, audit.sentences(page.audit, known), strict=True)) if may_bill else [],
         "may_correct": may_correct and not any(one.state == Correction.State.REQUESTED for one in page.wishes),
+        "may_refund": bill.kind == Bill.Kind.ADJUSTMENT_DOWN and page.open_vnd < 0
+        and (may_bill or visibility.may(person, "collect", bill.connection)),
         "wishes": [(wish, corrections.may_decide(person, wish)) for wish in page.wishes],
         "fee_pct": round(100 * bill.fee_vnd / bill.net_vnd, 1) if bill.net_vnd else None,
         "vat_pct": round(100 * bill.vat_vnd / bill.net_vnd, 1) if bill.net_vnd else None,

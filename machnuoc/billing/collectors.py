@@ -18,8 +18,11 @@ def make_sheet(route: Route, *, collector: Person, now: datetime, by: Person) ->
     Route.objects.select_for_update(no_key=True).get(pk=route.pk)
     if CollectionSheet.objects.filter(route=route, closed_at__isnull=True).exists():
         raise NotPossible(f"Tuyến {route.code} đang có phiếu thu chưa đóng. Đóng phiếu đó trước khi lập phiếu mới.")
-    ids = list(Connection.objects.filter(route=route).values_list("pk", flat=True))
-    bills = [bill.pk for bill in ledger.list_open_bills(ids) if bill.open_vnd > 0]
+    holders = dict(Connection.objects.filter(route=route).values_list("pk", "customer_id"))
+    bills = [  # of who lives there now: what a former holder left unpaid is not collected at this door
+        bill.pk for bill in ledger.list_open_bills(holders)
+        if bill.open_vnd > 0 and bill.customer_id == holders[bill.connection_id]
+    ]  # fmt: skip
     if not bills:
         raise NotPossible(f"Tuyến {route.code} không có hóa đơn nào chưa trả.")
     made = CollectionSheet.objects.create(

@@ -295,12 +295,15 @@ def _new_bill(bill: Bill, *, kind: str, by: Person | None, now: datetime, reason
     """Store a bill that corrects another, with the next number of the series; its lines and postings follow."""
     series = InvoiceSeries.objects.select_for_update().get(operator_id=bill.operator_id, is_active=True)
     InvoiceSeries.objects.filter(pk=series.pk).update(next_number=F("next_number") + 1)
-    due_days = BillingProfile.objects.get(operator_id=bill.operator_id).due_days
+    due_date = bill.due_date  # a replacement is the same debt: neither its day nor the clock of the law begins anew
+    if kind == Bill.Kind.ADJUSTMENT_UP:  # what was never asked for before
+        due_days = BillingProfile.objects.get(operator_id=bill.operator_id).due_days
+        due_date = max(due_date, local_date(now) + timedelta(days=due_days))
     return Bill.objects.create(
         series=series, number=series.next_number, operator_id=bill.operator_id, connection_id=bill.connection_id,
         customer_id=bill.customer_id, period_start_date=bill.period_start_date, from_date=bill.from_date,
         to_date=bill.to_date, kind=kind, corrects=bill, reason=reason[:300], from_reading_id=bill.from_reading_id,
-        to_reading_id=bill.to_reading_id, due_date=local_date(now) + timedelta(days=due_days), issued_at=now,
+        to_reading_id=bill.to_reading_id, due_date=due_date, issued_at=now,
         issued_by=by, is_simulated=bill.is_simulated, **figures,
     )  # fmt: skip
 

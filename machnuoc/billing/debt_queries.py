@@ -18,8 +18,9 @@ from machnuoc.billing.models import DebtCase, DebtStep
 from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.customers import request_queries, visibility
-from machnuoc.customers.models import Customer
+from machnuoc.customers.models import Connection, Customer
 
+Holder = tuple[int, int]  # connection, customer
 BUCKETS = ("0–30 ngày", "31–60 ngày", "61–90 ngày", "trên 90 ngày")  # past the day it was due
 LIVE = (DebtCase.State.OPEN, DebtCase.State.PAUSED)
 
@@ -49,24 +50,43 @@ def is_working_day(day: date) -> bool:
 # --- what is owed -----------------------------------------------------------------------------------------------------
 
 
-def overdue_of(connection_ids: Iterable[int], today: date) -> dict[int, int]:
-    """Return what each connection owes past its due day, đồng (0 if nothing)."""
-    ids = list(connection_ids)
-    sums = dict.fromkeys(ids, 0)
-    lowering: dict[int, int] = defaultdict(int)
-    for bill in ledger.list_open_bills(ids):
+def overdue_by_holder(connection_ids: Iterable[int], today: date) -> dict[Holder, int]:
+    """Return what each holder of the connections owes past its due day, đồng; who owes nothing is not named.
+
+    A connection may have passed to another: what its former holder left unpaid is not the new one's debt.
+    """
+    sums: dict[Holder, int] = defaultdict(int)
+    lowering: dict[Holder, int] = defaultdict(int)
+    for bill in ledger.list_open_bills(list(connection_ids)):
+        holder = bill.connection_id, bill.customer_id
         if bill.open_vnd < 0:
-            lowering[bill.connection_id] += bill.open_vnd
+            lowering[holder] += bill.open_vnd
         elif bill.due_date < today:
-            sums[bill.connection_id] += bill.open_vnd
-    return {pk: max(0, amount_vnd + lowering[pk]) for pk, amount_vnd in sums.items()}
+            sums[holder] += bill.open_vnd
+    return {holder: left for holder, amount in sums.items() if (left := amount + lowering[holder]) > 0}
+
+
+def overdue_of(connection_ids: Iterable[int], today: date) -> dict[int, int]:
+    """Return what who holds each connection now owes past its due day, đồng (0 if nothing)."""
+    holders = Connection.objects.filter(pk__in=list(connection_ids)).values_list("pk", "customer_id")
+    owed = overdue_by_holder(connection_ids, today)
+    return {pk: owed.get((pk, customer_id), 0) for pk, customer_id in holders}
+
+
+def overdue_of_case(case: DebtCase, today: date) -> int:
+    """Return what the customer of a case owes past its due day, đồng."""
+    return overdue_by_holder([case.connection_id], today).get((case.connection_id, case.customer_id), 0)
 
 
 @dataclass(frozen=True)
 class Debt:
-    """Of one connection, đồng. buckets: past due by age, as BUCKETS; not_due: open, not due yet."""
+    """Of one holder of a connection, đồng. buckets: past due by age, as BUCKETS; not_due: open, not due yet.
+
+    customer_id: who owes it; another than who holds the connection now, if it passed to another.
+    """
 
     connection_id: int
+    customer_id: int
     work_id: int
     total_vnd: int
     not_due_vnd: int
@@ -78,49 +98,136 @@ class Debt:
         return sum(self.buckets)
 
 
+@dataclass(frozen=True)
+class DebtFilters:
+    """Which debts: of these works (None: all), with these words in code, name or address.
+
+    from_bucket: position in BUCKETS from which on something must be owed. case: "none", or the state of its case.
+    """
+
+    work_ids: Collection[int] | None = None
+    q: str = ""
+    from_bucket: int | None = None
+    case: str = ""
+
+
+# What a bill has open: one look at its allocations; only decreases give to other bills, or back to the customer.
 _AGEING = """
 WITH open_bill AS (
-    SELECT b.connection_id, c.work_id, b.due_date,
-        b.total_vnd
-        - COALESCE((SELECT SUM(a.amount_vnd) FROM billing_allocation a WHERE a.bill_id = b.id), 0)
-        + COALESCE((SELECT SUM(a.amount_vnd) FROM billing_allocation a WHERE a.credit_bill_id = b.id), 0) AS open_vnd
+    SELECT b.connection_id, b.customer_id, c.work_id, b.due_date,
+        b.total_vnd - COALESCE((SELECT SUM(a.amount_vnd) FROM billing_allocation a WHERE a.bill_id = b.id), 0)
+        + CASE WHEN b.total_vnd >= 0 THEN 0 ELSE
+            COALESCE((SELECT SUM(a.amount_vnd) FROM billing_allocation a WHERE a.credit_bill_id = b.id), 0)
+            + COALESCE((SELECT SUM(r.amount_vnd) FROM billing_refund r
+                        WHERE r.credit_bill_id = b.id AND r.state <> 'REFUSED'), 0) END AS open_vnd
     FROM billing_bill b JOIN customers_connection c ON c.id = b.connection_id
     WHERE b.state = 'ISSUED' {where}
-)
-SELECT connection_id, work_id, SUM(open_vnd),
-    SUM(CASE WHEN due_date >= %s THEN open_vnd ELSE 0 END),
-    SUM(CASE WHEN due_date < %s AND due_date >= %s THEN open_vnd ELSE 0 END),
-    SUM(CASE WHEN due_date < %s AND due_date >= %s THEN open_vnd ELSE 0 END),
-    SUM(CASE WHEN due_date < %s AND due_date >= %s THEN open_vnd ELSE 0 END),
-    SUM(CASE WHEN due_date < %s THEN open_vnd ELSE 0 END),
-    MIN(CASE WHEN open_vnd > 0 THEN due_date END)
-FROM open_bill WHERE open_vnd <> 0 GROUP BY connection_id, work_id HAVING SUM(open_vnd) > 0
+), aged AS (
+    SELECT connection_id, customer_id, work_id, SUM(open_vnd) AS total,
+        SUM(CASE WHEN due_date >= %s THEN open_vnd ELSE 0 END) AS not_due,
+        SUM(CASE WHEN due_date < %s AND due_date >= %s THEN open_vnd ELSE 0 END) AS age0,
+        SUM(CASE WHEN due_date < %s AND due_date >= %s THEN open_vnd ELSE 0 END) AS age1,
+        SUM(CASE WHEN due_date < %s AND due_date >= %s THEN open_vnd ELSE 0 END) AS age2,
+        SUM(CASE WHEN due_date < %s THEN open_vnd ELSE 0 END) AS age3,
+        MIN(CASE WHEN open_vnd > 0 THEN due_date END) AS oldest
+    FROM open_bill WHERE open_vnd <> 0 GROUP BY connection_id, customer_id, work_id HAVING SUM(open_vnd) > 0
+), debt AS (SELECT * FROM aged {having})
 """
+_ROWS = """
+SELECT connection_id, customer_id, work_id, total, not_due, age0, age1, age2, age3, oldest FROM debt
+ORDER BY age0 + age1 + age2 + age3 DESC, total DESC, connection_id, customer_id
+"""
+# Both at once: what is open of every bill is asked for once a page.
+_PAGE = """
+, shown AS ({rows} LIMIT %s OFFSET %s)
+SELECT 0 AS part, work_id, 0 AS c, 0 AS h, n, a, b, d, e, f, g, NULL AS oldest FROM (
+    SELECT work_id, COUNT(*) AS n, SUM(total) AS a, SUM(not_due) AS b, SUM(age0) AS d, SUM(age1) AS e, SUM(age2) AS f,
+        SUM(age3) AS g FROM debt GROUP BY work_id
+) s
+UNION ALL
+SELECT 1, work_id, connection_id, customer_id, 0, total, not_due, age0, age1, age2, age3, oldest FROM shown
+"""
+
+
+def _ageing(filters: DebtFilters, today: date) -> tuple[str, list[int | str | date]]:
+    """Return the parts of the question up to `debt`, with its values: only placeholders are put together."""
+    where: list[str] = []
+    having: list[str] = []
+    values: list[int | str | date] = []
+    if filters.work_ids is not None:
+        where.append(f"AND c.work_id IN ({', '.join(['%s'] * len(filters.work_ids))})")
+        values += sorted(filters.work_ids)
+    for word in folding.fold(filters.q).split()[:6]:
+        where.append("AND c.folded LIKE %s")
+        values.append(f"%{word}%")
+    edges = [today - timedelta(days=days) for days in (30, 60, 90)]
+    values += [today, today, edges[0], edges[0], edges[1], edges[1], edges[2], edges[2]]
+    if filters.from_bucket is not None:
+        having.append(" + ".join(f"age{place}" for place in range(filters.from_bucket, len(BUCKETS))) + " > 0")
+    if filters.case:
+        cases = (
+            "EXISTS (SELECT 1 FROM billing_debtcase k WHERE k.connection_id = aged.connection_id "
+            "AND k.customer_id = aged.customer_id AND k.state IN ({states}))"
+        )
+        states = [*LIVE, DebtCase.State.CUT_OFF] if filters.case == "none" else [filters.case]
+        marks = ", ".join(["%s"] * len(states))
+        having.append(f"{'NOT ' if filters.case == 'none' else ''}{cases.format(states=marks)}")
+        values += [str(state) for state in states]
+    said = f"WHERE {' AND '.join(having)}" if having else ""
+    return _AGEING.format(where=" ".join(where), having=said), values
 
 
 def list_debts(work_ids: Collection[int] | None, *, today: date, q: str = "") -> list[Debt]:
     """Return who owes, the most first, in one query. work_ids: None for all works. q: part of code, name or address."""
-    where: list[str] = []
-    values: list[int | str] = []
-    if work_ids is not None:
-        if not work_ids:
-            return []
-        where.append(f"AND c.work_id IN ({', '.join(['%s'] * len(work_ids))})")
-        values += sorted(work_ids)
-    for word in folding.fold(q).split()[:6]:
-        where.append("AND c.folded LIKE %s")
-        values.append(f"%{word}%")
-    edges = [today - timedelta(days=days) for days in (30, 60, 90)]
-    days = [today, today, edges[0], edges[0], edges[1], edges[1], edges[2], edges[2]]
+    return list_all(DebtFilters(work_ids, q), today)
+
+
+def list_all(filters: DebtFilters, today: date) -> list[Debt]:
+    """Return all debts that the filters leave, the most overdue first."""
+    if filters.work_ids is not None and not filters.work_ids:
+        return []
+    sql, values = _ageing(filters, today)
     with database.cursor() as cursor:
-        # Only placeholders are put together; every value is bound.
-        cursor.execute(_AGEING.format(where=" ".join(where)), [*values, *days])
-        rows = cursor.fetchall()
-    found = [
-        Debt(row[0], row[1], int(row[2]), int(row[3]), tuple(int(part) for part in row[4:8]), _day(row[8]))  # type: ignore[arg-type]
-        for row in rows
-    ]
-    return sorted(found, key=lambda debt: (-debt.overdue_vnd, -debt.total_vnd, debt.connection_id))
+        cursor.execute(sql + _ROWS, values)
+        return [_debt(row) for row in cursor.fetchall()]
+
+
+def _debt(row: Sequence[Any]) -> Debt:
+    buckets = (int(row[5]), int(row[6]), int(row[7]), int(row[8]))
+    return Debt(row[0], row[1], row[2], int(row[3]), int(row[4]), buckets, _day(row[9]))
+
+
+@dataclass(frozen=True)
+class DebtPage:
+    """rows: of the page asked for; works: the sums of each work over all that the filters leave."""
+
+    rows: list[Debt]
+    works: dict[int, "Totals"]
+
+    @property
+    def totals(self) -> "Totals":
+        return Totals(
+            sum(one.connections for one in self.works.values()), sum(one.total_vnd for one in self.works.values()),
+            sum(one.not_due_vnd for one in self.works.values()),
+            tuple(sum(one.buckets[place] for one in self.works.values()) for place in range(len(BUCKETS))),
+        )  # fmt: skip
+
+
+def get_page(filters: DebtFilters, today: date, *, offset: int, limit: int) -> DebtPage:
+    """Return one page of the debts with the sums of all of them, summed up and cut to the page by the database."""
+    if filters.work_ids is not None and not filters.work_ids:
+        return DebtPage([], {})
+    sql, values = _ageing(filters, today)
+    with database.cursor() as cursor:
+        cursor.execute(sql + _PAGE.format(rows=_ROWS), [*values, limit, offset])
+        found = cursor.fetchall()
+    rows = [_debt((row[2], row[3], row[1], *row[5:])) for row in found if row[0] == 1]
+    works = {
+        row[1]: Totals(int(row[4]), int(row[5]), int(row[6]), tuple(int(part) for part in row[7:11]))
+        for row in found
+        if row[0] == 0
+    }
+    return DebtPage(sorted(rows, key=lambda one: (-one.overdue_vnd, -one.total_vnd, one.connection_id)), works)
 
 
 def _day(value: Any) -> date | None:
@@ -167,11 +274,11 @@ def list_cases(person: Person, action: str = "serve") -> QuerySet[DebtCase]:
     )
 
 
-def live_cases(connection_ids: Iterable[int]) -> dict[int, DebtCase]:
-    """Return the case of each connection that is being followed, or whose water is off for a debt."""
+def live_cases(connection_ids: Iterable[int]) -> dict[Holder, DebtCase]:
+    """Return the case of each holder of the connections who is followed, or whose water is off for a debt."""
     states = [*LIVE, DebtCase.State.CUT_OFF]
     rows = DebtCase.objects.filter(connection_id__in=list(connection_ids), state__in=states).prefetch_related("steps")
-    return {case.connection_id: case for case in rows}
+    return {(case.connection_id, case.customer_id): case for case in rows}
 
 
 def last_step(case: DebtCase, kind: str) -> DebtStep | None:
@@ -185,9 +292,9 @@ def running_notice(case: DebtCase, today: date) -> DebtStep | None:
     A bill that became overdue after it needs a notice of its own.
     """
     last = last_step(case, DebtStep.Kind.NOTICE)
-    if last is None or overdue_of([case.connection_id], last.date)[case.connection_id]:
+    if last is None or overdue_of_case(case, last.date):
         return last
-    return None if overdue_of([case.connection_id], today)[case.connection_id] else last
+    return None if overdue_of_case(case, today) else last
 
 
 def standing_of(case: DebtCase, today: date) -> Standing:
@@ -203,7 +310,7 @@ def standing_of(case: DebtCase, today: date) -> Standing:
         today, notice_date=notice.date if notice else None, final_notice_date=final.date if final else None,
         is_household=case.customer.kind == Customer.Kind.HOUSEHOLD, told_reason=bool(case.objective_reason),
         has_open_dispute=request_queries.has_open_dispute(case.connection_id),
-        owed_vnd=overdue_of([case.connection_id], today)[case.connection_id],
+        owed_vnd=overdue_of_case(case, today),
         rule=cutoff_clock.rule_on(cutoff_rules(), notice.date if notice else today), is_working_day=is_working_day,
     )  # fmt: skip
     if found.may_cut_off and case.state == DebtCase.State.PAUSED:

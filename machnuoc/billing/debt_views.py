@@ -1,10 +1,12 @@
 """Pages of debts: who owes and how long, by station; one case and its lawful steps."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,9 +20,9 @@ from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import DebtCase, DebtStep
 from machnuoc.billing.payment_views import (
     EXPECTED,
+    ROWS_A_PAGE,
     get_connection,
     is_filtered,
-    page_of,
     person_of,
     require_any,
     shown_number,
@@ -50,32 +52,31 @@ def debt_list(request: HttpRequest) -> HttpResponseBase:
     works = _works(ids)
     form = payment_forms.DebtFilter(request.GET, works=sorted(works.items(), key=lambda pair: pair[1]))
     said = form.said()
-    wanted = {int(said["work"])} if said["work"] else None if ids is None else set(ids)
-    found = debt_queries.list_debts(wanted, today=timezone.localdate(now), q=str(said["q"] or ""))
-    if said["age"]:
-        found = [debt for debt in found if sum(debt.buckets[_AGES[str(said["age"])] :]) > 0]
-    cases = debt_queries.live_cases([debt.connection_id for debt in found]) if said["case"] else {}
-    if said["case"] == "none":
-        found = [debt for debt in found if debt.connection_id not in cases]
-    elif said["case"]:
-        found = [
-            debt for debt in found
-            if debt.connection_id in cases and cases[debt.connection_id].state == said["case"]
-        ]  # fmt: skip
+    today = timezone.localdate(now)
+    filters = debt_queries.DebtFilters(
+        {int(said["work"])} if said["work"] else None if ids is None else set(ids), str(said["q"] or ""),
+        _AGES[str(said["age"])] if said["age"] else None, str(said["case"] or ""),
+    )  # fmt: skip
     if export.format_of(request):
-        return _export(request, found, form, person)
-    page = page_of(found, request)
-    shown = _shown(page.object_list)
-    cases = debt_queries.live_cases([debt.connection_id for debt in page.object_list])
-    privacy.log_access(person, DataAccess.What.LIST, now=now, count=len(page.object_list), purpose="Danh sách nợ")
-    totals = debt_queries.sum_up(found)
+        return _export(request, debt_queries.list_all(filters, today), form, person)
+    page, found = _page(request, filters, today)
+    shown, owing = _shown(found.rows), _owing(found.rows)
+    cases = debt_queries.live_cases([debt.connection_id for debt in found.rows])
+    privacy.log_access(person, DataAccess.What.LIST, now=now, count=len(found.rows), purpose="Danh sách nợ")
+    totals = found.totals
     stations = [
         (works.get(pk, ""), pk, sums, list(zip(BUCKETS, sums.buckets, strict=True)))
-        for pk, sums in sorted(debt_queries.by_work(found).items(), key=lambda pair: -pair[1].overdue_vnd)
+        for pk, sums in sorted(found.works.items(), key=lambda pair: -pair[1].overdue_vnd)
     ]
     context = {
         "form": form, "page": page, "totals": totals, "ageing": list(zip(BUCKETS, totals.buckets, strict=True)),
-        "rows": [(debt, shown[debt.connection_id], cases.get(debt.connection_id)) for debt in page.object_list],
+        "rows": [
+            (
+                debt, shown[debt.connection_id], cases.get((debt.connection_id, debt.customer_id)),
+                owing[debt.customer_id], debt.customer_id != shown[debt.connection_id].customer_id,
+            )
+            for debt in found.rows
+        ],
         "stations": stations if len(stations) > 1 else [], "is_filtered": is_filtered(request),
         "may_bill": access.may(person, "bill"), "next": request.get_full_path(),
     }  # fmt: skip
@@ -87,6 +88,24 @@ def _works(ids: list[int] | None) -> dict[int, str]:
     return dict(rows.values_list("pk", "subject__name"))
 
 
+def _page(
+    request: HttpRequest, filters: debt_queries.DebtFilters, today: date
+) -> tuple[Any, debt_queries.DebtPage]:  # fmt: skip
+    """Return the page of the list that the address asks for; past the end, the last one."""
+    asked = request.GET.get("page", "1")
+    number = max(1, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
+    found = debt_queries.get_page(filters, today, offset=(number - 1) * ROWS_A_PAGE, limit=ROWS_A_PAGE)
+    page = Paginator(range(found.totals.connections), ROWS_A_PAGE).get_page(number)
+    if page.number != number:
+        offset = (page.number - 1) * ROWS_A_PAGE
+        found = debt_queries.get_page(filters, today, offset=offset, limit=ROWS_A_PAGE)
+    return page, found
+
+
+def _owing(found: list[Debt]) -> dict[int, Customer]:
+    return Customer.objects.in_bulk({debt.customer_id for debt in found})
+
+
 def _shown(found: list[Debt]) -> dict[int, Connection]:
     rows = Connection.objects.filter(pk__in=[debt.connection_id for debt in found])
     return {one.pk: one for one in connection_queries.with_names(rows)}
@@ -95,11 +114,14 @@ def _shown(found: list[Debt]) -> dict[int, Connection]:
 def _export(request: HttpRequest, found: list[Debt], form: Any, person: Person) -> HttpResponseBase:
     privacy.log_access(person, DataAccess.What.EXPORT, now=timezone.now(), count=len(found), purpose="Xuất công nợ")
     shown: dict[int, Connection] = {}
+    owing: dict[int, Customer] = {}
     for start in range(0, len(found), 500):
         shown |= _shown(found[start : start + 500])
+        owing |= _owing(found[start : start + 500])
     columns: list[export.Column] = [
         ("Đấu nối", lambda row: shown[row.connection_id].code, "text"),
-        ("Khách hàng", lambda row: shown[row.connection_id].customer.name, "text"),
+        ("Khách hàng", lambda row: owing[row.customer_id].name, "text"),
+        ("Chủ cũ", lambda row: "có" if row.customer_id != shown[row.connection_id].customer_id else "", "text"),
         ("Địa chỉ", lambda row: shown[row.connection_id].address, "text"),
         ("Trạm", lambda row: shown[row.connection_id].work.subject.name, "text"),
         ("Tổng nợ (đồng)", lambda row: row.total_vnd, "number"),
@@ -178,8 +200,8 @@ def _show_case(
     standing = debt_queries.standing_of(case, today)
     notice = debt_queries.running_notice(case, today)
     rule = cutoff_clock.rule_on(debt_queries.cutoff_rules(), notice.date if notice else today)
-    account = payment_queries.account_of(connection, today)
-    privacy.log_access(person, DataAccess.What.PAGE, now=now, customer=connection.customer, purpose="Hồ sơ nợ")
+    account = payment_queries.account_of(connection, today, case.customer_id)
+    privacy.log_access(person, DataAccess.What.PAGE, now=now, customer=case.customer, purpose="Hồ sơ nợ")
     is_household = case.customer.kind == Customer.Kind.HOUSEHOLD
     allowed = (
         f"{rule.household_weeks} tuần, {rule.household_weeks_with_reason} tuần nếu báo lý do khách quan"
@@ -195,7 +217,7 @@ def _show_case(
     context = {
         "case": case, "connection": connection, "standing": standing, "account": account, "facts": facts,
         "bills": [(row, shown_number(row.bill)) for row in account.bills], "State": DebtCase.State,
-        "shown": privacy.show(connection.customer, connection, unmasked=True), "steps": list(case.steps.all()),
+        "shown": privacy.show(case.customer, connection, unmasked=True), "steps": list(case.steps.all()),
         "may_bill": visibility.may(person, "bill", connection), "notice": notice,
         "may_approve": visibility.may(person, "approve", connection), "is_household": is_household,
         "form": form or payment_forms.StepForm(), "failed": act_name,

@@ -29,7 +29,10 @@ class StepRefused(BillingError):
 @transaction.atomic
 def open_case(connection: Connection, *, now: datetime, by: Person | None) -> DebtCase:
     """Begin to follow an unpaid connection, or return the case that is open. Raises StepRefused if nothing is due."""
-    live = DebtCase.objects.filter(connection=connection, state__in=debt_queries.LIVE).first()
+    own = DebtCase.objects.filter(
+        connection=connection, customer=connection.customer_id, state__in=debt_queries.LIVE
+    )  # fmt: skip
+    live = own.first()
     if live is not None:
         return live
     if not debt_queries.overdue_of([connection.pk], local_date(now))[connection.pk]:
@@ -38,7 +41,7 @@ def open_case(connection: Connection, *, now: datetime, by: Person | None) -> De
         with transaction.atomic():
             made = DebtCase.objects.create(connection=connection, customer=connection.customer, opened_at=now)
     except IntegrityError:  # somebody opened it at the same moment
-        return DebtCase.objects.get(connection=connection, state__in=debt_queries.LIVE)
+        return own.get()
     audit.record("billing.debt.opened", actor=by, target=made)
     return made
 
@@ -207,8 +210,8 @@ def settle_if_paid(connection_ids: Collection[int], *, now: datetime, by: Person
     )
     if not cases:
         return 0
-    owed = debt_queries.overdue_of([case.connection_id for case in cases], local_date(now))
-    settled = [case for case in cases if owed[case.connection_id] == 0]
+    owed = debt_queries.overdue_by_holder({case.connection_id for case in cases}, local_date(now))
+    settled = [case for case in cases if (case.connection_id, case.customer_id) not in owed]
     for case in settled:
         was_off = case.state == State.CUT_OFF
         case.state, case.closed_at = State.SETTLED, now
@@ -262,7 +265,7 @@ def _take(
     must_owe: bool = True,
 ) -> DebtStep:  # fmt: skip
     today = local_date(now)
-    owed_vnd = debt_queries.overdue_of([case.connection_id], today)[case.connection_id]
+    owed_vnd = debt_queries.overdue_of_case(case, today)
     if must_owe and not owed_vnd:
         raise StepRefused(f"Đấu nối {case.connection.code} không còn nợ quá hạn.")
     made = DebtStep.objects.create(

@@ -47,7 +47,7 @@ def begin(
     connection: Connection, *, gateway: str, now: datetime, by: Person | None, client_ip: str, site_url: str,
     bill_ids: Sequence[int] = (), amount_vnd: int | None = None,
 ) -> tuple[GatewayOrder, str]:  # fmt: skip
-    """Store an order for open bills (all of them if none is named) and return it with the address to pay at.
+    """Store an order for open bills (all of who holds the connection, if none is named) and return it with the address.
 
     amount_vnd: default what the bills have open. site_url: of this site, without a slash at its end, for the way back.
     Raises GatewayAway and BillingError. The gateway is called outside any transaction.
@@ -57,9 +57,10 @@ def begin(
         raise GatewayAway(
             f"Chưa kết nối cổng {Gateway(gateway).label}. Chọn cách trả khác, hoặc báo quản trị hệ thống."
         )
-    open_bills = [bill for bill in ledger.list_open_bills([connection.pk]) if bill.open_vnd > 0]
-    if bill_ids:
-        open_bills = [bill for bill in open_bills if bill.pk in set(bill_ids)]
+    open_bills = [
+        bill for bill in ledger.list_open_bills([connection.pk])
+        if bill.open_vnd > 0 and (bill.pk in set(bill_ids) if bill_ids else bill.customer_id == connection.customer_id)
+    ]  # fmt: skip
     amount_vnd = sum(bill.open_vnd for bill in open_bills) if amount_vnd is None else amount_vnd
     if not LEAST_VND <= amount_vnd < MOST_VND:
         raise BillingError(

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from django.db import connection
 from django.db.models import F, Q, Sum
 
-from machnuoc.billing.models import Account, Allocation, Bill, Payment, Posting
+from machnuoc.billing.models import Account, Allocation, Bill, Payment, Posting, Refund
 from machnuoc.core.periods import local_date
 
 _SHOWN_PROBLEMS = 20
@@ -115,7 +115,8 @@ def balance_of(connection_id: int) -> Balance:
 def open_amounts(bill_ids: Sequence[int]) -> dict[int, int]:
     """Return what is open of each bill, đồng: total less what was allocated to it.
 
-    A decrease has a negative total; what it gave to other bills brings it to zero. A replaced bill has nothing open.
+    A decrease has a negative total; what it gave to other bills, or back to the customer, brings it to zero. A replaced
+    bill has nothing open.
     """
     rows = Bill.objects.filter(pk__in=list(bill_ids)).values_list("pk", "total_vnd", "state")
     return _less_what_was_allocated(
@@ -139,6 +140,9 @@ def _less_what_was_allocated(open_vnd: dict[int, int]) -> dict[int, int]:
     given = Allocation.objects.filter(credit_bill_id__in=lowering).values_list("credit_bill_id")
     for pk, amount_vnd in given.annotate(amount=Sum("amount_vnd")).order_by():
         open_vnd[pk or 0] += amount_vnd
+    back = Refund.objects.filter(credit_bill_id__in=lowering).exclude(state=Refund.State.REFUSED)
+    for pk, amount_vnd in back.values_list("credit_bill_id").annotate(amount=Sum("amount_vnd")).order_by():
+        open_vnd[pk or 0] += amount_vnd
     return open_vnd
 
 
@@ -148,10 +152,14 @@ def owed_by_bill(bill: Bill) -> int:
 
 @dataclass(frozen=True)
 class OpenBill:
-    """A bill that is not settled, with what is open (negative: credit that can be set against another bill)."""
+    """A bill that is not settled, with what is open (negative: credit that can be set against another bill).
+
+    customer_id: who owes it, though the connection may be another's by now.
+    """
 
     pk: int
     connection_id: int
+    customer_id: int
     period_start_date: date
     due_date: date
     open_vnd: int
@@ -162,7 +170,7 @@ def list_open_bills(connection_ids: Iterable[int]) -> list[OpenBill]:
     rows = list(
         Bill.objects.filter(connection_id__in=list(connection_ids), state=Bill.State.ISSUED)
         .order_by("connection_id", "due_date", "id")
-        .values_list("pk", "connection_id", "period_start_date", "due_date")
+        .values_list("pk", "connection_id", "customer_id", "period_start_date", "due_date")
     )
     open_vnd = open_amounts([row[0] for row in rows])
     return [OpenBill(*row, open_vnd[row[0]]) for row in rows if open_vnd[row[0]]]
@@ -226,7 +234,9 @@ def verify(operator_id: int | None = None) -> Verification:
     problems += _bills_out_of_step(operator_id)
     live = bills.filter(state=Bill.State.ISSUED)
     allocated = Allocation.objects.filter(payment__isnull=False, bill__in=live).aggregate(a=Sum("amount_vnd"))["a"] or 0
+    returned = Refund.objects.filter(credit_bill__in=bills).exclude(state=Refund.State.REFUSED)
     expected = (live.aggregate(t=Sum("total_vnd"))["t"] or 0) - allocated
+    expected += returned.aggregate(a=Sum("amount_vnd"))["a"] or 0
     if net(Account.RECEIVABLE) != expected:
         problems.append(
             f"Số dư phải thu (131) là {net(Account.RECEIVABLE)} đồng, tổng các hóa đơn chưa trả là {expected} đồng."

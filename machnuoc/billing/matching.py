@@ -32,6 +32,7 @@ class Debtor:
     name: str
     owed_vnd: int
     bills_vnd: tuple[int, ...] = ()
+    customer_id: int | None = None  # who owes it: a former holder too
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Found:
     connection_id: int | None = None
     bill_ids: tuple[int, ...] = ()
     why: str = ""
+    customer_id: int | None = None  # of the debtor that was found
 
 
 @dataclass
@@ -95,15 +97,17 @@ def propose(amount_vnd: int, text: str, debtors: Debtors) -> Found:
     if len(fitting) > 1:
         return Found(NONE, None, (), "Nội dung nêu nhiều mã đấu nối")
     named = {
-        one.connection_id: one for run in runs if len(run) >= _NAME_WORDS_LEAST
+        (one.connection_id, one.customer_id): one for run in runs if len(run) >= _NAME_WORDS_LEAST
         for one in debtors.by_name.get(" ".join(run), ())
     }  # fmt: skip
     owing = [one for one in named.values() if amount_vnd in {one.owed_vnd, *one.bills_vnd}]
     if len(owing) == 1:
-        return Found(PROPOSED, owing[0].connection_id, (), "Trùng tên khách hàng và số tiền nợ")
+        (one,) = owing
+        return Found(PROPOSED, one.connection_id, (), "Trùng tên khách hàng và số tiền nợ", one.customer_id)
     if len(named) == 1:
         (one,) = named.values()
-        return Found(PROPOSED, one.connection_id, (), f"Trùng tên khách hàng{_amount_words(one, amount_vnd)}")
+        why = f"Trùng tên khách hàng{_amount_words(one, amount_vnd)}"
+        return Found(PROPOSED, one.connection_id, (), why, one.customer_id)
     if len(named) > 1:
         return Found(NONE, None, (), "Nhiều khách hàng trùng tên")
     alike = {one.connection_id for one in debtors.by_amount.get(amount_vnd, ())}

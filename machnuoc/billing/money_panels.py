@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from machnuoc.billing import debt_queries, payments
 from machnuoc.billing.models import Allocation, BankLine, DebtCase, DebtStep, Payment, PaymentReversal, Refund
@@ -31,10 +32,15 @@ def for_connection(person: Person, connection: Connection) -> list[Panel]:
 
 def advances_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
     """Give per customer what was paid ahead: a customer whose money we hold is not erased."""
-    owners = dict(
-        Payment.objects.filter(connection__customer_id__in=customer_ids).values_list("pk", "connection__customer_id")
-    )
+    owners = dict(Payment.objects.filter(customer_id__in=customer_ids).values_list("pk", "customer_id"))
     return [(owners[pk], amount) for pk, amount in payments.unallocated(list(owners)).items() if amount]
+
+
+def refunds_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
+    """Give per customer what is to go back to them and was not paid out yet."""
+    owner = Coalesce("payment__customer_id", "credit_bill__customer_id")
+    rows = Refund.objects.filter(state__in=[Refund.State.REQUESTED, Refund.State.APPROVED]).annotate(owner=owner)
+    return list(rows.filter(owner__in=customer_ids).values_list("owner", "amount_vnd"))
 
 
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -57,7 +63,7 @@ def erase_customer(customer: Customer) -> list[int]:
         Sending.objects.filter(key__in=reminders).update(address="(đã xóa)"),
         Payment.objects.filter(pk__in=ids).update(payer="", note=""),
         BankLine.objects.filter(payment_id__in=ids).update(text="", proposed_why=""),
-        Refund.objects.filter(payment_id__in=ids).update(reason=""),
+        Refund.objects.filter(Q(payment_id__in=ids) | Q(credit_bill__customer=customer)).update(reason=""),
         PaymentReversal.objects.filter(payment_id__in=ids).update(reason=""),
         steps.update(how="", proof=None),
         cases.update(objective_reason=""),
@@ -65,11 +71,6 @@ def erase_customer(customer: Customer) -> list[int]:
 
 
 def _payments_of(customer: Customer) -> QuerySet[Payment]:
-    """Return the payments that paid a customer's bills, or lie ahead at their connections.
-
-    A connection may have had another customer before: what paid that one's bills is not this one's.
-    """
+    """Return the payments that a customer made, or that paid a customer's bills."""
     paid = Allocation.objects.filter(bill__customer=customer, payment__isnull=False).values("payment_id")
-    return Payment.objects.filter(
-        Q(pk__in=paid) | Q(allocations__isnull=True, connection__customer=customer)
-    )  # fmt: skip
+    return Payment.objects.filter(Q(pk__in=paid) | Q(customer=customer))

@@ -56,7 +56,7 @@ def owed_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
     """Give per customer what bills in their name still leave open, either way: erasure waits until it is settled."""
     owners = dict(Bill.objects.filter(customer_id__in=customer_ids).values_list("pk", "customer_id"))
     open_vnd = [(owners[pk], abs(amount)) for pk, amount in ledger.open_amounts(list(owners)).items() if amount]
-    return [*open_vnd, *money_panels.advances_vnd(customer_ids)]
+    return [*open_vnd, *money_panels.advances_vnd(customer_ids), *money_panels.refunds_vnd(customer_ids)]
 
 
 def erase_customer(customer: Customer) -> list[int]:

@@ -1,6 +1,7 @@
 """Forms of the counter, drawers, refunds, collectors, statements and debts."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -10,7 +11,8 @@ from machnuoc.billing.models import BankLine, DebtCase, GatewayOrder, Payment, R
 from machnuoc.billing.payment_queries import PaymentFilters
 from machnuoc.core.choices import DayField, OneOf
 from machnuoc.core.number_fields import WholeField
-from machnuoc.customers.models import Route
+from machnuoc.core.vietnamese import format_money_vnd
+from machnuoc.customers.models import Customer, Route
 from machnuoc.places.models import Organisation
 
 _KEY_MAX = 64
@@ -60,8 +62,13 @@ class CashForm(forms.Form):
     note = forms.CharField(label="Ghi chú", max_length=300, required=False)
     key = forms.CharField(widget=forms.HiddenInput, max_length=_KEY_MAX, required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, former: Sequence[tuple[Customer, int]] = (), **kwargs: Any) -> None:
+        """former: those who held the connection before and still owe; the money may be for their bills."""
         super().__init__(*args, **kwargs)
+        if former:
+            choices = [("", "Chủ hiện tại")]
+            choices += [(str(one.pk), f"{one.name} ({one.code}), nợ {format_money_vnd(owed)}") for one, owed in former]
+            self.fields["holder"] = forms.ChoiceField(label="Trả cho hóa đơn của", choices=choices, required=False)
         self.fields["amount_vnd"].widget.attrs |= {"autofocus": True, "autocomplete": "off"}
         self.initial.setdefault("key", new_key())
 

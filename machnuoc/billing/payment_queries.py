@@ -1,5 +1,6 @@
 """What is read about money of customers: what a connection owes, payments, drawers, collectors' sheets, gateways."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -19,7 +20,7 @@ from machnuoc.billing.models import (
 )
 from machnuoc.core.models import Person
 from machnuoc.customers import visibility
-from machnuoc.customers.models import Connection, Route
+from machnuoc.customers.models import Connection, Customer, Route
 from machnuoc.places.models import Organisation
 from machnuoc.works.models import Work
 
@@ -33,25 +34,42 @@ class OwedBill:
 
 @dataclass(frozen=True)
 class AccountView:
-    """What a connection owes and has paid ahead, đồng. owed_vnd: what it should pay now, credit bills taken off."""
+    """What a holder of a connection owes and has paid ahead, đồng. owed_vnd: to pay now, credit bills taken off.
+
+    former: customer and what they owe, of those who held the connection before.
+    """
 
     bills: list[OwedBill]
     owed_vnd: int
     overdue_vnd: int
     advance_vnd: int
+    former: list[tuple[Customer, int]]
 
 
-def account_of(connection: Connection, today: date) -> AccountView:
-    """Return the open bills of a connection, oldest first, and the sums."""
+def account_of(connection: Connection, today: date, customer_id: int | None = None) -> AccountView:
+    """Return the open bills of a holder of a connection, oldest first, and the sums. customer_id: who holds it now."""
+    customer_id = customer_id or connection.customer_id
     found = ledger.list_open_bills([connection.pk])
-    bills = Bill.objects.select_related("series").in_bulk([one.pk for one in found])
-    rows = [OwedBill(bills[one.pk], one.open_vnd, one.open_vnd > 0 and one.due_date < today) for one in found]
-    owed_vnd = max(0, sum(one.open_vnd for one in found))
-    left = payments.advances([connection.pk]).get(connection.pk, [])
+    own = [one for one in found if one.customer_id == customer_id]
+    bills = Bill.objects.select_related("series").in_bulk([one.pk for one in own])
+    rows = [OwedBill(bills[one.pk], one.open_vnd, one.open_vnd > 0 and one.due_date < today) for one in own]
+    left = payments.advances([connection.pk]).get((connection.pk, customer_id), [])
+    others: dict[int, int] = defaultdict(int)
+    for one in found:
+        if one.customer_id not in (customer_id, connection.customer_id):
+            others[one.customer_id] += one.open_vnd
+    former = Customer.objects.filter(pk__in=[pk for pk, amount in others.items() if amount > 0]).order_by("pk")
     return AccountView(
-        rows, owed_vnd, debt_queries.overdue_of([connection.pk], today)[connection.pk],
-        sum(source.left_vnd for source in left),
+        rows, max(0, sum(one.open_vnd for one in own)),
+        debt_queries.overdue_by_holder([connection.pk], today).get((connection.pk, customer_id), 0),
+        sum(source.left_vnd for source in left), [(one, others[one.pk]) for one in former] if others else [],
     )  # fmt: skip
+
+
+def holders_of(connection: Connection) -> QuerySet[Customer]:
+    """Return who holds or held a connection: those to whom bills of it were issued, and who has it now."""
+    billed = Bill.objects.filter(connection=connection).values("customer_id")
+    return Customer.objects.filter(Q(pk=connection.customer_id) | Q(pk__in=billed)).distinct()
 
 
 # --- payments -------------------------------------------------------------------------------------------------------
@@ -133,7 +151,9 @@ def list_tills(person: Person) -> QuerySet[TillSession]:
 def list_refunds(person: Person) -> QuerySet[Refund]:
     return (
         Refund.objects.filter(visibility.within(person, "serve", "connection__"))
-        .select_related("connection__work", "connection__customer", "payment", "requested_by", "decided_by")
+        .select_related(
+            "connection__work", "connection__customer", "payment", "credit_bill", "requested_by", "decided_by"
+        )
         .order_by("-pk")
     )
 

@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern] = [
     path("thu-tien/giao-dich/<int:pk>/", views.payment_detail, name="payment_detail"),
     path("thu-tien/giao-dich/<int:pk>/dao/", views.payment_reverse, name="payment_reverse"),
     path("thu-tien/giao-dich/<int:pk>/hoan/", views.refund_request, name="refund_request"),
+    path("hoa-don/<int:pk>/hoan/", views.credit_refund_request, name="credit_refund_request"),
     path("thu-tien/hoan-tien/", views.refund_list, name="refund_list"),
     path("thu-tien/hoan-tien/<int:pk>/<slug:act_name>/", views.refund_act, name="refund_act"),
     path("thu-tien/tuyen/", views.sheet_list, name="sheet_list"),

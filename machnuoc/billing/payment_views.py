@@ -132,10 +132,12 @@ def counter(request: HttpRequest) -> HttpResponse:
 
 
 def payments_owed(connection_ids: list[int]) -> dict[int, int]:
-    """Return what each connection has open in all, đồng."""
+    """Return what who holds each connection now has open in all, đồng."""
     sums: dict[int, int] = dict.fromkeys(connection_ids, 0)
+    holders = dict(Connection.objects.filter(pk__in=connection_ids).values_list("pk", "customer_id"))
     for bill in ledger.list_open_bills(connection_ids):
-        sums[bill.connection_id] += bill.open_vnd
+        if bill.customer_id == holders[bill.connection_id]:
+            sums[bill.connection_id] += bill.open_vnd
     return {pk: max(0, amount_vnd) for pk, amount_vnd in sums.items()}
 
 
@@ -155,15 +157,16 @@ def counter_connection(request: HttpRequest, code: str) -> HttpResponse:
     account = payment_queries.account_of(connection, timezone.localdate(now))
     form = payment_forms.CashForm(
         request.POST if request.method == "POST" else None,
-        initial={"amount_vnd": account.owed_vnd or None, "payer": ""},
-    )
+        initial={"amount_vnd": account.owed_vnd or None, "payer": ""}, former=account.former,
+    )  # fmt: skip
     if form.is_bound and form.is_valid():
         said = form.cleaned_data
+        holder = next((one for one, _ in account.former if str(one.pk) == said.get("holder")), connection.customer)
         try:
             paid = payments.record_payment(
                 connection=connection, amount_vnd=said["amount_vnd"], method=payments.Method.CASH, received_at=now,
-                now=now, by=person, till=drawer, payer=said["payer"] or connection.customer.name, note=said["note"],
-                idempotency_key=said["key"] or None,
+                now=now, by=person, till=drawer, payer=said["payer"] or holder.name, note=said["note"],
+                idempotency_key=said["key"] or None, customer=holder,
             )  # fmt: skip
         except BillingError as reason:
             form.add_error(None, str(reason))
@@ -435,6 +438,36 @@ def refund_request(request: HttpRequest, pk: int) -> HttpResponse:
         request, form, title="Yêu cầu hoàn tiền", back=reverse("billing:payment_detail", args=[pk]),
         button="Gửi yêu cầu",
         lead=f"Khoản thu số {pk} còn {format_money_vnd(left_vnd)} chưa dùng để trả hóa đơn.",
+    )  # fmt: skip
+
+
+@get_or_post
+def credit_refund_request(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for what a decrease leaves to go back to its customer."""
+    person = person_of(request)
+    rows = Bill.objects.filter(visibility.within(person, "serve", "connection__"), kind=Bill.Kind.ADJUSTMENT_DOWN)
+    bill = get_object_or_404(rows.select_related("connection", "series"), pk=pk)
+    if not visibility.may(person, "bill", bill.connection):
+        visibility.require_connection(person, "collect", bill.connection)
+    left_vnd = refunds.returnable(bill)
+    form = payment_forms.RefundForm(
+        request.POST if request.method == "POST" else None, initial={"amount_vnd": left_vnd or None}
+    )
+    if form.is_bound and form.is_valid():
+        said = form.cleaned_data
+        try:
+            refunds.request_credit_refund(
+                bill, amount_vnd=said["amount_vnd"], reason=said["reason"], now=timezone.now(), by=person
+            )
+        except BillingError as reason:
+            form.add_error(None, str(reason))
+        else:
+            messages.success(request, "Đã gửi yêu cầu hoàn tiền, chờ người khác duyệt.")
+            return redirect("billing:refund_list")
+    return form_page(
+        request, form, title="Yêu cầu hoàn tiền", back=reverse("billing:bill_detail", args=[pk]), button="Gửi yêu cầu",
+        lead=f"Hóa đơn giảm {shown_number(bill)} còn {format_money_vnd(left_vnd)}. Hóa đơn chưa trả của khách hàng này "
+        "được cấn trừ trước; phần còn lại mới hoàn.",
     )  # fmt: skip
 
 

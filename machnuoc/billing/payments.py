@@ -30,7 +30,7 @@ from machnuoc.billing.models import (
 from machnuoc.core import audit
 from machnuoc.core.models import Person
 from machnuoc.core.vietnamese import format_money_vnd
-from machnuoc.customers.models import Connection
+from machnuoc.customers.models import Connection, Customer
 from machnuoc.places.models import Organisation
 
 AMOUNT_MOST_VND = 100_000_000_000  # a slip of the keyboard rather than a bill
@@ -75,9 +75,12 @@ def record_payment(
     idempotency_key: str | None = None,
     bill_ids: Sequence[int] = (),
     is_simulated: bool = False,
+    customer: Customer | None = None,
 ) -> Payment:
     """Record a payment, post it, set it against open bills (bill_ids first, then the oldest) and return it.
 
+    It pays the bills of one holder of the connection: customer, else whom the first of bill_ids was issued to, else who
+    holds it now. What it names of another holder's is paid too; what is left never goes there.
     external_id: the bank's or gateway's own; a second payment of it raises AlreadyRecorded. idempotency_key: of the
     form; sent twice, the first payment is returned. Cash and collectors' money gets a receipt number without gaps and
     needs an open till. What is left pays the next bills. Raises BillingError.
@@ -86,7 +89,8 @@ def record_payment(
     if idempotency_key:
         earlier = Payment.objects.filter(idempotency_key=idempotency_key).first()
         if earlier is not None:
-            if (earlier.connection_id, earlier.amount_vnd, earlier.method) != (connection.pk, amount_vnd, method):
+            said = (earlier.connection_id, earlier.amount_vnd, earlier.method)
+            if said != (connection.pk, amount_vnd, method):
                 raise NotPossible(
                     f"Biểu này đã ghi khoản thu {format_money_vnd(earlier.amount_vnd)} trước đó. "
                     "Mở lại trang thu tiền để ghi khoản khác."
@@ -105,11 +109,12 @@ def record_payment(
     if method in _IN_HAND:
         _require_open(till, operator_id, by)
         number = _next_receipt(operator_id)
+    holder_id = customer.pk if customer is not None else _holder_of(connection, bill_ids)
     payment = Payment(
-        operator_id=operator_id, connection=connection, method=method, amount_vnd=amount_vnd, received_at=received_at,
-        recorded_at=now, external_id=external_id, order=order, till=till, receipt_number=number,
-        payer=payer.strip()[:160], note=note.strip()[:300], recorded_by=by, idempotency_key=idempotency_key or None,
-        is_simulated=is_simulated or connection.is_simulated,
+        operator_id=operator_id, connection=connection, customer_id=holder_id, method=method, amount_vnd=amount_vnd,
+        received_at=received_at, recorded_at=now, external_id=external_id, order=order, till=till,
+        receipt_number=number, payer=payer.strip()[:160], note=note.strip()[:300], recorded_by=by,
+        idempotency_key=idempotency_key or None, is_simulated=is_simulated or connection.is_simulated,
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -121,10 +126,33 @@ def record_payment(
             raise
         raise AlreadyRecorded(f"Giao dịch {external_id} đã được ghi nhận: khoản thu số {first.pk}.", first) from None
     ledger.post([_money_move(payment, now)])
+    if bill_ids:
+        _pay_named_of_others(payment, bill_ids, now, by)
     _allocate([connection.pk], now, by, first_bills=bill_ids)
     audit.record("billing.payment.recorded", actor=by, target=payment, amount_vnd=amount_vnd, method=method)
     debts.settle_if_paid([connection.pk], now=now, by=by)
     return payment
+
+
+def _holder_of(connection: Connection, bill_ids: Sequence[int]) -> int:
+    """Return whose bills are paid: of those that are named, whom the first was issued to; else who holds it now."""
+    owners = dict(Bill.objects.filter(pk__in=bill_ids, connection=connection).values_list("pk", "customer_id"))
+    return next((owners[pk] for pk in bill_ids if pk in owners), connection.customer_id)
+
+
+def _pay_named_of_others(payment: Payment, bill_ids: Sequence[int], now: datetime, by: Person | None) -> None:
+    """Pay what a transfer names of another holder's bills, with what the named bills of its own leave."""
+    place = {pk: number for number, pk in enumerate(bill_ids)}
+    named = [bill for bill in ledger.list_open_bills([payment.connection_id]) if bill.pk in place and bill.open_vnd > 0]
+    named.sort(key=lambda bill: place[bill.pk])
+    others = [Owed(bill.pk, bill.open_vnd) for bill in named if bill.customer_id != payment.customer_id]
+    left_vnd = payment.amount_vnd - sum(bill.open_vnd for bill in named if bill.customer_id == payment.customer_id)
+    if not others or left_vnd <= 0:
+        return
+    _store([
+        Allocation(payment=payment, bill_id=share.bill, amount_vnd=share.amount_vnd, at=now, by=by)
+        for share in allocation.share_out([Source(payment.pk, left_vnd)], others)
+    ])  # fmt: skip
 
 
 def lock_money(connection_ids: Collection[int]) -> None:
@@ -179,37 +207,40 @@ def unallocated(payment_ids: Iterable[int]) -> dict[int, int]:
     return left
 
 
-def advances(connection_ids: Collection[int]) -> dict[int, list[Source]]:
-    """Return what the payments of each connection have left, oldest first; connections without are not named."""
+Holder = tuple[int, int]  # connection, customer: whose money and whose bills
+
+
+def advances(connection_ids: Collection[int]) -> dict[Holder, list[Source]]:
+    """Return what the payments of each holder of the connections have left, oldest first; who has none is not named."""
     rows = list(
         Payment.objects.filter(connection_id__in=connection_ids, reversal__isnull=True)
         .order_by("received_at", "id")
-        .values_list("pk", "connection_id")
+        .values_list("pk", "connection_id", "customer_id", "connection__customer_id")
     )
-    left = unallocated(pk for pk, _ in rows)
-    found: dict[int, list[Source]] = defaultdict(list)
-    for pk, connection_id in rows:
+    left = unallocated(row[0] for row in rows)
+    found: dict[Holder, list[Source]] = defaultdict(list)
+    for pk, connection_id, customer_id, holds_it_now in rows:
         if left[pk] > 0:
-            found[connection_id].append(Source(pk, left[pk]))
+            found[connection_id, customer_id or holds_it_now].append(Source(pk, left[pk]))
     return dict(found)
 
 
 def _allocate(
     connection_ids: Collection[int], now: datetime, by: Person | None, first_bills: Sequence[int] = ()
 ) -> int:
-    """Set credit bills, then advances, against the open bills of the connections; return how many allocations."""
+    """Set credit bills, then advances, against the open bills of their holder; return how many allocations."""
     bills = ledger.list_open_bills(connection_ids)
-    by_connection: dict[int, list[ledger.OpenBill]] = defaultdict(list)
+    by_holder: dict[Holder, list[ledger.OpenBill]] = defaultdict(list)
     for bill in bills:
-        by_connection[bill.connection_id].append(bill)
-    owing = {pk for pk, own in by_connection.items() if any(bill.open_vnd > 0 for bill in own)}
+        by_holder[bill.connection_id, bill.customer_id].append(bill)
+    owing = {holder for holder, own in by_holder.items() if any(bill.open_vnd > 0 for bill in own)}
     if not owing:
         return 0
-    money = advances(owing)
+    money = advances({connection_id for connection_id, _ in owing})
     rank = {pk: place for place, pk in enumerate(first_bills)}
     rows: list[Allocation] = []
-    for pk in sorted(owing):
-        own = by_connection[pk]
+    for holder in sorted(owing):
+        own = by_holder[holder]
         owed = sorted(  # stable: the oldest first among those that were not chosen
             (bill for bill in own if bill.open_vnd > 0), key=lambda bill: rank.get(bill.pk, len(rank))
         )
@@ -221,7 +252,7 @@ def _allocate(
                 Allocation(credit_bill_id=share.source, bill_id=share.bill, amount_vnd=share.amount_vnd, at=now, by=by)
             )
         rest = [Owed(bill.pk, bill.open_vnd - covered[bill.pk]) for bill in owed]
-        for share in allocation.share_out(money.get(pk, []), rest):
+        for share in allocation.share_out(money.get(holder, []), rest):
             rows.append(
                 Allocation(payment_id=share.source, bill_id=share.bill, amount_vnd=share.amount_vnd, at=now, by=by)
             )

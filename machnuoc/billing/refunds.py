@@ -1,4 +1,8 @@
-"""Money that goes back to a customer: one person asks, another approves, then it is paid out and posted."""
+"""Money that goes back to a customer: one person asks, another approves, then it is paid out and posted.
+
+It comes from a payment that no bill took, or from a decrease that no bill is left to be set against, as when the
+connection is closed: that becomes money paid ahead (131 to 131U) when it is asked for, and goes back from there.
+"""
 
 from datetime import datetime
 
@@ -6,7 +10,7 @@ from django.db import transaction
 
 from machnuoc.billing import ledger, payments
 from machnuoc.billing.ledger import Move
-from machnuoc.billing.models import Account, Payment, Posting, Refund, TillSession
+from machnuoc.billing.models import Account, Bill, Payment, Posting, Refund, TillSession
 from machnuoc.billing.payments import NotPossible
 from machnuoc.core import audit
 from machnuoc.core.models import Person
@@ -34,6 +38,37 @@ def request_refund(payment: Payment, *, amount_vnd: int, reason: str, now: datet
     return made
 
 
+def returnable(bill: Bill) -> int:
+    """Return what is left of a decrease, đồng: what no bill of its customer has taken and nobody has asked back."""
+    return max(0, -ledger.owed_by_bill(bill)) if bill.total_vnd < 0 else 0
+
+
+@transaction.atomic
+def request_credit_refund(bill: Bill, *, amount_vnd: int, reason: str, now: datetime, by: Person | None) -> Refund:
+    """Ask for what a decrease leaves to go back; open bills of its customer are paid with it first. Raises NotPossible.
+
+    bill: of kind ADJUSTMENT_DOWN. From now on it lowers no other bill.
+    """
+    payments.lock_money([bill.connection_id])
+    payments.apply_advances([bill.connection_id], now, by)
+    left_vnd = returnable(bill)
+    reason = " ".join(reason.split())[:300]
+    if not reason:
+        raise NotPossible("Ghi lý do hoàn tiền.")
+    if not 0 < amount_vnd <= left_vnd:
+        raise NotPossible(
+            f"Hóa đơn giảm #{bill.pk} còn {format_money_vnd(left_vnd)} sau khi cấn trừ các hóa đơn chưa trả; "
+            f"không hoàn được {format_money_vnd(amount_vnd)}."
+        )
+    made = Refund.objects.create(
+        connection=bill.connection, credit_bill=bill, amount_vnd=amount_vnd, reason=reason, requested_at=now,
+        requested_by=by,
+    )  # fmt: skip
+    ledger.post([_move(made, now, Account.RECEIVABLE, Account.ADVANCE)])
+    audit.record("billing.refund.requested", actor=by, target=made, amount_vnd=amount_vnd, bill=bill.pk)
+    return made
+
+
 @transaction.atomic
 def decide_refund(refund: Refund, *, is_approved: bool, now: datetime, by: Person) -> Refund:
     """Approve or refuse what somebody else asked for. Raises NotPossible."""
@@ -49,6 +84,8 @@ def decide_refund(refund: Refund, *, is_approved: bool, now: datetime, by: Perso
     if is_approved:
         ledger.post([_move(held, now, Account.ADVANCE, Account.REFUND)])
     else:
+        if held.credit_bill_id is not None:
+            ledger.post([_move(held, now, Account.ADVANCE, Account.RECEIVABLE)])
         payments.apply_advances([held.connection_id], now, by)
     audit.record("billing.refund.decided", actor=by, target=held, state=held.state)
     return held

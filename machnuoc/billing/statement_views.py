@@ -35,7 +35,7 @@ def _lines(person: Person) -> Any:
     # An import that was broken off has no columns yet: its transfers are nobody's to look at until it is done.
     done = _statements(person).exclude(layout={})
     return BankLine.objects.filter(statement__in=done).select_related(
-        "statement", "proposed__customer", "payment__reversal", "confirmed_by"
+        "statement", "proposed__customer", "proposed_customer", "payment__reversal", "confirmed_by"
     )
 
 
@@ -210,14 +210,20 @@ def line_act(request: HttpRequest, pk: int, act_name: str) -> HttpResponse:
         )
     if act_name != "ghi":
         raise Http404
-    code = request.POST.get("code", "").strip()[:24]
+    code, _, holder_code = " ".join(request.POST.get("code", "").split())[:50].partition(" ")
     connection = (
         visibility.list_connections(person, "bill").select_related("customer").filter(code__iexact=code).first()
     )
     if connection is None:
         messages.error(request, f"Không có đấu nối «{code}» trong phạm vi của bạn. Kiểm tra lại mã đấu nối.")
         return redirect(back)
+    holder = line.proposed_customer if line.proposed_id == connection.pk else None
+    if holder_code:
+        holder = payment_queries.holders_of(connection).filter(code__iexact=holder_code).first()
+        if holder is None:
+            messages.error(request, f"«{holder_code}» không phải khách hàng từng dùng đấu nối {connection.code}.")
+            return redirect(back)
     return act(
-        request, lambda: statements.confirm_line(line, connection, now=now, by=person),
-        f"Đã ghi giao dịch cho {connection.code}.", back,
+        request, lambda: statements.confirm_line(line, connection, now=now, by=person, customer=holder),
+        f"Đã ghi giao dịch cho {connection.code}{f', chủ cũ {holder.code}' if holder else ''}.", back,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from machnuoc.billing.statement_columns import Layout, Line
 from machnuoc.core import audit, files, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import local_date
-from machnuoc.customers.models import Connection
+from machnuoc.customers.models import Connection, Customer
 from machnuoc.places.models import Organisation
 from machnuoc.works.models import Work
 
@@ -227,6 +227,7 @@ def match_lines(statement: BankStatement, *, now: datetime, by: Person | None) -
     named = {line.pk: reference.find(line.text) for line in lines}
     bills = _known_bills(statement.operator_id, {pk for ids in named.values() for pk in ids})
     debtors = _debtors(statement.operator_id, now)
+    former = _former_holders(debtors)
     counts: dict[str, int] = {}
     for line in lines:
         own = [bills[pk] for pk in named[line.pk] if pk in bills]
@@ -244,8 +245,9 @@ def match_lines(statement: BankStatement, *, now: datetime, by: Person | None) -
                     bills[pk] = KnownBill(pk, connection.pk, 0)
         if kind != matching.EXACT:
             BankLine.objects.filter(pk=line.pk, payment__isnull=True, match=Match.NONE).update(
-                match=kind, proposed_id=found.connection_id, proposed_why=found.why[:200]
-            )
+                match=kind, proposed_id=found.connection_id, proposed_why=found.why[:200],
+                proposed_customer_id=found.customer_id if found.customer_id in former else None,
+            )  # fmt: skip
         counts[kind] = counts.get(kind, 0) + 1
     return counts
 
@@ -264,26 +266,40 @@ def _known_bills(operator_id: int, ids: set[int]) -> dict[int, KnownBill]:
 def _debtors(operator_id: int, now: datetime) -> Debtors:
     works = set(Work.objects.filter(operator_id=operator_id).values_list("pk", flat=True))
     debts = debt_queries.list_debts(works, today=local_date(now))
-    open_bills: dict[int, list[int]] = {}
-    names: dict[int, tuple[str, str]] = {}
+    open_bills: dict[tuple[int, int], list[int]] = {}
+    codes: dict[int, str] = {}
+    names: dict[int, str] = {}
     ids = [debt.connection_id for debt in debts]
     for start in range(0, len(ids), _CHUNK):
         part = ids[start : start + _CHUNK]
         for bill in ledger.list_open_bills(part):
-            open_bills.setdefault(bill.connection_id, []).append(bill.open_vnd)
-        for pk, code, name in Connection.objects.filter(pk__in=part).values_list("pk", "code", "customer__name"):
-            names[pk] = (code, name)
+            open_bills.setdefault((bill.connection_id, bill.customer_id), []).append(bill.open_vnd)
+        codes |= dict(Connection.objects.filter(pk__in=part).values_list("pk", "code"))
+    owing = sorted({debt.customer_id for debt in debts})
+    for start in range(0, len(owing), _CHUNK):
+        names |= dict(Customer.objects.filter(pk__in=owing[start : start + _CHUNK]).values_list("pk", "name"))
     return Debtors.of(
-        Debtor(debt.connection_id, *names[debt.connection_id], debt.total_vnd, tuple(open_bills[debt.connection_id]))
+        Debtor(debt.connection_id, codes[debt.connection_id], names[debt.customer_id], debt.total_vnd,
+               tuple(open_bills[debt.connection_id, debt.customer_id]), debt.customer_id)
         for debt in debts
-        if debt.connection_id in names and debt.connection_id in open_bills
-    )
+        if debt.connection_id in codes and (debt.connection_id, debt.customer_id) in open_bills
+    )  # fmt: skip
+
+
+def _former_holders(debtors: Debtors) -> set[int]:
+    """Return the customers among the debtors who do not hold their connection any more."""
+    owing = {(one.connection_id, one.customer_id) for rows in debtors.by_amount.values() for one in rows}
+    ids = sorted({pk for pk, _ in owing})
+    now: dict[int, int] = {}
+    for start in range(0, len(ids), _CHUNK):
+        now |= dict(Connection.objects.filter(pk__in=ids[start : start + _CHUNK]).values_list("pk", "customer_id"))
+    return {customer_id for pk, customer_id in owing if customer_id is not None and now.get(pk) != customer_id}
 
 
 @transaction.atomic
 def _take(
     line: BankLine, connection: Connection, bill_ids: Sequence[int], match: str, why: str, *, now: datetime,
-    by: Person | None,
+    by: Person | None, customer: Customer | None = None,
 ) -> None:  # fmt: skip
     held = BankLine.objects.select_for_update().select_related("statement").get(pk=line.pk)
     if held.payment_id is not None:
@@ -300,7 +316,7 @@ def _take(
     paid = payments.record_payment(
         connection=connection, amount_vnd=held.amount_vnd, method=payments.Method.BANK, received_at=held.booked_at,
         now=now, by=by, external_id=f"{held.bank_reference[:70]}#{count + 1}" if count else held.bank_reference,
-        bill_ids=bill_ids, note=held.text[:300],
+        bill_ids=bill_ids, note=held.text[:300], customer=customer,
     )  # fmt: skip
     held.match, held.payment, held.proposed, held.proposed_why = match, paid, connection, why[:200]
     if match == Match.CONFIRMED:
@@ -308,10 +324,15 @@ def _take(
     held.save(update_fields=["match", "payment", "proposed", "proposed_why", "confirmed_by", "confirmed_at"])
 
 
-def confirm_line(line: BankLine, connection: Connection, *, now: datetime, by: Person) -> None:
-    """Record a transfer as the payment of a connection that a person chose. Raises BillingError."""
+def confirm_line(
+    line: BankLine, connection: Connection, *, now: datetime, by: Person, customer: Customer | None = None
+) -> None:
+    """Record a transfer as the payment of a connection that a person chose. Raises BillingError.
+
+    customer: a former holder of the connection whose bills it is for; None: as its text says, else who holds it now.
+    """
     own = Bill.objects.filter(pk__in=reference.find(line.text), connection=connection).values_list("pk", flat=True)
-    _take(line, connection, list(own), Match.CONFIRMED, line.proposed_why, now=now, by=by)
+    _take(line, connection, list(own), Match.CONFIRMED, line.proposed_why, now=now, by=by, customer=customer)
     audit.record("billing.statement.confirmed", actor=by, target=line, connection=connection.pk)
 
 

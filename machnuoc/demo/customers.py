@@ -395,7 +395,7 @@ def _pay_chunk(bills: Sequence[Bill], month: date, rng: random.Random, now: date
         at = min(now, bill.issued_at + timedelta(days=rng.randint(0, 20), minutes=rng.randint(0, 600)))
         payments.append(
             Payment(
-                operator_id=bill.operator_id, connection_id=bill.connection_id,
+                operator_id=bill.operator_id, connection_id=bill.connection_id, customer_id=bill.customer_id,
                 method=rng.choices(_METHODS, (6, 2, 1, 1))[0], amount_vnd=bill.total_vnd, received_at=at,
                 recorded_at=at, external_id=f"MP-{month:%Y%m}-{bill.pk}", note="Mô phỏng", is_simulated=True,
             )

@@ -21,6 +21,7 @@ from machnuoc.billing.models.payments import (
     TillSession,
 )
 from machnuoc.billing.models.remote import RemoteMeter
+from machnuoc.billing.models.settlements import GatewaySettlement, SettlementItem
 from machnuoc.billing.models.tariffs import (
     Area,
     BillingProfile,
@@ -50,6 +51,7 @@ __all__ = [
     "EInvoiceDay",
     "FeeRule",
     "GatewayOrder",
+    "GatewaySettlement",
     "InvoiceSeries",
     "Payment",
     "PaymentReversal",
@@ -60,6 +62,7 @@ __all__ = [
     "Refund",
     "RemoteMeter",
     "RunSkip",
+    "SettlementItem",
     "Tariff",
     "TariffPrice",
     "TillSession",

@@ -141,6 +141,9 @@ class Bill(models.Model):
         indexes = [
             models.Index(fields=["operator", "period_start_date"], name="bill_by_period"),
             models.Index(fields=["customer", "period_start_date"], name="bill_by_customer"),
+            models.Index(
+                fields=["connection"], condition=Q(is_estimated=True, state="ISSUED"), name="bill_estimated_and_live"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ class Account(models.TextChoices):
     VAT = "33311", "Thuế GTGT phải nộp"
     FEE = "3339", "Phí bảo vệ môi trường phải nộp"
     REFUND = "338R", "Phải hoàn trả khách hàng"
+    GATEWAY_FEE = "6417", "Phí dịch vụ cổng thanh toán"
     DIFFERENCE = "711", "Chênh lệch quỹ"
 
 
@@ -33,6 +34,7 @@ class Posting(models.Model):
         ALLOCATION = "ALLOCATION", "Cấn trừ trả trước"
         REFUND = "REFUND", "Hoàn tiền"
         TILL = "TILL", "Chốt quỹ"
+        SETTLEMENT = "SETTLEMENT", "Cổng chuyển tiền về"
         REVERSAL = "REVERSAL", "Bút toán đảo"
 
     operator = models.ForeignKey(Organisation, models.PROTECT, related_name="postings")
@@ -162,6 +164,9 @@ class Payment(models.Model):
 
     operator = models.ForeignKey(Organisation, models.PROTECT, related_name="payments")
     connection = models.ForeignKey(Connection, models.PROTECT, related_name="payments")
+    customer = models.ForeignKey(  # whose bills it pays: a connection may pass to another holder
+        Customer, models.PROTECT, null=True, related_name="payments"
+    )
     method = models.CharField("hình thức", max_length=10, choices=Method)
     amount_vnd = models.PositiveBigIntegerField("số tiền")
     received_at = models.DateTimeField("nhận lúc")  # when the payer paid, as the channel tells
@@ -251,6 +256,9 @@ class Refund(models.Model):
 
     connection = models.ForeignKey(Connection, models.PROTECT, related_name="refunds")
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="refunds")
+    credit_bill = models.ForeignKey(  # instead of a payment: a decrease that no bill is left to be set against
+        Bill, models.PROTECT, null=True, blank=True, related_name="refunds"
+    )
     amount_vnd = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=300)
     state = models.CharField(max_length=9, choices=State, default=State.REQUESTED)
@@ -305,6 +313,7 @@ class BankLine(models.Model):
         NONE = "NONE", "Chưa khớp"
         CONFIRMED = "CONFIRMED", "Đã xác nhận"
         IGNORED = "IGNORED", "Không phải tiền nước"
+        SETTLED = "SETTLED", "Cổng thanh toán chuyển về"
 
     statement = models.ForeignKey(BankStatement, models.PROTECT, related_name="lines")
     row = models.PositiveIntegerField()
@@ -314,6 +323,9 @@ class BankLine(models.Model):
     bank_reference = models.CharField(max_length=80)
     match = models.CharField(max_length=9, choices=Match, default=Match.NONE)
     proposed = models.ForeignKey(Connection, models.PROTECT, null=True, blank=True, related_name="+")
+    proposed_customer = models.ForeignKey(  # a former holder whose bills it seems to be for
+        Customer, models.PROTECT, null=True, blank=True, related_name="+"
+    )
     proposed_why = models.CharField(max_length=200, blank=True)
     payment = models.OneToOneField(Payment, models.PROTECT, null=True, blank=True, related_name="bank_line")
     confirmed_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
@@ -353,7 +365,9 @@ class DebtCase(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["connection"], condition=Q(state__in=["OPEN", "PAUSED"]), name="one_live_debt_case"
+                fields=["connection", "customer"],
+                condition=Q(state__in=["OPEN", "PAUSED"]),
+                name="one_live_debt_case_a_holder",
             )
         ]
 

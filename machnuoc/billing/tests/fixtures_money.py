@@ -29,11 +29,13 @@ def issue(
     vat_vnd = net_vnd * 5 // 100 if net_vnd > 0 else -(-net_vnd * 5 // 100)
     bill = Bill.objects.create(
         series=world.series, number=number, operator=world.operator, connection=connection,
-        customer=connection.customer, period_start_date=month, from_date=month, to_date=month + timedelta(days=30),
-        group=connection.group, tariff=world.tariff, net_vnd=net_vnd, vat_vnd=vat_vnd,
-        fee_vnd=total_vnd - net_vnd - vat_vnd, total_vnd=total_vnd, due_date=due or month + timedelta(days=45),
-        issued_at=at, corrects=corrects,
-        **{"kind": "ADJUSTMENT_DOWN" if corrects else "NORMAL", "volume_l": 10_000, **fields},
+        period_start_date=month, from_date=month, to_date=month + timedelta(days=30), group=connection.group,
+        tariff=world.tariff, net_vnd=net_vnd, vat_vnd=vat_vnd, fee_vnd=total_vnd - net_vnd - vat_vnd,
+        total_vnd=total_vnd, due_date=due or month + timedelta(days=45), issued_at=at, corrects=corrects,
+        **{
+            "customer": connection.customer, "kind": "ADJUSTMENT_DOWN" if corrects else "NORMAL", "volume_l": 10_000,
+            **fields,
+        },
     )  # fmt: skip
     ledger.post(ledger.bill_moves(bill, at))
     return bill
@@ -56,16 +58,18 @@ def assert_every_dong_has_its_place(*connections: Connection) -> None:
         assert balance.receivable_vnd == sum(open_vnd.values())
         assert all(open_vnd[bill.pk] >= 0 if bill.total_vnd > 0 else open_vnd[bill.pk] <= 0 for bill in bills)
         left = payments.unallocated(connection.payments.values_list("pk", flat=True))
+        whose = dict(connection.payments.values_list("pk", "customer_id"))
         asked = sum(
             Refund.objects.filter(connection=connection, state="REQUESTED").values_list("amount_vnd", flat=True)
         )
         assert balance.advance_vnd == sum(left.values()) + asked
         assert all(amount >= 0 for amount in left.values())
-        if sum(left.values()):
-            assert not any(amount > 0 for amount in open_vnd.values()), "money lies idle beside an open bill"
-        assert debt_queries.overdue_of([connection.pk], local_date(NOW))[connection.pk] <= max(
-            0, balance.receivable_vnd
-        )
+        for holder in {whose[pk] for pk, amount in left.items() if amount}:
+            own = [open_vnd[bill.pk] for bill in bills if bill.customer_id == holder]
+            assert not any(amount > 0 for amount in own), "money lies idle beside an open bill"
+        now = Connection.objects.get(pk=connection.pk).customer_id
+        own_vnd = sum(open_vnd[bill.pk] for bill in bills if bill.customer_id == now)
+        assert debt_queries.overdue_of([connection.pk], local_date(NOW))[connection.pk] <= max(0, own_vnd)
     assert ledger.verify().problems == []
 
 

@@ -4,14 +4,21 @@ from datetime import date, timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
-from machnuoc.billing import corrections, debts, ledger, payments
+from machnuoc.billing import corrections, debt_queries, debts, ledger, payments, refunds
 from machnuoc.billing.corrections import AlreadyCorrected, Facts
 from machnuoc.billing.errors import BillingError
-from machnuoc.billing.models import Bill, Tariff
+from machnuoc.billing.models import Account, Bill, Tariff
+from machnuoc.billing.payments import NotPossible
+from machnuoc.billing.tests.fixtures_money import account_vnd
 from machnuoc.billing.tests.test_runs import bill_all
-from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_person, make_tariff
+from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_person, make_tariff, make_world
+from machnuoc.core.periods import local_date
+from machnuoc.customers import connection_operations, privacy
+from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import NormPersons
 
 LATER = NOW + timedelta(days=3)
@@ -176,6 +183,113 @@ def test_the_money_of_the_connection_is_held_before_a_bill_is_corrected(world, b
     read = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
     assert 'FROM "customers_connection"' in read[0]
     assert connection.vendor != "postgresql" or "FOR NO KEY UPDATE" in read[0]
+
+
+def close(home):
+    home.fittings.update(removed_at=NOW, removed_index_l=125_000)
+    connection_operations.close(home, on_date=NOW.date(), reason="Chuyển đi", by=None, now=LATER)
+
+
+def test_a_decrease_on_a_closed_connection_goes_back_to_the_customer(world, bill):
+    pay(world, bill, 207_000)
+    close(bill.connection)
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+
+    asked = refunds.request_credit_refund(made, amount_vnd=51_750, reason="Đã chấm dứt", now=LATER, by=world.clerk)
+    assert ledger.balance_of(bill.connection_id) == ledger.Balance(0, 51_750)
+    assert ledger.verify().problems == []
+    refunds.decide_refund(asked, is_approved=True, now=LATER, by=world.leader)
+    refunds.pay_refund(asked, how="Chuyển khoản", till=None, now=LATER, by=world.clerk)
+
+    assert ledger.owed_by_bill(made) == 0
+    assert ledger.balance_of(bill.connection_id) == ledger.Balance(0, 0)
+    assert (account_vnd(Account.BANK), account_vnd(Account.REFUND)) == (207_000 - 51_750, 0)
+    assert ledger.verify().problems == []
+    with pytest.raises(NotPossible, match="không hoàn được"):
+        refunds.request_credit_refund(made, amount_vnd=1, reason="Lần nữa", now=LATER, by=world.clerk)
+
+
+def test_a_refused_refund_of_a_decrease_lowers_the_next_bill_again(world, bill):
+    pay(world, bill, 207_000)
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+    asked = refunds.request_credit_refund(made, amount_vnd=50_000, reason="Khách muốn", now=LATER, by=world.clerk)
+    world.read(bill.connection, AUGUST, 135)
+    august = Bill.objects.get(run=bill_all(world, AUGUST))
+    payments.apply_advances([bill.connection_id], LATER, world.clerk)
+    assert ledger.owed_by_bill(august) == august.total_vnd - 1_750
+
+    refunds.decide_refund(asked, is_approved=False, now=LATER, by=world.leader)
+
+    assert ledger.owed_by_bill(august) == august.total_vnd - 51_750
+    assert ledger.verify().problems == []
+
+
+def test_what_is_owed_is_paid_with_a_decrease_before_any_of_it_goes_back(world, bill):
+    pay(world, bill, 207_000)
+    world.read(bill.connection, AUGUST, 130)
+    august = Bill.objects.get(run=bill_all(world, AUGUST))
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+
+    with pytest.raises(NotPossible):
+        refunds.request_credit_refund(made, amount_vnd=51_750, reason="Hoàn hết", now=LATER, by=world.clerk)
+    left_vnd = max(0, 51_750 - august.total_vnd)
+    assert refunds.returnable(made) == left_vnd
+
+
+def test_who_is_owed_a_refund_is_not_erased_before_it_is_paid(world, bill):
+    pay(world, bill, 207_000)
+    close(bill.connection)
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+    refunds.request_credit_refund(made, amount_vnd=51_750, reason="Đã chấm dứt", now=LATER, by=world.clerk)
+
+    with pytest.raises(CustomersError):
+        privacy.erase(bill.customer, reason="đơn", by=None, now=LATER)
+
+
+def test_the_refund_of_a_decrease_is_asked_for_on_its_page_by_who_takes_money_there(world, bill):
+    pay(world, bill, 207_000)
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+    stranger = make_world("khac")
+    address = reverse("billing:credit_refund_request", args=[made.pk])
+
+    def client_of(person):
+        client = Client()
+        client.force_login(person)
+        return client
+
+    shown = client_of(world.clerk).get(reverse("billing:bill_detail", args=[made.pk])).content.decode()
+    assert address in shown
+    assert client_of(stranger.clerk).get(address).status_code == 404
+    assert client_of(world.clerk).post(address, {"amount_vnd": "60000", "reason": "x"}).status_code == 422
+    assert client_of(world.clerk).post(address, {"amount_vnd": "51750", "reason": "Khách muốn"}).status_code == 302
+    listed = client_of(world.leader).get(reverse("billing:refund_list")).content.decode()
+    assert "hóa đơn giảm" in listed
+
+
+def test_a_replacement_and_a_decrease_keep_the_day_on_which_the_bill_was_due(world, bill):
+    late = NOW + timedelta(days=40)
+    lower = corrections.approve(ask(world, bill, 24), by=world.leader, now=late)
+    assert lower.due_date == bill.due_date
+
+    other = world.connection({JUNE: 10, JULY: 20})
+    bill_all(world)
+    first = Bill.objects.select_related("connection", "series").get(connection=other)
+    made = corrections.approve(ask(world, first, 9, "REPLACE"), by=world.leader, now=late)
+    more = corrections.approve(ask(world, made, 11), by=world.leader, now=late)
+
+    assert made.due_date == first.due_date
+    assert more.due_date == local_date(late) + timedelta(days=world.profile.due_days)
+
+
+def test_the_clock_of_the_law_goes_on_when_a_bill_is_replaced(world, bill):
+    late = NOW + timedelta(days=40)
+    case = debts.open_case(bill.connection, now=late, by=world.clerk)
+    notice = debts.give_notice(case, document="Số 1", now=late, by=world.clerk)
+
+    corrections.approve(ask(world, bill, 24, "REPLACE"), by=world.leader, now=late + timedelta(days=10))
+
+    again = debt_queries.running_notice(type(case).objects.get(pk=case.pk), local_date(late + timedelta(days=11)))
+    assert again == notice
 
 
 def test_a_decrease_that_leaves_nothing_owed_ends_the_case_of_the_debt(world, bill):
