@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0009_month_billed_with_the_next"),
+        ("billing", "0010_sums_of_works_by_month"),
         ("customers", "0007_service_notices"),
         ("places", "0004_alter_grant_role"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
