@@ -139,12 +139,12 @@ def _put_station(station: _Station, now: datetime) -> int:
     operator = station.work.operator
     if operator is None:
         raise LookupError(f"{station.work} has no operator")
-    there = Connection.objects.filter(work=station.work, is_simulated=True).count()
+    there = Connection.objects.filter(work=station.work, code__startswith=f"DNMP{station.code}").count()
     if there >= len(days):
         return 0
     routes = _put_routes(station, len(days))
     _open_rounds(routes, now)
-    for first in range(there - there % _CHUNK, len(days), _CHUNK):
+    for first in range(there, len(days), _CHUNK):  # chunks are whole: of a later month, the ones that joined since
         with transaction.atomic():
             _put_chunk(station, operator, days[first : first + _CHUNK], first, routes, now)
     audit.record("demo.customers.loaded", actor=None, target=station.work.subject, count=len(days) - there)

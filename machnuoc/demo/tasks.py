@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from machnuoc.core import jobs
 from machnuoc.core.models import Job
-from machnuoc.demo import customers
+from machnuoc.demo import customer_stories, customers
 
 CUSTOMERS_TASK = "demo.customers"
 
@@ -15,4 +15,7 @@ def load_customers(job: Job) -> str:
     made = customers.load_customers(
         timezone.now(), tell=lambda done, total: jobs.report_progress(job, done, total, "Đang lập khách hàng mô phỏng")
     )
-    return f"{made} khách hàng mô phỏng mới"
+    told = customer_stories.load_stories(timezone.now())
+    for task in ("customers.measure", "billing.measure"):  # tonight's work, done at once so that the figures are there
+        jobs.enqueue(task, schedule=task)
+    return f"{made} khách hàng mô phỏng mới, {told} việc mô phỏng (phản ánh, hồ sơ, công nợ…)"
