@@ -29,7 +29,7 @@ def month_label(month: date) -> str:
     return f"Tháng {month:%m/%Y}"
 
 
-class _Filter(forms.Form):
+class DescribedFilter(forms.Form):
     def value(self, name: str) -> str:
         self.is_valid()
         return str(self.cleaned_data.get(name) or "")
@@ -47,7 +47,7 @@ def _work_choices(person: Person) -> list[tuple[str, str]]:
     return [("", "Mọi công trình"), *((str(pk), name) for pk, name in reading_desk.list_works(person))]
 
 
-class RoundFilter(_Filter):
+class RoundFilter(DescribedFilter):
     period = forms.ChoiceField(label="Kỳ", required=False)
     work = forms.ChoiceField(label="Công trình", required=False)
     state = forms.ChoiceField(
@@ -68,7 +68,7 @@ class RoundFilter(_Filter):
         self.fields["work"].choices = _work_choices(person)  # type: ignore[attr-defined]
 
 
-class ReviewFilter(_Filter):
+class ReviewFilter(DescribedFilter):
     state = forms.ChoiceField(
         label="Vì sao chờ", required=False,
         choices=[("", "Mọi lý do"), ("CONFLICT", "Hai chỉ số khác nhau"),

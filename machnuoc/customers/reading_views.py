@@ -42,7 +42,7 @@ def page_of(rows: Any, request: HttpRequest, size: int) -> Any:
 def tabs() -> list[tuple[str, str, str]]:
     names = (
         ("round_list", "Đợt ghi"), ("review_list", "Chờ xem lại"), ("route_list", "Tuyến"),
-        ("reading_imports", "Nạp từ tệp"),
+        ("field_item_list", "Phiếu từ máy"), ("reading_imports", "Nạp từ tệp"),
     )  # fmt: skip
     return [(name, title, reverse(f"customers:{name}")) for name, title in names]
 

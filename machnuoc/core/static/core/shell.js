@@ -98,6 +98,22 @@
     for (const name of [...Object.keys(parameters)]) if (parameters[name] === "") delete parameters[name];
   });
 
+  // Pages that work without network keep things on the device. Signing out here empties them there (they look for the
+  // mark), and nobody leaves unsent things behind without being told.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-sign-out]")) return;
+    try {
+      const unsent = Number(localStorage.getItem("machnuoc.unsent"));
+      if (unsent && !window.confirm(`Máy này còn ${unsent} mục chưa gửi. Nếu đăng xuất, các mục nằm lại trên máy đến khi bạn đăng nhập lại trên chính máy này. Vẫn đăng xuất?`)) {
+        event.preventDefault();
+        return;
+      }
+      localStorage.setItem("machnuoc.signedOut", "1");
+    } catch {
+      return; // storage is switched off: nothing is kept there either
+    }
+  });
+
   const showTheme = () => {
     const choice = document.documentElement.dataset.themeChoice || "auto";
     for (const button of document.querySelectorAll("[data-set-theme]")) {
