@@ -506,6 +506,8 @@ def _portal_rows() -> Iterator[Row]:
         yield Row(f"portal:{name}", NOBODY, is_for_customers=True, args=(1,))
     yield Row("portal:pay", NOBODY, NOBODY, (1,), is_for_customers=True)
     yield Row("portal:reading_photo", NOBODY, is_for_customers=True, args=(1, 1))
+    yield Row("portal:staff_link", None, SERVES_BINH_CHANH, ("@connection",))
+    yield Row("portal:staff_unlink", None, SERVES_BINH_CHANH, ("@connection", 1))
     yield Row("portal:account", NOBODY, NOBODY, is_for_customers=True)
     yield from _service_rows()
 

@@ -5,7 +5,7 @@ from django.utils import timezone
 from machnuoc.billing import payments, runs
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import BillingRun
-from machnuoc.core import jobs, notices
+from machnuoc.core import jobs, notices, panels
 from machnuoc.core.models import Job, Person
 from machnuoc.core.vietnamese import format_money_vnd, format_number
 
@@ -48,6 +48,7 @@ def issue_run(job: Job, *, run_id: int) -> str:
     used = apply_advances(run)
     jobs.enqueue("billing.sign_einvoices", schedule="billing.sign_einvoices")
     jobs.enqueue("billing.measure", schedule="billing.measure")
+    list(panels.collect("run_issued", run))  # a room above may tell the customers
     text = (
         f"Đã phát hành đợt #{run.pk} kỳ {run.period_start_date:%m/%Y}: {format_number(run.bills)} hóa đơn, "
         f"{format_money_vnd(run.total_vnd)}."

@@ -7,7 +7,8 @@ A room's `panels.py` may define
     map_layers(person, province) -> list[MapLayer]   its points on /ban-do/; province: a Subject, or None for all
     later_overview(person, region), later_for_subject(person, subject)
                                                   as above, fetched after the page has come: it costs the page nothing
-What else a room asks of the others by `collect` it describes itself (customers/connection_panels.py).
+What else a room asks of the others by `collect` it describes itself (customers/connection_panels.py); billing asks for
+    run_issued(run) -> list                       after all bills of a run are issued: the portal tells the customers
 """
 
 from collections.abc import Iterable

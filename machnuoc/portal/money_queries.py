@@ -224,14 +224,9 @@ def payments_of(account: PortalAccount) -> QuerySet[Payment]:
     own = queries.bills_of(account).order_by().values("pk")
     paid = Allocation.objects.filter(bill_id__in=own, payment__isnull=False).values("payment_id")
     live = links.list_live(account)
-    ahead = Q(
-        allocations__isnull=True, connection_id__in=live.values("connection_id"),
-        connection__contracts__customer_id=F("connection__customer_id"),
-        received_at__date__gte=F("connection__contracts__signed_date"),
-    )  # fmt: skip
+    ahead = Q(connection_id__in=live.values("connection_id"), customer_id=F("connection__customer_id"))
     return (
         Payment.objects.filter(Q(pk__in=paid) | ahead)
         .select_related("connection", "operator__subject", "reversal")
-        .distinct()
         .order_by("-received_at", "-pk")
     )
