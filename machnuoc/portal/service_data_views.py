@@ -72,17 +72,21 @@ def _cards(customers: list[Customer]) -> list[dict[str, Any]]:
     return [
         {
             "customer": one,
-            "facts": [
-                ("Mã khách hàng", one.code), ("Họ tên", one.name), ("Điện thoại", privacy.show_phone(one.phone)),
-                ("Thư điện tử", one.email), ("Số định danh", privacy.mask_number(one.identity_number)),
-                ("Mã số thuế", one.tax_code), ("Địa chỉ liên hệ", one.address),
-            ],
+            "facts": [(term, text) for term, text in _facts(one) if text],
             "consents": [
                 (Consent.Purpose(key), text, given[one.pk].get(key), key != Consent.Purpose.CONTRACT)
                 for key, text in PURPOSES.items()
             ],
         }
         for one in customers
+    ]  # fmt: skip
+
+
+def _facts(one: Customer) -> list[tuple[str, str]]:
+    return [
+        ("Mã khách hàng", one.code), ("Họ tên", one.name), ("Điện thoại", privacy.show_phone(one.phone)),
+        ("Thư điện tử", one.email), ("Số định danh", privacy.mask_number(one.identity_number)),
+        ("Mã số thuế", one.tax_code), ("Địa chỉ liên hệ", one.address),
     ]  # fmt: skip
 
 

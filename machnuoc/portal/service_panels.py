@@ -1,4 +1,7 @@
-"""What services add to the customer's first page, to the page of a connection and to that of the account."""
+"""What services add to the customer's first page, to the page of a connection and to that of the account.
+
+Their titles stand in their templates, as headings of the second rank: here a panel stands right below the title.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,16 +81,16 @@ def for_home(account: PortalAccount, connections: list[Connection], now: datetim
     live = [one for one in notices_of(connections, now) if one.state_tone != "neutral"]
     if live:
         context = {"notices": live[:3]}
-        found.append(Panel("Thông báo ở khu vực của bạn", "portal/services/panel_notices.html", context, order=10))
+        found.append(Panel("", "portal/services/panel_notices.html", context, order=10))
     odd = warnings_of(connections, now)
     if odd:
         context = {"warnings": odd[:5]}
-        found.append(Panel("Nước dùng khác thường", "portal/services/panel_warnings.html", context, order=20))
+        found.append(Panel("", "portal/services/panel_warnings.html", context, order=20))
     waiting = service_queries.list_requests(account).filter(state__in=["NEW", "ASSIGNED", "ANSWERED"])
     rows = list(waiting[:_OPEN_ROWS])
     if rows:
         context = {"rows": dress(rows, now)}
-        found.append(Panel("Phản ánh đang theo dõi", "portal/services/panel_requests.html", context, order=30))
+        found.append(Panel("", "portal/services/panel_requests.html", context, order=30))
     return found
 
 
@@ -96,13 +99,13 @@ def for_connection_page(account: PortalAccount, connection: Connection, now: dat
     odd = warnings_of([connection], now)
     if odd:
         found.append(
-            Panel("Nước dùng khác thường", "portal/services/panel_warnings.html", {"warnings": odd}, order=10)
+            Panel("", "portal/services/panel_warnings.html", {"warnings": odd}, order=10)
         )  # fmt: skip
     contracts = list(service_queries.list_contracts(account).filter(connection=connection))
     context = {"connection": connection, "contracts": contracts}
-    found.append(Panel("Dịch vụ của đấu nối này", "portal/services/panel_services.html", context, order=60))
+    found.append(Panel("", "portal/services/panel_services.html", context, order=60))
     return found
 
 
 def for_account_page(account: PortalAccount, connections: list[Connection], now: datetime) -> list[Panel]:
-    return [Panel("Dịch vụ", "portal/services/panel_account.html", {}, order=50)]
+    return [Panel("", "portal/services/panel_account.html", {}, order=50)]
