@@ -364,6 +364,12 @@ def undo_line(line: BankLine, *, reason: str, now: datetime, by: Person) -> None
 
 audit.describe("billing.statement.received", "tải lên sao kê {target}")
 audit.describe("billing.statement.imported", "nạp {count} giao dịch của sao kê {target}")
-audit.describe("billing.statement.confirmed", "ghi nhận giao dịch {target} cho đấu nối #{connection}")
+
+
+def _codes(ids: set[str]) -> dict[str, str]:
+    return {str(pk): code for pk, code in Connection.objects.filter(pk__in=ids).values_list("pk", "code")}
+
+
+audit.describe("billing.statement.confirmed", "ghi nhận giao dịch {target} cho đấu nối {connection}", connection=_codes)
 audit.describe("billing.statement.ignored", "bỏ qua giao dịch {target}")
 audit.describe("billing.statement.undone", "hoàn tác ghi nhận giao dịch {target}")

@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "machnuoc.core.middleware.keep_private",
     "machnuoc.core.middleware.refuse_nul",
     "machnuoc.core.middleware.drop_unseen",
+    "machnuoc.core.once.act_once",
 ]
 
 ROOT_URLCONF = "machnuoc.config.urls"

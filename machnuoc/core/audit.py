@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -40,7 +40,9 @@ CSV_HEAD = (
     "Chi tiết",
     "Niêm phong",
 )
+Namer = Callable[[set[str]], dict[str, str]]  # from what the detail holds, as text, to what people call it
 _sentences: dict[str, str] = {}
+_namers: dict[str, dict[str, Namer]] = {}
 
 
 def record(
@@ -180,13 +182,16 @@ def _instant(at: datetime) -> str:
 # --- reading it -----------------------------------------------------------------------------------------------------
 
 
-def describe(action: str, text: str) -> None:
+def describe(action: str, text: str, **names: Namer) -> None:
     """Say in Vietnamese what an action is: `describe("works.capacity.recorded", "ghi công suất của {target}")`.
 
     The text follows the actor's name. {target}, {count} and the keys of the detail are filled in. Rooms call this
-    when their `operations.py` is imported.
+    when their `operations.py` is imported. names: for keys of the detail that hold ids or keys of something, how these
+    are told; asked once for all entries of a page.
     """
     _sentences[action] = text
+    if names:
+        _namers[action] = names
 
 
 @cache
@@ -211,7 +216,8 @@ def sentences(entries: Iterable[AuditEntry], known: Iterable[models.Model] = ())
     entries = list(entries)
     names = {(row._meta.label_lower, str(row.pk)): str(row) for row in known}
     names |= _target_names([entry for entry in entries if (entry.target_kind, entry.target_id) not in names])
-    return [_one_sentence(entry, names.get((entry.target_kind, entry.target_id), "")) for entry in entries]
+    values = _named_values(entries)
+    return [_one_sentence(entry, names.get((entry.target_kind, entry.target_id), ""), values) for entry in entries]
 
 
 class _Filled(dict[str, Any]):
@@ -219,12 +225,28 @@ class _Filled(dict[str, Any]):
         return "…"
 
 
-def _one_sentence(entry: AuditEntry, target_name: str) -> str:
+def _named_values(entries: Iterable[AuditEntry]) -> dict[tuple[Namer, str], str]:
+    """Return how values of the details are told, asked once of each namer."""
+    wanted: dict[Namer, set[str]] = defaultdict(set)
+    for entry in entries:
+        for key, namer in _namers.get(entry.action, {}).items():
+            if isinstance(entry.detail, dict) and key in entry.detail:
+                wanted[namer].add(str(entry.detail[key]))
+    return {(namer, value): text for namer, values in wanted.items() for value, text in namer(values).items()}
+
+
+def _one_sentence(entry: AuditEntry, target_name: str, values: dict[tuple[Namer, str], str]) -> str:
     actor = entry.actor.full_name if entry.actor else "Hệ thống"
     text = _sentences.get(entry.action)
     if text is None:
         return f"{actor}: {entry.action} {target_name}".strip()
-    filled = _Filled(entry.detail if isinstance(entry.detail, dict) else {}, target=target_name, count=entry.count)
+    detail = entry.detail if isinstance(entry.detail, dict) else {}
+    told = {
+        key: values.get((namer, str(detail[key])), detail[key])
+        for key, namer in _namers.get(entry.action, {}).items()
+        if key in detail
+    }
+    filled = _Filled(detail | told, target=target_name, count=entry.count)
     return f"{actor} {text.format_map(filled)}".strip()
 
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from machnuoc.core import notices, panels, permissions, vietnamese
 from machnuoc.core.templatetags.machnuoc import icon
 
+_OPEN_AT_MOST = 14  # links of a side bar that is not folded
 _QUICK_COUNT = 4  # beside «Thêm» in the bottom bar of a phone
 
 
@@ -96,28 +97,41 @@ def _group(links: list[NavigationLink]) -> list[NavigationGroup]:
 
 
 def _draw(groups: list[NavigationGroup]) -> SafeString:
-    """Return the lists of links. Every page shows them, and a template takes many times longer to."""
+    """Return the lists of links. Every page shows them, and a template takes many times longer to.
+
+    Groups with a heading fold: the one of this page is open, and all where there are few links. What people open and
+    close is kept in their browser (shell.js).
+    """
     parts: list[str] = []
+    are_few = sum(len(group.items) for group in groups) <= _OPEN_AT_MOST
     for group in groups:
         if group.title:
-            parts.append(format_html('<p class="nav-group">{}</p>', group.title))
+            is_open = are_few or any(link.is_current for link in group.items)
+            parts.append(
+                format_html(
+                    '<details class="nav-fold" data-nav-group="{}"{}><summary class="nav-group">{}{}{}</summary>',
+                    group.title, SafeString(" open") if is_open else "", group.title,
+                    _badge(sum(link.badge for link in group.items)), icon("chevron-down"),
+                )
+            )  # fmt: skip
         parts.append("<ul>")
         for link in group.items:
             current = SafeString(' aria-current="page"') if link.is_current else ""
-            badge: str = ""
-            if link.badge:
-                number = vietnamese.format_number(link.badge)
-                badge = format_html(
-                    '<span class="nav-badge">{}<span class="visually-hidden"> việc đang chờ</span></span>', number
-                )
             parts.append(
                 format_html(
                     '<li><a href="{}"{}>{}<span>{}</span>{}</a></li>',
-                    link.url, current, icon(link.icon), link.title, badge,
+                    link.url, current, icon(link.icon), link.title, _badge(link.badge),
                 )
             )  # fmt: skip
-        parts.append("</ul>")
+        parts.append("</ul></details>" if group.title else "</ul>")
     return SafeString("".join(parts))
+
+
+def _badge(count: int) -> str:
+    if not count:
+        return ""
+    number = vietnamese.format_number(count)
+    return format_html('<span class="nav-badge">{}<span class="visually-hidden"> việc đang chờ</span></span>', number)
 
 
 def _initials(name: str) -> str:

@@ -653,7 +653,11 @@ def describe_limits(metric: Metric) -> str:
     return f"đến {high}{unit}" if metric.maximum is not None else ""
 
 
-audit.describe("indicators.submission.opened", "mở biểu {form} kỳ {period}")
+def _form_names(keys: set[str]) -> dict[str, str]:
+    return {key: f"«{name}»" for key, name in EntryForm.objects.filter(key__in=keys).values_list("key", "name")}
+
+
+audit.describe("indicators.submission.opened", "mở biểu {form} kỳ {period}", form=_form_names)
 audit.describe("indicators.submission.saved", "nhập {count} ô vào biểu {target}")
 audit.describe("indicators.submission.imported", "nhập tệp {count} ô vào biểu {target}")
 audit.describe("indicators.submission.undone", "hoàn tác nhập tệp, {count} ô của biểu {target}")

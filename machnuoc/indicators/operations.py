@@ -27,10 +27,16 @@ from machnuoc.indicators.models import (
 from machnuoc.places.models import Subject
 
 audit.describe("indicators.metric.saved", "lưu chỉ tiêu {target}")
-audit.describe("indicators.formula.saved", "đặt công thức {metric}, phiên bản {version}")
+
+
+def _metric_names(keys: set[str]) -> dict[str, str]:
+    return {key: f"«{name}»" for key, name in Metric.objects.filter(key__in=keys).values_list("key", "name")}
+
+
+audit.describe("indicators.formula.saved", "đặt công thức {metric}, phiên bản {version}", metric=_metric_names)
 audit.describe("indicators.bands.saved", "đặt bộ mức {target}: {count} mức")
-audit.describe("indicators.fact.stated", "ghi nhận số liệu {metric} kỳ {period}")
-audit.describe("indicators.fact.withdrawn", "rút số liệu {metric} kỳ {period}")
+audit.describe("indicators.fact.stated", "ghi nhận số liệu {metric} kỳ {period}", metric=_metric_names)
+audit.describe("indicators.fact.withdrawn", "rút số liệu {metric} kỳ {period}", metric=_metric_names)
 
 
 LONGEST_REST_S = 0.03  # SQLite: writers that wait look again after 1, 2, 5, 10, 15, 20, 25 ms …

@@ -37,9 +37,14 @@ audit.describe("planning.plan.amended", "điều chỉnh kế hoạch {target}")
 audit.describe("planning.target.changed", "thay đổi chỉ tiêu kế hoạch {target}")
 audit.describe("planning.target.carried_down", "giao chỉ tiêu {target} xuống {count} đơn vị")
 audit.describe("planning.target.judged", "đánh giá chỉ tiêu kế hoạch {target}")
-audit.describe("planning.proposal.saved", "soạn đề xuất giải pháp cho chỉ tiêu {of}")
-audit.describe("planning.proposal.submitted", "gửi đề xuất giải pháp cho chỉ tiêu {of}")
-audit.describe("planning.proposal.decided", "xem xét đề xuất giải pháp cho chỉ tiêu {of}")
+
+
+def _target_names(ids: set[str]) -> dict[str, str]:
+    return {str(pk): f"«{name}»" for pk, name in Target.objects.filter(pk__in=ids).values_list("pk", "name")}
+
+
+for _act, _verb in (("saved", "soạn"), ("submitted", "gửi"), ("decided", "xem xét")):
+    audit.describe(f"planning.proposal.{_act}", f"{_verb} đề xuất giải pháp cho chỉ tiêu {{of}}", of=_target_names)
 
 recompute_standings = plan_standings.recompute_standings
 
@@ -695,6 +700,8 @@ def decide_proposal(proposal: Proposal, *, approve: bool, text: str, by: Person,
     """Approve a proposal or return it with words. Its maker is told. Raises PlanningError."""
     made = Proposal.objects.select_for_update().select_related("target__plan").get(pk=proposal.pk)
     _require_state(made, {Proposal.State.SUBMITTED}, "xem xét")
+    if made.made_by_id == by.pk:
+        raise PlanningError(f"{made} do chính bạn lập. Người khác có quyền duyệt của đơn vị hoặc cấp trên xem xét.")
     if not approve and not text.strip():
         raise PlanningError("Chưa ghi lý do trả lại đề xuất. Ghi lý do rồi trả lại.")
     made.state = Proposal.State.APPROVED if approve else Proposal.State.RETURNED

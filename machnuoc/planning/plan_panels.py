@@ -9,7 +9,12 @@ from machnuoc.places.models import Grant, Subject
 from machnuoc.planning import plan_queries as queries
 
 _SHOWN = 6
-_ACTING = {Grant.Role.DEPARTMENT, Grant.Role.STATION, Grant.Role.COMMUNE}  # who may write a proposal
+_PROPOSING = {
+    Grant.Role.DEPARTMENT,
+    Grant.Role.STATION,
+    Grant.Role.COMMUNE,
+    Grant.Role.AGENCY,
+}  # who may write a proposal
 _OVERSEEING = {Grant.Role.LEADER, Grant.Role.DEPARTMENT, Grant.Role.AGENCY, Grant.Role.ADMIN}
 
 
@@ -26,7 +31,7 @@ def _list_to_do(person: Person) -> list[Panel]:
         found.append(
             Panel("Đề xuất giải pháp chờ duyệt", "planning/plan/panels/proposals.html", {"rows": waiting}, 22, "now")
         )
-    if roles & _ACTING and (owed := queries.list_owed(person)):
+    if roles & _PROPOSING and (owed := queries.list_owed(person)):
         context = {"rows": owed[:_SHOWN], "is_owed": True, "more": max(0, len(owed) - _SHOWN)}
         found.append(Panel("Đề xuất giải pháp phải lập", "planning/plan/panels/targets.html", context, 21, "now"))
     return found

@@ -42,7 +42,7 @@ from machnuoc.planning.models import (
     UnreadRow,
 )
 from machnuoc.planning.models.plans import Status
-from machnuoc.planning.visibility import holds, is_of, overseen, readable
+from machnuoc.planning.visibility import answering_ids, answers, holds, is_of, overseen, readable
 from machnuoc.works import queries as work_queries
 from machnuoc.works.models import Work
 
@@ -453,7 +453,7 @@ class TargetPage:
     target: Target
     question: standing.Question
     shows_figures: bool
-    units: list[Any]  # TargetUnit; may_propose: the person may enter for it
+    units: list[Any]  # TargetUnit; may_propose: the person answers for it
     parts: list[Any] = field(default_factory=list)
     finding: PartsFinding | None = None
     finding_text: str = ""
@@ -487,7 +487,7 @@ def get_target_page(target: Any, person: Person, today: date) -> TargetPage:
     units = list(
         TargetUnit.objects.filter(target_id__in=[target.pk, *(part.pk for part in parts)])
         .select_related("organisation__subject")
-        .annotate(may_propose=holds(person, "enter", "organisation_id"))
+        .annotate(may_propose=answers(person, "organisation_id"))
         .order_by("-role", "id")
     )
     leads: dict[int, list[str]] = defaultdict(list)
@@ -495,7 +495,7 @@ def get_target_page(target: Any, person: Person, today: date) -> TargetPage:
         if unit.role == TargetUnit.Role.LEAD:
             leads[unit.target_id].append(unit.organisation.subject.name if unit.organisation else unit.name_as_printed)
     proposals = target.proposals.select_related("organisation__subject", "made_by", "decided_by").annotate(
-        may_enter=holds(person, "enter", "organisation_id"), may_approve=holds(person, "approve", "organisation_id")
+        may_enter=answers(person, "organisation_id"), may_approve=holds(person, "approve", "organisation_id")
     )
     page = TargetPage(
         target=target, question=case.question, shows_figures=target.shows_figures,
@@ -676,7 +676,7 @@ def list_proposing_units(person: Person, target: Target) -> list[Organisation]:
     units = (
         target.units.filter(role=TargetUnit.Role.LEAD, organisation__isnull=False)
         .select_related("organisation__subject")
-        .annotate(may_propose=holds(person, "enter", "organisation_id"))
+        .annotate(may_propose=answers(person, "organisation_id"))
     )
     return [unit.organisation for unit in units if unit.may_propose and unit.organisation]
 
@@ -686,7 +686,7 @@ def list_proposing_units(person: Person, target: Target) -> list[Organisation]:
 
 def list_owed(person: Person) -> list[Any]:
     """Return the targets, dressed, for which a unit of the person has to propose something and has not. Two queries."""
-    acting = access.visible_subject_ids(person, "enter")
+    acting = answering_ids(person)
     leads = TargetUnit.objects.filter(role=TargetUnit.Role.LEAD, organisation_id__in=acting).values("target_id")
     late = Target.objects.filter(pk__in=leads, is_active=True, standing__status__in=LATE)
     return [row for row in dress(person, late.order_by("due_on", "plan_id", "order", "pk")) if row.owes]
@@ -695,7 +695,9 @@ def list_owed(person: Person) -> list[Any]:
 def list_waiting(person: Person) -> QuerySet[Proposal]:
     """Return the proposals that wait for a decision which the person may take."""
     return Proposal.objects.filter(
-        state=Proposal.State.SUBMITTED, organisation_id__in=access.visible_subject_ids(person, "approve")
+        ~Q(made_by=person),
+        state=Proposal.State.SUBMITTED,
+        organisation_id__in=access.visible_subject_ids(person, "approve"),
     ).select_related("target__plan", "organisation__subject")
 
 

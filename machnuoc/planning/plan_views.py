@@ -26,7 +26,7 @@ from machnuoc.planning import plan_standings
 from machnuoc.planning.errors import ChangedMeanwhile, PlanningError
 from machnuoc.planning.models import Plan, Proposal, Target
 from machnuoc.planning.models.plans import Status
-from machnuoc.planning.visibility import is_of
+from machnuoc.planning.visibility import answers_for, is_of
 
 _ROWS_A_PAGE = 30
 _TARGETS_OF_A_PLAN = 10  # on the page of the plan itself; the list has them all
@@ -314,7 +314,7 @@ def target_detail(request: HttpRequest, key: str, target: str) -> HttpResponseBa
             "high": queries.said(stood.forecast_high, found) if stood and page.shows_figures else "",
             "chart_data": queries.chart_of(page), "is_simulated": "số liệu mô phỏng" in page.question.notes,
             "changes": [(change, queries.promised_before(change)) for change in page.changes],
-            "proposals": [_proposal(one) for one in page.proposals],
+            "proposals": [_proposal(one, person) for one in page.proposals],
             "owes": queries.owes(found), "owed_text": _say_owed(found, page),
             "may_propose": may_propose, "may_manage": may_manage,
             "may_judge": (found.metric_id is None or found.comparator == "JUDGED")
@@ -336,12 +336,14 @@ def _say_owed(target: Any, page: queries.TargetPage) -> str:
     )
 
 
-def _proposal(proposal: Any) -> dict[str, Any]:
+def _proposal(proposal: Any, person: Person) -> dict[str, Any]:
     open_states = {Proposal.State.DRAFT, Proposal.State.RETURNED}
     return {
         "proposal": proposal,
         "may_edit": proposal.state in open_states and proposal.may_enter,
-        "may_decide": proposal.state == Proposal.State.SUBMITTED and proposal.may_approve,
+        "may_decide": proposal.state == Proposal.State.SUBMITTED
+        and proposal.may_approve
+        and proposal.made_by_id != person.pk,
     }
 
 
@@ -483,7 +485,7 @@ def proposal_add(request: HttpRequest, key: str, target: str) -> HttpResponse:
 @_get_or_post
 def proposal_edit(request: HttpRequest, pk: int) -> HttpResponse:
     proposal = _get_proposal(request, pk)
-    _require(is_of(_person(request), "enter", proposal.organisation_id))
+    _require(answers_for(_person(request), proposal.organisation_id))
     form = forms.ProposalForm(
         request.POST if request.method == "POST" else None, organisations=[proposal.organisation], proposal=proposal
     )
@@ -519,7 +521,7 @@ def _get_proposal(request: HttpRequest, pk: int) -> Proposal:
 def proposal_submit(request: HttpRequest, pk: int) -> HttpResponse:
     proposal = _get_proposal(request, pk)
     person = _person(request)
-    _require(is_of(person, "enter", proposal.organisation_id))
+    _require(answers_for(person, proposal.organisation_id))
     try:
         operations.submit_proposal(proposal, by=person, now=timezone.now())
     except PlanningError as reason:

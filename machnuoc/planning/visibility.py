@@ -81,10 +81,14 @@ def answering_ids(person: Person) -> QuerySet[Containment, int]:
 
     All inside where it enters; of an agency that oversees a territory its own organisation alone.
     """
+    return Containment.objects.filter(_answering(person)).values_list("descendant_id", flat=True)
+
+
+def _answering(person: Person) -> Q:
     reach = Q(ancestor_id__in=access.list_scopes(person, "enter"))
     if own := access.list_own_agencies(person):
         reach |= Q(ancestor_id__in=own, descendant_id=F("ancestor_id"))
-    return Containment.objects.filter(reach).values_list("descendant_id", flat=True)
+    return reach
 
 
 def answers_for(person: Person, organisation_id: int) -> bool:
@@ -92,6 +96,11 @@ def answers_for(person: Person, organisation_id: int) -> bool:
     if organisation_id in access.list_own_agencies(person):
         return True
     return access.may(person, "enter", organisation_id)
+
+
+def answers(person: Person, path: str) -> Exists:
+    """Return, for a query, whether the person answers for the organisation that `path` names (see answering_ids)."""
+    return Exists(Containment.objects.filter(_answering(person), descendant_id=OuterRef(path)))
 
 
 def holds(person: Person, action: str, path: str) -> "Exists | ExpressionWrapper[Q]":

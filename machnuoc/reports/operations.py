@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
 
@@ -34,7 +34,7 @@ from machnuoc.reports import (
     wordml,
     xlsx_writer,
 )
-from machnuoc.reports.errors import ChangedMeanwhile, NotNow, ReportsError
+from machnuoc.reports.errors import BadTemplate, ChangedMeanwhile, NotNow, ReportsError
 from machnuoc.reports.kinds import Context, Figure, Gathered, Kind, Material, Shown
 from machnuoc.reports.models import (
     Delivery,
@@ -59,11 +59,15 @@ audit.describe("reports.report.sent", "gửi báo cáo {target} ({channel})")
 audit.describe("reports.report.received", "ghi nhận xác nhận đã nhận báo cáo {target}")
 audit.describe("reports.report.corrected", "lập báo cáo đính chính cho {target}")
 audit.describe("reports.report.discarded", "xóa bản nháp báo cáo #{report}")
-audit.describe("reports.template.uploaded", "tải lên mẫu Word {kind}, phiên bản {version}")
+audit.describe(
+    "reports.template.uploaded", "tải lên mẫu Word {kind}, phiên bản {version}",
+    kind=lambda keys: {kind.key: f"«{kind.name}»" for kind in kinds.list_kinds() if kind.key in keys},
+)  # fmt: skip
 
 OPEN = frozenset({Report.State.DRAFT, Report.State.RETURNED})
 FROZEN = frozenset({Report.State.APPROVED, Report.State.ISSUED, Report.State.SENT, Report.State.RECEIVED})
 
+_TEMPLATE_TRIES = 3
 _CAPACITIES = {
     Organisation.Kind.AUTHORITY: "TM. ỦY BAN NHÂN DÂN\nCHỦ TỊCH",
     Organisation.Kind.AGENCY: "GIÁM ĐỐC",
@@ -722,7 +726,6 @@ def _keep(
 # --- templates --------------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
 def upload_template(kind_key: str, stored: StoredFile, *, note: str = "", by: Person, now: datetime) -> ReportTemplate:
     """Take a Word template into use for new reports of a kind, once it has been checked and tried.
 
@@ -733,6 +736,18 @@ def upload_template(kind_key: str, stored: StoredFile, *, note: str = "", by: Pe
         content = stream.read()
     word_templates.check(content)
     docx_writer.write(sample_of(kind, Report.objects.filter(kind=kind.key).last()), content)
+    for _ in range(_TEMPLATE_TRIES):
+        try:
+            return _take_template(kind, stored, note=note, by=by, now=now)
+        except IntegrityError:  # of the first one there is no row yet to lock: somebody else's came at the same moment
+            continue
+    raise BadTemplate(
+        f"Chưa nhận được mẫu của «{kind.name}»: nhiều người đang tải mẫu lên cùng lúc. Xem mẫu đang dùng rồi tải lại."
+    )
+
+
+@transaction.atomic
+def _take_template(kind: Kind, stored: StoredFile, *, note: str, by: Person, now: datetime) -> ReportTemplate:
     last = ReportTemplate.objects.select_for_update().filter(kind=kind.key).order_by("-version").first()
     ReportTemplate.objects.filter(kind=kind.key, is_active=True).update(is_active=False)
     row = ReportTemplate.objects.create(

@@ -45,6 +45,7 @@ Charts and maps (core/charts.js and core/maps.js draw them; the same data stand 
         and page=…, the page of them (dicts as above) that is listed beside the map
 """
 
+import secrets
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import escape
@@ -475,9 +476,11 @@ def field(bound: BoundField) -> dict[str, Any]:
 
 
 @register.inclusion_tag("core/parts/form_fields.html")
-def form_fields(form: Form) -> dict[str, Any]:
+def form_fields(form: Form, *, once: bool = True) -> dict[str, Any]:
+    """once: False for forms whose answers stand in the address (see core/once.py)."""
     return {
         "form": form,
+        "number": secrets.token_urlsafe(12) if once else "",
         "fields": [_dress(bound) for bound in form.visible_fields()],
         "hidden": form.hidden_fields(),
     }

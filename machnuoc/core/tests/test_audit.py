@@ -108,6 +108,25 @@ def test_many_sentences_take_one_query_for_each_kind_of_target(lan, django_asser
 
 
 @pytest.mark.django_db
+def test_keys_in_the_detail_are_told_by_their_names_asked_once(lan, monkeypatch):
+    asked = []
+
+    def names(keys: set[str]) -> dict[str, str]:
+        asked.append(keys)
+        return {"a.b": "«Số hộ»"}
+
+    monkeypatch.setitem(audit._sentences, "thu.ghi", "ghi {metric}")
+    monkeypatch.setitem(audit._namers, "thu.ghi", {"metric": names})
+    for key in ("a.b", "a.b", "gone"):
+        audit.record("thu.ghi", actor=lan, metric=key)
+
+    told = audit.sentences(audit.list_entries())
+
+    assert [text.removeprefix(f"{lan.full_name} ") for text in told] == ["ghi gone", "ghi «Số hộ»", "ghi «Số hộ»"]
+    assert asked == [{"a.b", "gone"}]
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {} = {}", "DELETE FROM {}"])
 def test_the_database_refuses_to_change_or_remove_what_is_recorded(table, change):

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -474,6 +475,32 @@ def test_the_navigation_marks_where_one_is_and_shows_only_what_one_may(hoa_brows
     assert not re.search(r'<a href="/" aria-current="page">', html)
     assert reverse("core:jobs") not in html
     assert reverse("core:audit") not in html
+
+
+def _links(count: int, *, current: int = -1) -> list[Any]:
+    from machnuoc.core.context_processors import NavigationLink
+
+    return [
+        NavigationLink(f"Trang {number}", f"/{number}/", "file", number % 3, f"Nhóm {number % 3}", number == current)
+        for number in range(count)
+    ]
+
+
+def test_groups_of_a_long_side_bar_fold_and_that_of_the_page_is_open():
+    from machnuoc.core import context_processors as shell
+
+    html = shell._draw(shell._group(_links(30, current=4)))
+
+    folds = re.findall(r'<details class="nav-fold" data-nav-group="([^"]+)"( open)?><summary', html)
+    assert folds == [("Nhóm 0", ""), ("Nhóm 1", " open"), ("Nhóm 2", "")]
+    assert html.count("</details>") == 3
+    assert '<summary class="nav-group">Nhóm 2<span class="nav-badge">20<' in html  # what waits in it is told outside
+
+
+def test_a_short_side_bar_is_not_folded():
+    from machnuoc.core import context_processors as shell
+
+    assert shell._draw(shell._group(_links(9))).count('" open><summary') == 3
 
 
 def test_demo_persons_are_told_that_the_data_are_for_trying(hoa_browser, hoa):

@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from machnuoc.core.models import Notice, Person
+from machnuoc.core import audit
+from machnuoc.core.models import AuditEntry, Notice, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo.planning import targets
 from machnuoc.places.models import Organisation
@@ -418,6 +419,32 @@ def test_a_proposal_goes_from_the_lead_unit_to_who_approves_and_back():
     assert proposal.state == "RETURNED"
     assert Notice.objects.filter(person__username="qn.khkt", text__contains="bị trả lại. Nêu rõ trạm nào").exists()
     assert overview
+
+
+def test_an_agency_that_leads_a_target_proposes_for_itself_alone_and_never_decides_its_own():
+    target = Target.objects.filter(units__role="LEAD", units__organisation__subject__key="org.cb.so-xay-dung").first()
+    unit = Organisation.objects.get(subject__key="org.cb.so-xay-dung")
+    agency, page = _sign_in("cb.soxaydung"), [target.plan.key, target.key]
+    said = {"organisation": unit.pk, "cause_kind": "OBJECTIVE", "cause": "Mưa lũ", "solution": "Làm bù"}
+
+    assert (
+        reverse("planning:proposal_add", args=page)
+        in agency.get(reverse("planning:target_detail", args=page)).content.decode()
+    )
+    assert agency.post(reverse("planning:proposal_add", args=page), said).status_code == 302
+    proposal = Proposal.objects.get(target=target)
+    assert agency.post(reverse("planning:proposal_submit", args=[proposal.pk])).status_code == 302
+
+    decided = agency.post(reverse("planning:proposal_decide", args=[proposal.pk]), {"approve": "1", "text": ""})
+    proposal.refresh_from_db()
+    assert (proposal.state, decided.status_code) == ("SUBMITTED", 422)
+    assert "do chính bạn lập" in decided.content.decode()
+    assert not queries.list_waiting(Person.objects.get(username="cb.soxaydung")).exists()
+    assert _sign_in("cb.capnuoc").get(reverse("planning:proposal_edit", args=[proposal.pk])).status_code in {403, 404}
+    others = Target.objects.exclude(units__role="LEAD", units__organisation=unit).filter(plan=target.plan).first()
+    assert agency.get(reverse("planning:proposal_add", args=[others.plan.key, others.key])).status_code == 403
+    (entry,) = AuditEntry.objects.filter(action="planning.proposal.submitted")
+    assert f"«{target.name}»" in audit.sentence(entry)
 
 
 def test_growth_names_room_excess_and_totals():

@@ -654,3 +654,15 @@ def test_a_handover_is_requested_on_the_screen():
     assert answer.status_code == 302
     assert Handover.objects.get(name="Công trình thử").step == "REQUESTED"
     assert handover_queries.list_readable(Person.objects.get(username="qn.khkt")).filter(name="Công trình thử").exists()
+
+
+def test_a_project_that_is_sent_twice_is_added_once():
+    client, address = sign_in("qn.khkt"), reverse("planning:project_add")
+    number = re.search(r'name="_once" value="([^"]+)"', client.get(address).content.decode())[1]
+    said = {"_once": number, "name": "Bể chứa thử", "owner": Organisation.objects.get(subject__key="org.qn.trung-tam").pk}
+
+    answers = [client.post(address, said) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [302, 302]
+    assert answers[0]["Location"] == answers[1]["Location"]
+    assert Project.objects.filter(subject__name="Bể chứa thử").count() == 1

@@ -247,6 +247,33 @@ def test_the_page_of_the_templates_lists_the_fields_and_names_a_wrong_one(report
     assert client_of("cb.soxaydung").get(reverse("reports:template", args=["qn_monthly"])).status_code == 403
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_of_two_first_templates_that_come_at_once_both_find_a_place(report, monkeypatch, lost):
+    import io
+
+    from django.core.files.uploadedfile import SimpleUploadedFile
+    from django.db import IntegrityError
+    from docx import Document
+
+    word, raw, take, left = Document(), io.BytesIO(), operations._take_template, [lost]
+    word.add_paragraph("{{ trich_yeu }}")
+    word.save(raw)
+
+    def come_late(*arguments, **said):
+        if left[0]:
+            left[0] -= 1
+            raise IntegrityError("template_version_once")
+        return take(*arguments, **said)
+
+    monkeypatch.setattr(operations, "_take_template", come_late)
+    answer = client_of("qn.lanhdao").post(
+        reverse("reports:template", args=["qn_monthly"]), {"file": SimpleUploadedFile("mau.docx", raw.getvalue())}
+    )
+
+    assert answer.status_code == (302 if lost < 3 else 422)
+    assert "cùng lúc" in answer.content.decode() or lost < 3
+
+
 def test_pages_of_a_report_ask_the_database_seldom(issued, django_assert_max_num_queries):
     client = client_of("qn.khkt")
     for name in ("detail", "figures"):

@@ -87,6 +87,50 @@
     }
   });
 
+  // A form that is on its way is not sent again by a second press (the server too acts once: core/once.py).
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+    if (form.dataset.onItsWay) {
+      event.preventDefault();
+      return;
+    }
+    setTimeout(() => {
+      if (event.defaultPrevented) return;
+      form.dataset.onItsWay = "1";
+      setTimeout(() => delete form.dataset.onItsWay, 3000); // a file came instead of a page: it may be asked for again
+    });
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("[data-on-its-way]")) delete form.dataset.onItsWay;
+  });
+
+  // Which groups of the side bar are open stays as this browser left it; that of the page shown is open anyway.
+  const FOLDS = "machnuoc.navigation";
+  const folds = [...document.querySelectorAll("details[data-nav-group]")];
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(FOLDS)) || {};
+  } catch {
+    kept = {}; // storage is switched off, or somebody wrote into it
+  }
+  for (const fold of folds) {
+    const state = kept[fold.dataset.navGroup];
+    if (typeof state === "boolean" && !fold.querySelector("[aria-current]")) fold.open = state;
+    fold.firstElementChild.addEventListener("click", () => {
+      const open = !fold.open; // the click is about to turn it
+      kept[fold.dataset.navGroup] = open;
+      for (const twin of folds) if (twin !== fold && twin.dataset.navGroup === fold.dataset.navGroup) twin.open = open;
+      try {
+        localStorage.setItem(FOLDS, JSON.stringify(kept));
+      } catch {
+        return; // kept for this page alone
+      }
+    });
+  }
+  const current = document.querySelector(".sidebar-nav [aria-current]");
+  if (current) current.scrollIntoView({ block: "nearest" });
+
   // Empty filters stay out of the address.
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("[data-filter-bar]") || event.target.hasAttribute("hx-get")) return;
