@@ -76,6 +76,8 @@ PAGES = [
     ("qn.khkt", "/phan-anh/cai-dat/"),
     ("qn.khkt", "/phan-anh/loai/"),
     ("qn.khkt", "/phieu-cong-viec/moi/"),
+    ("qn.ghichiso", "/di-ghi/"),
+    ("qn.khkt", "/ghi-chi-so/phieu-tu-may/"),
     ("quantri", "/cong-trinh/"),
     ("quantri", "/cong-trinh/ban-do/"),
     ("quantri", "/cong-trinh/bieu-do/"),

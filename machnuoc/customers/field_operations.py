@@ -219,7 +219,7 @@ def _period(said: object, connection: Connection) -> date:
         period = date.fromisoformat(said)
     except ValueError:
         raise CustomersError(f"Đấu nối {connection.code}: kỳ {said} không có. Tải lại tuyến rồi ghi lại.") from None
-    if not Round.objects.filter(route_id=connection.route_id, period_start_date=period).exists():
+    if not Round.objects.filter(route__connections=connection, period_start_date=period).exists():
         raise CustomersError(
             f"Đấu nối {connection.code}: tuyến chưa mở đợt ghi kỳ {period:%m/%Y}. Nhờ văn phòng mở đợt rồi ghi lại."
         )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection as database
 
-from machnuoc.customers import meters, readings
+from machnuoc.customers import field_operations, meters, readings
 from machnuoc.customers.errors import CustomersError
-from machnuoc.customers.models import Fitting, Reading
+from machnuoc.customers.models import FieldItem, Fitting, Reading
 from machnuoc.customers.tests.fixtures_readings import JUNE, NOW, World, at, make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,3 +96,42 @@ def test_of_two_who_swap_one_meter_at_once_the_second_is_told(world):
     assert sum("vừa được người khác thay" in one for one in told) == 1
     assert Fitting.objects.filter(connection=house).count() == 2
     assert Fitting.objects.get(connection=house, removed_at=None).meter.serial in told
+
+
+def from_phone(world: World, person: Any, body: dict[str, Any]) -> Callable[[], str]:
+    return lambda: field_operations.receive([body], person=person, now=NOW)[0].fate
+
+
+def an_item(house: Any, index_m3: int) -> dict[str, Any]:
+    return {
+        "client_id": str(uuid.uuid4()), "connection": house.pk, "code": house.code, "period": "2026-06-01",
+        "read_at": at(date(2026, 6, 20)).isoformat(), "index_l": index_m3 * 1000,
+    }  # fmt: skip
+
+
+def test_one_item_that_arrives_by_two_ways_at_once_is_one_reading_and_one_answer(world):
+    house = world.connection()
+    world.months(house, 10, 20)
+    world.round(JUNE)
+
+    for index_m3 in (30, 31, 32):  # several times: the moment must be met
+        body = an_item(house, index_m3)
+        Reading.objects.filter(period_start_date=JUNE).update(state="REFUSED")
+        told = at_once(*[from_phone(world, world.reader, body)] * 3)
+
+        assert told == ["STORED"] * 3
+        assert FieldItem.objects.get(client_id=body["client_id"]).repeats == 2
+        assert Reading.objects.filter(client_id=body["client_id"]).count() == 1
+
+
+def test_two_phones_at_one_door_at_once_leave_both_numbers_and_both_items(world):
+    house = world.connection()
+    world.months(house, 10, 20)
+    world.round(JUNE)
+
+    told = at_once(
+        from_phone(world, world.reader, an_item(house, 30)), from_phone(world, world.clerk, an_item(house, 33))
+    )
+
+    assert told == ["CONFLICT", "STORED"] and FieldItem.objects.count() == 2
+    assert Reading.objects.filter(period_start_date=JUNE, index_l__isnull=False).count() == 2
