@@ -365,8 +365,11 @@ def _connection_rows() -> Iterator[Row]:
     yield Row("customers:connection_import_undo", None, frozenset({"qn.khkt"}), ("@connection_import",))
     yield Row("customers:connection_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
     yield Row("customers:connection_later", SEES_BINH_CHANH | {"qn.thungan"}, args=one, refused=404)
-    for name in ["edit", "customer", "transfer", "norm", "shares", "contract", "poverty", "privacy"]:
+    for name in ["edit", "customer", "transfer", "contract", "privacy"]:
         yield Row(f"customers:connection_{name}", SERVES_BINH_CHANH, SERVES_BINH_CHANH, one)
+    classifies = SERVES_BINH_CHANH - {"qn.thungan"}  # who takes money does not set what the price rests on
+    for name in ["norm", "shares", "poverty"]:
+        yield Row(f"customers:connection_{name}", classifies, classifies, one)
     yield Row("customers:connection_move", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@connection", "tam-ngung"))
     yield Row("customers:contract_paper", SERVES_BINH_CHANH, SERVES_BINH_CHANH, ("@connection", "@contract"))
     yield Row("customers:customer_copy", SERVES_BINH_CHANH, args=one)
@@ -540,7 +543,7 @@ def _bill_rows() -> Iterator[Row]:
     yield Row("billing:ledger", BILLS)
     yield Row("billing:ledger_journal", BILLS)
     yield Row("billing:ledger_verify", None, BILLS)
-    yield Row("billing:bill_list", ACCOUNTS)
+    yield Row("billing:bill_list", ACCOUNTS - {"qn.ghichiso"})
     yield Row("billing:bill_detail", SEES_BINH_CHANH_BILLS, args=("@bill",), refused=404)
     yield Row("billing:bill_correct", BILLS, BILLS, ("@bill",))
     yield Row("billing:correction_approve", None, BILLS, ("@correction",))

@@ -49,10 +49,21 @@ def action_of(person: Person) -> str:
     return "serve" if access.may(person, "serve") else "view"
 
 
+def within(person: Person, prefix: str = "connection__") -> Q:
+    """Return the condition that the person sees bills of a connection: by the right to serve or to view its work.
+
+    Who reads meters sees the connections of their own routes, not what those are billed.
+    """
+    if not (access.may(person, "serve") or access.may(person, "view")):
+        return Q(pk__in=[])
+    ids = visibility.list_work_ids(person, action_of(person))
+    return Q() if ids is None else Q(**{f"{prefix}work_id__in": ids})
+
+
 def list_bills(person: Person, filters: Filters) -> QuerySet[Bill]:
     """Return the bills that the person sees, newest first, as the filters leave them."""
     rows = (
-        Bill.objects.filter(visibility.within(person, action_of(person), "connection__"))
+        Bill.objects.filter(within(person))
         .select_related("series", "connection__work__subject", "connection__customer", "customer")
         .order_by("-id")
     )
@@ -133,7 +144,7 @@ def get_page(person: Person, filters: Filters, after: int = 0) -> ListPage:
 def find_bill(person: Person, pk: int) -> Bill | None:
     """Return the bill if the person sees it."""
     return (
-        Bill.objects.filter(visibility.within(person, action_of(person), "connection__"), pk=pk)
+        Bill.objects.filter(within(person), pk=pk)
         .select_related(
             "series", "operator__subject", "connection__work__subject", "connection__customer", "connection__route",
             "customer", "tariff", "corrects__series", "run", "issued_by", "from_reading__photo",

@@ -27,6 +27,8 @@ _EXPORT_AT_ONCE = 2_000
 @require_safe
 def bill_list(request: HttpRequest) -> HttpResponseBase:
     person: Any = request.user
+    if not (access.may(person, "serve") or access.may(person, "view")):
+        raise PermissionDenied("Tài khoản của bạn không xem hóa đơn. Nhờ quản trị viên cấp quyền nếu công việc cần.")
     filters = bill_forms.read_filters(request.GET)
     if export.format_of(request):
         return _export(request, filters)
@@ -207,7 +209,7 @@ def bill_correct(request: HttpRequest, pk: int) -> HttpResponse:
 def _get_wish(request: HttpRequest, pk: int) -> Correction:
     person: Any = request.user
     wish = (
-        Correction.objects.filter(visibility.within(person, "view", "bill__connection__"), pk=pk)
+        Correction.objects.filter(bill_queries.within(person, "bill__connection__"), pk=pk)
         .select_related("bill__series", "bill__connection", "decided_by")
         .first()
     )

@@ -21,6 +21,7 @@ from machnuoc.billing.models import (
 from machnuoc.core.models import Person
 from machnuoc.customers import visibility
 from machnuoc.customers.models import Connection, Customer, Route
+from machnuoc.places import access
 from machnuoc.places.models import Organisation
 from machnuoc.works.models import Work
 
@@ -137,9 +138,20 @@ def list_operators(person: Person, action: str = "collect") -> QuerySet[Organisa
     return Organisation.objects.filter(pk__in=operators).select_related("subject").order_by("subject__name")
 
 
+def list_own_operators(person: Person, action: str = "bill") -> QuerySet[Organisation]:
+    """Return the operators on which as a whole the person may do the action.
+
+    What all its stations have in common (bank statements, drawers) is not for who may bill one station alone.
+    """
+    reached = Organisation.objects.filter(works__isnull=False, pk__in=access.visible_subject_ids(person, action))
+    if access.sees_everything(person, action):
+        reached = Organisation.objects.filter(works__isnull=False)
+    return reached.distinct().select_related("subject").order_by("subject__name")
+
+
 def list_tills(person: Person) -> QuerySet[TillSession]:
     """Return the person's own drawers, and those of the operators whose bills the person prepares."""
-    shown = Q(person=person) | Q(operator__in=list_operators(person, "bill"))
+    shown = Q(person=person) | Q(operator__in=list_own_operators(person))
     return (
         TillSession.objects.filter(shown)
         .select_related("person", "operator__subject", "confirmed_by")

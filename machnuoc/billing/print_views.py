@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from machnuoc.billing import bill_pdf, print_batches
+from machnuoc.billing import bill_pdf, bill_queries, print_batches
 from machnuoc.billing.einvoice_forms import PrintForm
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill
@@ -41,7 +41,7 @@ def bill_pdf_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     person = _person(request)
     bill = (
         Bill.objects.select_related("series", "connection", "customer")
-        .filter(visibility.within_any(person, ("view", "serve"), prefix="connection__"), pk=pk)
+        .filter(bill_queries.within(person), pk=pk)
         .first()
     )
     if bill is None:

@@ -25,7 +25,7 @@ AT_ONCE_MOST = 2_000  # lines that are matched while the person waits; more go t
 
 
 def _statements(person: Person) -> Any:
-    operators = payment_queries.list_operators(person, "bill")
+    operators = payment_queries.list_own_operators(person)
     return BankStatement.objects.filter(operator__in=operators).select_related(
         "operator__subject", "file", "imported_by"
     )
@@ -51,7 +51,7 @@ def statement_list(request: HttpRequest) -> HttpResponseBase:
         )  # fmt: skip
     form = payment_forms.StatementForm(
         request.POST if request.method == "POST" else None, request.FILES or None,
-        operators=payment_queries.list_operators(person, "bill"),
+        operators=payment_queries.list_own_operators(person),
     )  # fmt: skip
     if form.is_bound and form.is_valid():
         said = form.cleaned_data

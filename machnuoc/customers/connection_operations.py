@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 
 from machnuoc.core import audit, files
@@ -285,6 +286,15 @@ def _take(one: Connection, by: Person | None, version: int | None) -> Connection
     return locked
 
 
+def _require_classify(by: Person | None, one: Connection) -> None:
+    """Raise PermissionDenied unless the person may set what the price of the connection's water rests on."""
+    if by is not None and not visibility.may(by, "classify", one):
+        raise PermissionDenied(
+            f"Đối tượng, số hộ, định mức và tỷ lệ mục đích của đấu nối {one.code} quyết định giá nước: người thu tiền "
+            "không sửa. Nhờ trạm hoặc phòng khách hàng ghi."
+        )
+
+
 def _save(one: Connection, *names: str) -> None:
     """Write the connection if nobody did since it was read. SQLite has no row locks: there this is what notices."""
     values = {name: getattr(one, name) for name in names}
@@ -304,6 +314,8 @@ def edit_connection(
     changed = [name for name, value in _plain(facts).items() if getattr(one, name) != value]
     if not changed:
         return one
+    if {"group", "households"} & set(changed):
+        _require_classify(by, one)
     if "group" in changed and one.shares.filter(valid_to__isnull=True).exists():
         raise RecordError(
             f"Đấu nối {one.code} đang tính theo tỷ lệ nhiều mục đích sử dụng. Sửa ở mục «Mục đích sử dụng»."
@@ -389,6 +401,7 @@ def set_norm(
     Raises RecordError, PermissionDenied.
     """
     one = _take(one, by, None)
+    _require_classify(by, one)
     if not 0 <= persons <= 999:
         raise RecordError("Số người tính định mức phải từ 0 đến 999.")
     last = one.norms.filter(valid_to__isnull=True).first()
@@ -421,6 +434,7 @@ def set_shares(
     Raises RecordError, PermissionDenied.
     """
     one = _take(one, by, None)
+    _require_classify(by, one)
     given = {group: share for group, share in shares.items() if share}
     if given and sum(given.values()) != 100:
         raise RecordError(
@@ -457,6 +471,7 @@ def set_poverty(
 ) -> PovertyYear | None:
     """Put a household on the list of a year, or take it off (kind empty). Raises RecordError, PermissionDenied."""
     require_customer(by, customer)
+    require_customer(by, customer, "classify")
     if not 2000 <= year <= 2100:
         raise RecordError("Năm của danh sách phải từ 2000 đến 2100.")
     if kind and kind not in PovertyYear.Kind.values:

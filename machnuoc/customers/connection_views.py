@@ -154,6 +154,7 @@ def connection_detail(request: HttpRequest, code: str) -> HttpResponse:
     contracts = list(one.contracts.select_related("customer", "paper"))
     context = {
         "one": one, "customer": one.customer, "shown": shown, "may_serve": is_served,
+        "may_classify": is_served and visibility.may(person, "classify", one),
         "tone": STATUS_TONES[one.status], "facts": _facts(one, shown), "party": _party(one.customer, shown),
         "contracts": [
             (row, privacy.show(row.customer, unmasked=is_served and row.customer_id == one.customer_id).name)
@@ -377,7 +378,7 @@ def connection_move(request: HttpRequest, code: str, act: str) -> HttpResponse:
 
 @_get_or_post
 def connection_norm(request: HttpRequest, code: str) -> HttpResponse:
-    one = _get(request, code, "serve")
+    one = _get(request, code, "classify")
     is_post = request.method == "POST"
     form = connection_forms.NormForm(_posted(request), request.FILES if is_post else None, one=one)
 
@@ -396,7 +397,7 @@ def connection_norm(request: HttpRequest, code: str) -> HttpResponse:
 
 @_get_or_post
 def connection_shares(request: HttpRequest, code: str) -> HttpResponse:
-    one = _get(request, code, "serve")
+    one = _get(request, code, "classify")
     form = connection_forms.SharesForm(_posted(request), one=one)
 
     def act() -> None:
@@ -448,7 +449,7 @@ def contract_paper(request: HttpRequest, code: str, pk: int) -> HttpResponseBase
 
 @_get_or_post
 def connection_poverty(request: HttpRequest, code: str) -> HttpResponse:
-    one = _get(request, code, "serve")
+    one = _get(request, code, "classify")
     form = connection_forms.PovertyForm(_posted(request), today=timezone.localdate())
 
     def act() -> None:

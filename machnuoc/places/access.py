@@ -16,15 +16,16 @@ from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subje
 #
 # Customers: `serve` reads and writes their files, requests and complaints (personal data unmasked, each look logged);
 # `read_meters` takes readings of one's own routes; `collect` takes money; `bill` prepares tariffs, runs and
-# corrections, which whoever may `approve` issues. Who only views sees customers masked; cashiers and readers do their
+# corrections, which whoever may `approve` issues. `classify` sets what a price rests on: group, norm, shares of use,
+# households, poverty; who takes the money (cashiers) does not. Who only views sees customers masked; cashiers and readers do their
 # own work and view nothing else.
 _ACTIONS: dict[str, frozenset[str]] = {
     Grant.Role.ADMIN: frozenset({"view", "manage", "administer", "read_audit", "export"}),
-    Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export", "serve", "bill"}),
+    Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export", "serve", "classify", "bill"}),
     Grant.Role.DEPARTMENT: frozenset(
-        {"view", "enter", "manage", "review", "export", "serve", "read_meters", "collect", "bill"}
+        {"view", "enter", "manage", "review", "export", "serve", "classify", "read_meters", "collect", "bill"}
     ),
-    Grant.Role.STATION: frozenset({"view", "enter", "export", "serve", "read_meters", "collect"}),
+    Grant.Role.STATION: frozenset({"view", "enter", "export", "serve", "classify", "read_meters", "collect"}),
     Grant.Role.COMMUNE: frozenset({"view", "enter", "export"}),
     Grant.Role.AGENCY: frozenset({"view", "approve", "review", "export"}),
     Grant.Role.CASHIER: frozenset({"export", "serve", "collect"}),

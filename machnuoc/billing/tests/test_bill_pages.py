@@ -4,13 +4,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from machnuoc.billing import corrections, ledger, runs
+from machnuoc.billing import bill_queries, corrections, ledger, runs
 from machnuoc.billing.corrections import Facts
 from machnuoc.billing.models import Bill, BillingRun
 from machnuoc.billing.tests.test_runs import bill_all, prepare
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_operator, make_person, make_work, make_world
 from machnuoc.core import jobs
-from machnuoc.customers.models import DataAccess
+from machnuoc.customers.models import Connection, DataAccess, Route
 
 
 def sign_in(person) -> Client:
@@ -220,3 +220,16 @@ def test_a_run_can_be_cancelled_only_before_it_issues(world):
     client.post(reverse("billing:run_cancel", args=[done.pk]))
     done.refresh_from_db()
     assert done.state == BillingRun.State.DONE
+
+
+def test_who_reads_meters_sees_no_bills_though_the_connection_is_on_their_route(world, bill):
+    reader = make_person("doc.so", "READER", world.work.subject)
+    route = Route.objects.create(work=world.work, code="T9", name="Tuyến 9", reader=reader)
+    Connection.objects.filter(pk=bill.connection_id).update(route=route)
+    client = sign_in(reader)
+
+    assert client.get(reverse("billing:bill_list")).status_code == 403
+    assert client.get(reverse("billing:bill_detail", args=[bill.pk])).status_code == 404
+    assert client.get(reverse("billing:bill_pdf", args=[bill.pk])).status_code == 404
+    assert bill_queries.find_bill(reader, bill.pk) is None
+    assert bill_queries.find_bill(world.station, bill.pk) == bill

@@ -7,16 +7,19 @@ from datetime import datetime, timedelta
 import openpyxl
 import pytest
 from django.db import connections
+from django.test import Client
+from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from machnuoc.billing import ledger, matching, payments, reference, statement_columns, statement_views, statements
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.matching import Debtor, Debtors, KnownBill
-from machnuoc.billing.models import BankLine, Payment
+from machnuoc.billing.models import BankLine, BankStatement, Payment, TillSession
 from machnuoc.billing.statement_columns import CannotRead, ChangedColumns, Layout
 from machnuoc.billing.tests.fixtures_money import assert_every_dong_has_its_place, issue, pay
-from machnuoc.billing.tests.world import NOW, make_world
+from machnuoc.billing.tests.world import NOW, make_person, make_world
+from machnuoc.core import files
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.core.tests.test_workbooks import charts_alone
 
@@ -447,3 +450,26 @@ def test_a_transfer_whose_payment_was_taken_back_on_its_own_page_can_be_recorded
 
     assert Payment.objects.filter(reversal__isnull=True).count() == 1
     assert_every_dong_has_its_place(home)
+
+
+def test_who_bills_one_station_alone_sees_no_statement_and_no_drawer_of_the_whole_operator(world):
+    stored = files.store(b"a,b\n1,2\n", name="sao-ke.csv", by=world.clerk, kinds=statements.KINDS)
+    statement = BankStatement.objects.create(
+        operator=world.operator, file=stored, bank="VCB", imported_at=NOW, layout={"text": "a"}
+    )
+    line = BankLine.objects.create(
+        statement=statement, row=1, booked_at=NOW, amount_vnd=9_000, text="x", bank_reference="VCB:1"
+    )
+    drawer = TillSession.objects.create(operator=world.operator, person=world.clerk, opened_at=NOW)
+    of_one_station = make_person("lap.tram", "DEPARTMENT", world.work.subject)
+    client = Client()
+
+    for person, status in ((of_one_station, 404), (world.clerk, 200)):
+        client.force_login(person)
+        assert client.get(reverse("billing:statement_detail", args=[statement.pk])).status_code == status
+        assert client.get(reverse("billing:till_detail", args=[drawer.pk])).status_code == status
+        listed = client.get(reverse("billing:statement_list")).content.decode()
+        assert (reverse("billing:statement_detail", args=[statement.pk]) in listed) is (status == 200)
+        assert (world.operator.subject.name in listed) is (status == 200)  # nor may they give one in
+    client.force_login(of_one_station)
+    assert client.post(reverse("billing:line_act", args=[line.pk, "bo-qua"])).status_code == 404

@@ -1,10 +1,14 @@
 """Who sees which connections, and whose personal data in full."""
 
+from dataclasses import replace
+
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.urls import reverse
 
-from machnuoc.customers import connection_queries, visibility
+from machnuoc.customers import connection_operations, connection_queries, visibility
 from machnuoc.customers.models import DataAccess, Route
+from machnuoc.customers.tests.world import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -89,3 +93,36 @@ def test_a_masked_file_holds_no_personal_data(centre, browser_of):
     text = b"".join(browser_of(centre.agency).get("/khach-hang/?export=csv").streaming_content).decode()
 
     assert "Nguyễn V. A." in text and "Văn An" not in text and "123456" not in text
+
+
+def test_who_takes_money_does_not_set_what_the_price_of_water_rests_on(centre):
+    home = centre.connection()
+    facts = connection_operations.ConnectionFacts(address=home.address, group="KDDV")
+    acts = {
+        "group": lambda by: connection_operations.edit_connection(home, facts, version=None, by=by, now=NOW),
+        "norm": lambda by: connection_operations.set_norm(home, persons=9, valid_from=NOW.date(), by=by, now=NOW),
+        "shares": lambda by: connection_operations.set_shares(
+            home, {"SH": 50, "KDDV": 50}, valid_from=NOW.date(), by=by, now=NOW
+        ),
+        "poverty": lambda by: connection_operations.set_poverty(
+            home.customer, year=2026, kind="POOR", decision="1/QĐ", by=by
+        ),
+    }
+    for name, act in acts.items():
+        with pytest.raises(PermissionDenied):
+            act(centre.cashier)
+        assert act(centre.station) is not None, name
+    home.refresh_from_db()
+    same = replace(facts, group=home.group, address="Thôn khác")
+    assert connection_operations.edit_connection(home, same, version=None, by=centre.cashier, now=NOW)
+
+
+def test_the_pages_of_norms_and_shares_are_closed_to_who_takes_money(centre, client):
+    home = centre.connection()
+    for person, status in ((centre.cashier, 403), (centre.station, 200)):
+        client.force_login(person)
+        for name in ("norm", "shares", "poverty"):
+            assert client.get(reverse(f"customers:connection_{name}", args=[home.code])).status_code == status
+    client.force_login(centre.cashier)
+    shown = client.get(reverse("customers:connection_detail", args=[home.code])).content.decode()
+    assert reverse("customers:connection_norm", args=[home.code]) not in shown
