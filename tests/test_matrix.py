@@ -447,6 +447,9 @@ def _money_rows() -> Iterator[Row]:
     yield Row("billing:gateway_order", COLLECTS_BINH_CHANH | LEADER, COLLECTS_BINH_CHANH | LEADER, ("@gateway_order",))
     yield Row("billing:gateway_callback", ACCOUNTS, args=("vnpay",), is_open=True)  # signatures: see test_callbacks
     yield Row("billing:gateway_return", ACCOUNTS, args=("vnpay",), is_open=True)
+    yield Row("billing:settlement_list", BILLS)
+    yield Row("billing:settlement_add", BILLS, BILLS)
+    yield Row("billing:settlement_detail", BILLS, args=("@settlement",))
     yield Row("billing:statement_list", BILLS, BILLS)
     yield Row("billing:statement_detail", BILLS, BILLS, ("@statement",))
     yield Row("billing:statement_columns", BILLS, BILLS, ("@statement",), shown=302)  # confirmed before
@@ -991,6 +994,7 @@ def _money_things(now: datetime) -> dict[str, Any]:
         Bill,
         CollectionSheet,
         GatewayOrder,
+        GatewaySettlement,
         InvoiceSeries,
         Tariff,
         TillSession,
@@ -1030,8 +1034,12 @@ def _money_things(now: datetime) -> dict[str, Any]:
     line = BankLine.objects.create(
         statement=statement, row=2, booked_at=now, amount_vnd=1_000, text="thử", bank_reference="Thử:1"
     )
+    settlement = GatewaySettlement.objects.create(
+        operator=operator, gateway="vnpay", paid_date=today, document="THU-MATRIX", gross_vnd=1_000, fee_vnd=0,
+        net_vnd=1_000, at=now,
+    )  # fmt: skip
     return {
-        "@payment": paid.pk, "@refund": refund.pk, "@till": drawer.pk, "@collection_sheet": sheet.pk,
+        "@settlement": settlement.pk, "@payment": paid.pk, "@refund": refund.pk, "@till": drawer.pk, "@collection_sheet": sheet.pk,
         "@gateway_order": order.pk, "@statement": statement.pk, "@bank_line": line.pk, "@debt_case": case.pk,
         "@debt_step": step.pk,
     }  # fmt: skip

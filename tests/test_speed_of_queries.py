@@ -31,7 +31,8 @@ PAGES = [
 ]  # fmt: skip
 MONEY_PAGES = [
     "/thong-bao-khach-hang/", "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/", "/dong-ho/?due=past",
-    "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/sao-ke/", "/cong-no/",
+    "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/thu-tien/cong/chuyen-ve/",
+    "/sao-ke/", "/cong-no/",
     "/cong-no/?age=30&case=none",
 ]  # fmt: skip
 BILL_PAGES = [

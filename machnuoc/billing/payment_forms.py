@@ -136,6 +136,37 @@ class OrderFilter(_Filter):
     state = forms.ChoiceField(label="Tình trạng", required=False, choices=[("", "Tất cả"), *GatewayOrder.State.choices])
 
 
+class SettlementForm(forms.Form):
+    """What a gateway handed over. Of a bank transfer the amount and the day are the bank's."""
+
+    operator = _Operator(Organisation.objects.none(), label="Đơn vị cấp nước")
+    gateway = forms.ChoiceField(label="Cổng", choices=GatewayOrder.Gateway.choices)
+    document = forms.CharField(label="Số bảng kê đối soát", max_length=80, help_text="Của cổng thanh toán.")
+    until_date = DayField(label="Giao dịch đến hết ngày")
+    paid_date = DayField(label="Ngày tiền về ngân hàng")
+    net_vnd = WholeField(label="Thực nhận (đồng)", min_value=1)
+    without = forms.CharField(
+        label="Bỏ các khoản thu", max_length=2_000, required=False,
+        help_text="Số của khoản thu chưa có trong bảng kê, cách nhau bằng dấu phẩy.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, operators: Any, line: BankLine | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["operator"].queryset = operators  # type: ignore[attr-defined]
+        only = list(operators[:2])
+        if len(only) == 1:
+            self.fields["operator"].initial = only[0].pk
+        if line is not None:
+            for name in ("operator", "paid_date", "net_vnd"):
+                del self.fields[name]
+
+    def clean_without(self) -> list[int]:
+        parts = [part.strip() for part in self.cleaned_data["without"].split(",") if part.strip()]
+        if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+            raise forms.ValidationError("Ghi số của khoản thu, cách nhau bằng dấu phẩy.")
+        return [int(part) for part in parts]
+
+
 class _Route(OneOf):
     def label_from_instance(self, obj: Route) -> str:
         return f"{obj.code} · {obj.name}"

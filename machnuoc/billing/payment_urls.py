@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from machnuoc.billing import payment_views as views
+from machnuoc.billing import settlement_views as settlements
 from machnuoc.billing import statement_views as statements
 
 urlpatterns: list[URLPattern] = [
@@ -23,6 +24,9 @@ urlpatterns: list[URLPattern] = [
     path("thu-tien/tuyen/", views.sheet_list, name="sheet_list"),
     path("thu-tien/tuyen/<int:pk>/", views.sheet_detail, name="sheet_detail"),
     path("thu-tien/cong/", views.gateway_list, name="gateway_list"),
+    path("thu-tien/cong/chuyen-ve/", settlements.settlement_list, name="settlement_list"),
+    path("thu-tien/cong/chuyen-ve/them/", settlements.settlement_add, name="settlement_add"),
+    path("thu-tien/cong/chuyen-ve/<int:pk>/", settlements.settlement_detail, name="settlement_detail"),
     path("thu-tien/cong/<int:pk>/", views.gateway_order, name="gateway_order"),
     path("sao-ke/", statements.statement_list, name="statement_list"),
     path("sao-ke/<int:pk>/", statements.statement_detail, name="statement_detail"),

@@ -91,6 +91,8 @@ def tabs(person: Person) -> list[tuple[str, str, str]]:
         names = [("till_list", "Quỹ thu"), *names]
     if access.may(person, "collect") or access.may(person, "bill"):
         names.append(("gateway_list", "Cổng thanh toán"))
+    if access.may(person, "bill"):
+        names.append(("settlement_list", "Cổng chuyển tiền về"))
     return [(name, title, reverse(f"billing:{name}")) for name, title in names]
 
 

@@ -35,7 +35,7 @@ def _lines(person: Person) -> Any:
     # An import that was broken off has no columns yet: its transfers are nobody's to look at until it is done.
     done = _statements(person).exclude(layout={})
     return BankLine.objects.filter(statement__in=done).select_related(
-        "statement", "proposed__customer", "proposed_customer", "payment__reversal", "confirmed_by"
+        "statement", "proposed__customer", "proposed_customer", "settlement", "payment__reversal", "confirmed_by"
     )
 
 

@@ -302,7 +302,7 @@ def _take(
     by: Person | None, customer: Customer | None = None,
 ) -> None:  # fmt: skip
     held = BankLine.objects.select_for_update().select_related("statement").get(pk=line.pk)
-    if held.payment_id is not None:
+    if held.payment_id is not None or held.match == Match.SETTLED:
         raise StatementError(f"Giao dịch dòng {held.row} đã được ghi nhận bởi người khác.")
     if held.amount_vnd <= 0:
         raise StatementError(f"Giao dịch dòng {held.row} là tiền ra, không ghi thành khoản thu được.")
@@ -340,8 +340,8 @@ def confirm_line(
 def ignore_line(line: BankLine, *, by: Person) -> None:
     """Mark a transfer as none for water. Raises StatementError if it became a payment."""
     held = BankLine.objects.select_for_update().get(pk=line.pk)
-    if held.payment_id is not None:
-        raise StatementError(f"Giao dịch dòng {held.row} đã là khoản thu. Hoàn tác ghi nhận trước.")
+    if held.payment_id is not None or held.match == Match.SETTLED:
+        raise StatementError(f"Giao dịch dòng {held.row} đã được ghi nhận. Hoàn tác ghi nhận trước.")
     held.match = Match.IGNORED
     held.save(update_fields=["match"])
     audit.record("billing.statement.ignored", actor=by, target=held)

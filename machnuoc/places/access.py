@@ -15,10 +15,9 @@ from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subje
 # the territory, while entering and approving follow the grants of the organisations that own the figures.
 #
 # Customers: `serve` reads and writes their files, requests and complaints (personal data unmasked, each look logged);
-# `read_meters` takes readings of one's own routes; `collect` takes money; `bill` prepares tariffs, runs and
-# corrections, which whoever may `approve` issues. `classify` sets what a price rests on: group, norm, shares of use,
-# households, poverty; who takes the money (cashiers) does not. Who only views sees customers masked; cashiers and readers do their
-# own work and view nothing else.
+# `classify` sets what a price rests on: group, households, norm, shares of use, poverty; `read_meters` takes readings
+# of one's own routes; `collect` takes money; `bill` prepares tariffs, runs and corrections, which whoever may `approve`
+# issues. Who only views sees customers masked; cashiers and readers do their own work and view nothing else.
 _ACTIONS: dict[str, frozenset[str]] = {
     Grant.Role.ADMIN: frozenset({"view", "manage", "administer", "read_audit", "export"}),
     Grant.Role.LEADER: frozenset({"view", "approve", "manage", "read_audit", "export", "serve", "classify", "bill"}),

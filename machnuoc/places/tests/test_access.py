@@ -16,9 +16,9 @@ pytestmark = pytest.mark.django_db
 # The table of rights as the rules say it, written a second time by hand.
 ALLOWED = {
     "ADMIN": "view manage administer read_audit export",
-    "LEADER": "view approve manage read_audit export serve bill",
-    "DEPARTMENT": "view enter manage review export serve read_meters collect bill",
-    "STATION": "view enter export serve read_meters collect",
+    "LEADER": "view approve manage read_audit export serve classify bill",
+    "DEPARTMENT": "view enter manage review export serve classify read_meters collect bill",
+    "STATION": "view enter export serve classify read_meters collect",
     "COMMUNE": "view enter export",
     "AGENCY": "view approve review export",
     "CASHIER": "export serve collect",
@@ -27,7 +27,7 @@ ALLOWED = {
 }
 ACTIONS = [
     "view", "enter", "approve", "review", "manage", "administer", "read_audit", "export",
-    "serve", "read_meters", "collect", "bill",
+    "serve", "classify", "read_meters", "collect", "bill",
 ]  # fmt: skip
 
 
