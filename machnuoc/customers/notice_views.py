@@ -93,7 +93,11 @@ def notice_add(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         try:
             made = notice_operations.publish(
-                form.facts(), by=person, now=timezone.now(), is_to_be_sent=form.cleaned_data["is_to_be_sent"]
+                form.facts(),
+                by=person,
+                now=timezone.now(),
+                is_to_be_sent=form.cleaned_data["is_to_be_sent"],
+                is_simulated=person.is_demo,
             )
         except CustomersError as reason:
             form.add_error(None, str(reason))
