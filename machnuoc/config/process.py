@@ -248,10 +248,13 @@ class Supervisor:
 
 def describe_accounts(loaded: "load.Loaded") -> list[str]:
     """Return the lines of a table of the demo accounts: user name, role, whose; with their password above it."""
+    from machnuoc.demo import customers
+
     rows = [("Tên đăng nhập", "Vai trò", "Của")] + [(one.username, one.role, one.where) for one in loaded.accounts]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
-    return [f"Tài khoản dùng thử, mật khẩu chung: {loaded.password}", *table]
+    customer = f"Cổng khách hàng /kh/: số điện thoại {customers.PORTAL_PHONE} (mô phỏng), mã hiện trên trang."
+    return [f"Tài khoản dùng thử, mật khẩu chung: {loaded.password}", *table, customer]
 
 
 def prepare(*, with_demo: bool, say: Callable[[str], None]) -> list[str]:

@@ -55,6 +55,7 @@ CENTRE = "org.qn.trung-tam"
 MONTHS = 4  # that have readings; the last one is still being read, those before it are billed
 READ_DAY = 20
 ISSUE_DAY = 25
+PORTAL_PHONE = "0000000001"  # of the first simulated customer: who tries the customers' pages signs in with it
 A_ROUTE = 120  # connections that one person reads in a day
 _CHUNK = 500
 _FAMILY = (
@@ -242,9 +243,10 @@ def _customer(operator: Organisation, code: str, group: str, rng: random.Random,
         name = {"SCHOOL": "Trường học", "HEALTH": "Trạm y tế"}.get(priority, "Cơ quan") + f" mô phỏng {code[2:]}"
     elif kind == Customer.Kind.BUSINESS:
         name = f"Cửa hàng {name}"
+    phone = f"0000{rng.randint(0, 999_999):06d}"
     return Customer(
         operator=operator, code=f"KH{code}", kind=kind, priority=priority, name=name,
-        phone=f"0000{rng.randint(0, 999_999):06d}", is_simulated=True, created_at=now,
+        phone=PORTAL_PHONE if code == "MP0100000" else phone, is_simulated=True, created_at=now,
     )  # fmt: skip
 
 
