@@ -201,6 +201,7 @@ class ChannelForm(forms.Form):
     largest_step_per_h = NumberField(label="Tăng nhiều nhất mỗi giờ", required=False, min_value=Decimal(0))
     is_active = forms.BooleanField(label="Đang dùng", required=False, initial=True)
     is_public = forms.BooleanField(label="Công bố trên trang công khai", required=False)
+    description = forms.CharField(label="Mô tả", max_length=300, required=False)
 
     _NUMBERS = ("low", "high", "resolution", "minimum", "capacity_m3", "full_at", "rolls_over_at", "largest_step_per_h")
 

@@ -18,8 +18,8 @@ from machnuoc.core.models import Document, Person
 from machnuoc.core.vietnamese import format_datetime
 from machnuoc.places import access
 from machnuoc.places.models import Containment, Subject
-from machnuoc.telemetry import alarm_defaults, broker, credentials, rollups
-from machnuoc.telemetry.models import Calibration, Channel, Device, QualityLimit, TotaliserMark
+from machnuoc.telemetry import alarm_defaults, broker, credentials, rollups, store
+from machnuoc.telemetry.models import Alarm, AlarmRule, Calibration, Channel, Device, QualityLimit, TotaliserMark
 from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind
 from machnuoc.telemetry.store import DAY_MS, HOUR_MS
 from machnuoc.works.models import Work
@@ -134,24 +134,34 @@ def put_device(
 
 
 @transaction.atomic
-def rename_device(device: Device, *, name: str, by: Person) -> Device:
-    """Give a device another name for people; its code stays. Raises DeviceError, PermissionDenied."""
+def describe_device(
+    device: Device, *, by: Person, name: str | None = None, note: str | None = None, make: str | None = None
+) -> Device:
+    """Change how a device is called and described; its code stays. None keeps. Raises DeviceError, PermissionDenied."""
     device = Device.objects.select_for_update().get(pk=device.pk)
     _require(by, device.work_id)
-    device.name = _read_name(name, device.name)
+    device.name = device.name if name is None else _read_name(name, device.name)
+    device.note = device.note if note is None else note
+    device.make = device.make if make is None else make
     device.version += 1
-    device.save(update_fields=["name", "version"])
+    device.save(update_fields=["name", "note", "make", "version"])
     audit.record("telemetry.device.saved", actor=by, target=device, created=False)
     return device
 
 
 @transaction.atomic
-def rename_channel(channel: Channel, *, name: str, by: Person) -> Channel:
-    """Give a channel another name; nothing of its readings changes. Raises DeviceError, PermissionDenied."""
+def describe_channel(
+    channel: Channel, *, by: Person, name: str | None = None, description: str | None = None
+) -> Channel:
+    """Change how a channel is called and described; nothing of its readings changes. None keeps.
+
+    Raises DeviceError, PermissionDenied.
+    """
     channel = Channel.objects.select_for_update(of=("self",)).select_related("device").get(pk=channel.pk)
     _require(by, channel.device.work_id)
-    channel.name = _read_name(name, channel.name)
-    channel.save(update_fields=["name"])
+    channel.name = channel.name if name is None else _read_name(name, channel.name)
+    channel.description = channel.description if description is None else description
+    channel.save(update_fields=["name", "description"])
     _touch(channel.device_id)
     audit.record("telemetry.channel.saved", actor=by, target=channel, device=channel.device.code, created=False)
     return channel
@@ -188,6 +198,24 @@ def remove_device(device: Device, *, at: datetime, reason: str, by: Person | Non
     transaction.on_commit(lambda: rollups.mark(ids, _ms(at) - DAY_MS, _ms(now) + HOUR_MS))
     audit.record("telemetry.device.removed", actor=by, target=device)
     return device
+
+
+@transaction.atomic
+def delete_device(device: Device, *, by: Person) -> None:
+    """Delete a device that never sent anything, with its channels: one entered by mistake.
+
+    Raises DeviceError, PermissionDenied.
+    """
+    device = Device.objects.select_for_update().get(pk=device.pk)
+    _require(by, device.work_id)
+    if store.query("SELECT 1 FROM telemetry_ledger WHERE device = ? LIMIT 1", [device.pk]):
+        raise DeviceError(
+            f"Thiết bị {device.code} đã gửi số liệu, nên không xóa được. Ghi tháo ở trang thiết bị: lịch sử còn lại."
+        )
+    for channel in device.channels.all():
+        delete_channel(channel, by=by)
+    audit.record("telemetry.device.deleted", actor=by, target=device, code=device.code)
+    device.delete()
 
 
 # --- channels
@@ -264,6 +292,30 @@ def put_channel(
         remake_rollups([channel.pk], now=now, reason="kênh được khai lại")
     audit.record("telemetry.channel.saved", actor=by, target=channel, device=device.code, created=is_new)
     return channel, True
+
+
+@transaction.atomic
+def delete_channel(channel: Channel, *, by: Person) -> None:
+    """Delete a channel that has no reading and no alarm, with its rules: one entered by mistake.
+
+    Raises DeviceError, PermissionDenied.
+    """
+    channel = Channel.objects.select_for_update(of=("self",)).select_related("device").get(pk=channel.pk)
+    _require(by, channel.device.work_id)
+    name = f"Kênh {channel.key} của thiết bị {channel.device.code}"
+    for table in ("telemetry_reading", "telemetry_rollup_hour"):
+        if store.query(f"SELECT 1 FROM {table} WHERE channel = ? LIMIT 1", [channel.pk]):  # noqa: S608 - our own names
+            raise DeviceError(f"{name} đã có số đọc, nên không xóa được. Bỏ dấu «Đang dùng» ở trang thiết bị.")
+    rules = AlarmRule.objects.filter(channel=channel)
+    if Alarm.objects.filter(rule__in=rules).exists() or AlarmRule.objects.filter(others=channel).exists():
+        raise DeviceError(
+            f"{name} đã có cảnh báo hoặc nằm trong quy tắc của kênh khác, nên không xóa được. "
+            "Bỏ dấu «Đang dùng» ở trang thiết bị."
+        )
+    rules.delete()
+    _touch(channel.device_id)
+    audit.record("telemetry.channel.deleted", actor=by, target=channel, device=channel.device.code, key=channel.key)
+    channel.delete()
 
 
 def _check_role(key: str, quantity: str, values: Mapping[str, Any]) -> None:
@@ -437,6 +489,8 @@ def _ms(at: datetime) -> int:
 
 audit.describe("telemetry.device.saved", "lưu thiết bị {target}")
 audit.describe("telemetry.device.removed", "tháo thiết bị {target}")
+audit.describe("telemetry.device.deleted", "xóa thiết bị {code} chưa từng gửi số liệu")
+audit.describe("telemetry.channel.deleted", "xóa kênh {key} của thiết bị {device}, chưa có số đọc")
 audit.describe("telemetry.channel.saved", "lưu kênh {target} của thiết bị {device}")
 audit.describe("telemetry.channel.calibrated", "hiệu chuẩn kênh {target}: × {factor} + {offset}")
 audit.describe("telemetry.totaliser.decided", "quyết định bước nhảy của đồng hồ {target}: {what}")

@@ -123,6 +123,7 @@ class Channel(models.Model):
     full_at = models.FloatField("đầy bể tại (m)", null=True, blank=True)
     is_active = models.BooleanField("đang dùng", default=True)
     is_public = models.BooleanField("công bố", default=False)
+    description = models.CharField("mô tả", max_length=300, blank=True)
 
     class Meta:
         ordering = ["device__code", "id"]

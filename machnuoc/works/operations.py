@@ -149,6 +149,16 @@ def add_work(
 
 
 @transaction.atomic
+def describe(work: Work, *, note: str, by: Person) -> None:
+    """Change the note on a work. The caller has asked whether the person may."""
+    work = Work.objects.select_related("subject").select_for_update(of=("self",)).get(pk=work.pk)
+    work.note = note
+    work.save(update_fields=["note"])
+    place_operations.touch(work.subject)
+    audit.record("works.work.saved", actor=by, target=work, created=False)
+
+
+@transaction.atomic
 def hand_over(
     work: Work,
     operator: Organisation,

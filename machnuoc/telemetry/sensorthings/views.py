@@ -30,9 +30,10 @@ from machnuoc.core import tokens
 from machnuoc.core.models import ApiToken, Person
 from machnuoc.telemetry import payloads
 from machnuoc.telemetry.models import Credential
-from machnuoc.telemetry.sensorthings import answers, batches, observations, world, writing
+from machnuoc.telemetry.quantities import QUANTITIES
+from machnuoc.telemetry.sensorthings import answers, batches, entities, observations, world, writing
 from machnuoc.telemetry.sensorthings.answers import Place, Writer
-from machnuoc.telemetry.sensorthings.model import KINDS, in_path
+from machnuoc.telemetry.sensorthings.model import KINDS, Entity, in_path
 from machnuoc.telemetry.sensorthings.options import NotThere, Options, QueryError, Step, read_options, read_path
 from machnuoc.telemetry.sensorthings.world import Viewer, World
 
@@ -50,13 +51,15 @@ CONFORMANCE = [
     )
 ]  # fmt: skip
 PROVISIONING = (
-    "Things, Locations, Sensors và Datastreams là công trình, thiết bị và kênh: khai báo ở trang Giám sát › Thiết bị "
-    "(/giam-sat/thiet-bi/), không qua SensorThings."
+    "Ở địa chỉ này không ghi được. Sensors và Datastreams (thiết bị, kênh) tạo bằng POST vào tập của chúng, sửa tên và "
+    f"mô tả bằng PATCH; phần còn lại và mã bí mật ở {entities.DEVICES}."
 )
 # What a client must not look for, in the answer of the root: plainly, instead of by a missing line above.
 NOT_THERE = [
-    "PATCH và PUT chỉ đổi name của Datastreams và Sensors; phần còn lại khai báo ở các trang của chương trình.",
-    "Không có POST và DELETE cho Things, Locations, Sensors, ObservedProperties, Datastreams, FeaturesOfInterest.",
+    "PATCH và PUT chỉ đổi name, description của Datastreams và Sensors, metadata của Sensors, description của Things; "
+    "phần còn lại, và mã bí mật của thiết bị, ở các trang của chương trình.",
+    "Không có POST và DELETE cho Things, Locations, ObservedProperties, FeaturesOfInterest (công trình và danh mục).",
+    "DELETE chỉ xóa Sensors và Datastreams chưa từng có số đọc.",
     "Không sửa, xóa Observations: gửi số khác cho cùng thời điểm là đính chính.",
     "$filter theo không gian chỉ có geo.distance, st_distance (mét) và st_within, cho điểm và đa giác; "
     "không có các hàm st_ và geo. khác.",
@@ -103,6 +106,8 @@ def _answer(act: Callable[[], HttpResponse]) -> HttpResponse:
         return response
     except writing.NotAllowed as error:
         return _error(403, str(error))
+    except entities.Conflict as error:
+        return _error(409, str(error))
     except NotThere:
         return _error(404, "Không có đối tượng này, hoặc nó nằm ngoài phạm vi của mã truy cập.")
     except Refused as error:
@@ -123,7 +128,7 @@ def _serve(request: HttpRequest, path: str, root: str, now: datetime) -> HttpRes
         viewer = _find_viewer(request, now)
         if request.method == "OPTIONS":
             response = HttpResponse(status=204)
-            response["Allow"] = "GET, HEAD, OPTIONS, POST, PATCH, PUT"
+            response["Allow"] = "GET, HEAD, OPTIONS, POST, PATCH, PUT, DELETE"
             return response
         return _read(request, steps, root, viewer, now)
     return _write(request, steps, root, now)
@@ -247,11 +252,15 @@ def _write(request: HttpRequest, steps: tuple[Step, ...], root: str, now: dateti
     names = [step.name for step in steps]
     is_arrays = names == ["CreateObservations"]
     is_set = names[-1:] == ["Observations"] and steps[-1].id is None
-    if request.method in ("PATCH", "PUT") and len(steps) == 1 and steps[0].id is not None and names[0] in _RENAMED:
-        return _rename(request, steps[0], root, now)
+    if len(steps) == 1 and steps[0].id is not None:
+        if request.method in ("PATCH", "PUT") and names[0] in _CHANGED:
+            return _change(request, steps[0], root, now)
+        if request.method == "DELETE" and names[0] in _MADE:
+            return _delete(request, steps[0], now)
+    if request.method == "POST" and _is_to_create(steps):
+        return _create(request, steps, root, now)
     if not is_arrays and not is_set:
-        is_reading = bool(steps) and names[0] == "Observations"
-        raise Refused(405, NO_CHANGE if is_reading else PROVISIONING, "GET, HEAD")
+        raise _not_here(steps)
     if request.method != "POST":
         raise Refused(405, NO_CHANGE, "POST" if is_arrays else "GET, HEAD, POST")
     channel = None if is_arrays else _channel_of(steps)
@@ -292,33 +301,85 @@ def _read_body(request: HttpRequest) -> Any:
         raise QueryError("Nội dung không phải là JSON đọc được.") from None
 
 
-_RENAMED = ("Datastreams", "Sensors")
-
-
-def _rename(request: HttpRequest, step: Step, root: str, now: datetime) -> HttpResponse:
-    """Give a Datastream or Sensor another name; what else is said must be as it is already."""
+def _person_viewer(request: HttpRequest, now: datetime) -> Viewer:
     secret = _secret(request)
     if secret is None:
-        raise Stranger("Đổi tên cần mã API có quyền ghi của người quản lý công trình: Authorization: Bearer <mã>.")
-    viewer = _find_writer(secret, now)
+        raise Stranger("Khai báo cần mã API có quyền ghi của người quản lý công trình: Authorization: Bearer <mã>.")
+    return _find_writer(secret, now)
+
+
+def _create(request: HttpRequest, steps: tuple[Step, ...], root: str, now: datetime) -> HttpResponse:
+    """Make a Sensor or Datastream; below another entity, its link to that one is said by the address."""
+    viewer = _person_viewer(request, now)
     body = _read_body(request)
-    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-        raise QueryError('Nội dung phải là {"name": "tên mới"}.')
+    above = None
+    if len(steps) == 2:
+        is_quantity = steps[0].name == "ObservedProperties" and steps[0].id in QUANTITIES
+        seen = world.load(viewer, observations.spans, None)
+        above = Entity(KINDS["ObservedProperties"], steps[0].id or "", {}) if is_quantity else (
+            answers.follow(seen, steps[:1]).entity
+        )  # fmt: skip
+    name = steps[-1].name
+    id_ = entities.create(viewer, name, body, above, now)
+    response = _json(_written(viewer, Step(name, id_), root, now), 201)
+    response["Location"] = f"{root}{name}({in_path(id_)})"
+    return response
+
+
+def _change(request: HttpRequest, step: Step, root: str, now: datetime) -> HttpResponse:
+    """Change name or description; what else is said must be as it is already."""
+    viewer = _person_viewer(request, now)
+    body = _read_body(request)
+    entities.change(viewer, _find(viewer, step), body, _written(viewer, step, root, now))
+    return _json(_written(viewer, step, root, now))
+
+
+def _delete(request: HttpRequest, step: Step, now: datetime) -> HttpResponse:
+    viewer = _person_viewer(request, now)
+    entities.delete(viewer, _find(viewer, step))
+    return HttpResponse(status=200)
+
+
+def _find(viewer: Viewer, step: Step) -> Entity:
+    entity = answers.follow(world.load(viewer, observations.spans, None), (step,)).entity
+    if entity is None:
+        raise NotThere
+    return entity
+
+
+def _written(viewer: Viewer, step: Step, root: str, now: datetime) -> dict[str, Any]:
+    """Return an entity as it is answered now."""
     seen = world.load(viewer, observations.spans, None)
     entity = answers.follow(seen, (step,)).entity
     if entity is None:
         raise NotThere
-    seen.fill_spans([entity])
-    others = [
-        key for key, value in body.items()
-        if key != "name" and "@iot." not in key and answers.plain(entity.properties.get(key)) != value
-    ]  # fmt: skip
-    if others:
-        raise QueryError(f"Chỉ đổi được name; «{others[0][:40]}» khác với số hiện có. Sửa ở trang Thiết bị.")
-    writing.rename(viewer, entity, body["name"])
-    seen = world.load(viewer, observations.spans, None)
-    found = answers.follow(seen, (step,)).entity
-    return _json(Writer(seen, root, now).write_all([found], Options())[0]) if found else _json({})
+    return Writer(seen, root, now).write_all([entity], Options())[0]
+
+
+_MADE = ("Datastreams", "Sensors")
+_CHANGED = (*_MADE, "Things")
+_ABOVE = {"Datastreams": ("Things", "Sensors", "ObservedProperties")}
+
+
+def _is_to_create(steps: tuple[Step, ...]) -> bool:
+    if not steps or steps[-1].name not in _MADE or steps[-1].id is not None:
+        return False
+    below = steps[0].name in _ABOVE.get(steps[-1].name, ()) and steps[0].id is not None
+    return len(steps) == 1 or (len(steps) == 2 and below)
+
+
+def _not_here(steps: tuple[Step, ...]) -> Refused:
+    """Return why nothing of this kind is written here and where it is, with what may be done instead."""
+    names = [step.name for step in steps]
+    if names[:1] == ["Observations"]:
+        return Refused(405, NO_CHANGE, "GET, HEAD")
+    name = names[-1] if names else ""
+    if name in entities.ELSEWHERE:
+        return Refused(405, entities.ELSEWHERE[name], "GET, HEAD, PATCH" if name == "Things" else "GET, HEAD")
+    allow = "GET, HEAD"
+    if name in _MADE and len(steps) == 1:
+        allow += ", POST" if steps[0].id is None else ", PATCH, PUT, DELETE"
+    return Refused(405, PROVISIONING, allow)
 
 
 def _channel_of(steps: tuple[Step, ...]) -> int | None:

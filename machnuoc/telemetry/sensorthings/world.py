@@ -33,12 +33,13 @@ SPANS = frozenset({"phenomenonTime", "resultTime"})
 
 _CHANNEL = (
     "id", "device_id", "device__work_id", "key", "name", "quantity", "low", "high", "resolution",
-    "expected_interval_s", "point", "role", "is_active", "is_public", "device__is_simulated", "device__code",
+    "expected_interval_s", "point", "role", "is_active", "is_public", "description",
+    "device__is_simulated", "device__code",
 )  # fmt: skip
 _DEVICE = (
     "id", "code", "name", "kind", "protocol", "make", "serial", "place_note", "latitude", "longitude", "installed_at",
     "removed_at", "is_simulated", "work_id", "work__kind", "work__status", "work__subject__key",
-    "work__subject__name", "work__subject__latitude", "work__subject__longitude",
+    "work__subject__name", "work__subject__latitude", "work__subject__longitude", "note", "work__note",
 )  # fmt: skip
 
 
@@ -203,7 +204,8 @@ class World:
         }  # fmt: skip
         name = work["work__subject__name"]
         return Entity(
-            KINDS["Things"], id_, {"name": name, "description": f"{kind} {name}", "properties": properties},
+            KINDS["Things"], id_,
+            {"name": name, "description": work["work__note"] or f"{kind} {name}", "properties": properties},
             {"work": id_},
         )  # fmt: skip
 
@@ -243,7 +245,8 @@ class World:
                 "coordinates": [float(device["longitude"]), float(device["latitude"])],
             }
         properties = {
-            "name": device["name"], "description": kind + (f", {device['make']}" if device["make"] else ""),
+            "name": device["name"],
+            "description": device["note"] or kind + (f", {device['make']}" if device["make"] else ""),
             "encodingType": "text/plain", "metadata": device["make"] or kind,
             "properties": {
                 **{key: value for key, value in about.items() if value not in ("", None)},
@@ -270,7 +273,8 @@ class World:
             unit["definition"] = None  # a bare number: pH, on or off
         properties = {
             "name": channel["name"],
-            "description": f"{quantity.name}, {point.lower()}, thiết bị {channel['device__code']}",
+            "description": channel["description"]
+            or f"{quantity.name}, {point.lower()}, thiết bị {channel['device__code']}",
             "observationType": MEASUREMENT, "unitOfMeasurement": unit,
             "properties": {
                 "key": channel["key"], "device": channel["device__code"], "point": channel["point"],
@@ -314,7 +318,7 @@ def load(viewer: Viewer, spans: Callable[[Iterable[int]], Mapping[int, tuple[int
     for row in known.values():
         is_own = row["work_id"] in own or (viewer.device is not None and row["id"] == viewer.device.pk)
         if not is_own:  # nobody outside needs to know which instrument it is, nor where it hangs
-            row["serial"] = row["place_note"] = ""
+            row["serial"] = row["place_note"] = row["note"] = row["work__note"] = ""
             row["latitude"] = row["longitude"] = None
     return World({id_: row for id_, row in rows.items() if row["device_id"] in known}, known, spans)
 

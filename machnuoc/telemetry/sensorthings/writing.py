@@ -11,16 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from django.core.exceptions import PermissionDenied
 
 from machnuoc.core import audit, units
 from machnuoc.places import access
-from machnuoc.telemetry import device_operations, judging, payloads, receive, store
+from machnuoc.telemetry import judging, payloads, receive, store
 from machnuoc.telemetry.models import Channel, Device
 from machnuoc.telemetry.payloads import Message
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.telemetry.sensorthings import observations
-from machnuoc.telemetry.sensorthings.model import Entity
 from machnuoc.telemetry.sensorthings.options import QueryError
 from machnuoc.telemetry.sensorthings.world import Viewer
 
@@ -128,23 +126,6 @@ def write(viewer: Viewer, sent: Sequence[Sent], now: datetime) -> list[tuple[int
         else:
             found.append("; ".join(reasons) or NOT_STORED)
     return found
-
-
-def rename(viewer: Viewer, entity: Entity, name: str) -> None:
-    """Give a Datastream (channel) or Sensor (device) another name. Raises NotAllowed, QueryError."""
-    if viewer.person is None:
-        raise NotAllowed("Đổi tên cần mã API của người quản lý công trình; mã của thiết bị chỉ gửi số đọc.")
-    try:
-        if entity.kind.name == "Datastreams":
-            device_operations.rename_channel(Channel.objects.get(pk=entity.id), name=name, by=viewer.person)
-        else:
-            device_operations.rename_device(Device.objects.get(pk=entity.id), name=name, by=viewer.person)
-    except PermissionDenied:
-        raise NotAllowed(
-            "Tài khoản của mã này không quản lý công trình của đối tượng, nên không đổi tên được."
-        ) from None
-    except device_operations.DeviceError as error:
-        raise QueryError(str(error)) from None
 
 
 def _fault(at: int, value: float, now_ms: int) -> str | None:

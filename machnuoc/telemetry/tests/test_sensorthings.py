@@ -604,9 +604,11 @@ def test_nobody_writes_where_they_may_not(stations, device_token):
 @pytest.mark.parametrize(
     ("method", "path", "said"),
     [
-        ("post", "Things", "thiết bị"), ("post", "Datastreams", "thiết bị"), ("post", "Sensors", "thiết bị"),
-        ("patch", "Things(1)", "thiết bị"), ("delete", "Datastreams(1)", "thiết bị"),
-        ("delete", "Things(1)", "thiết bị"), ("put", "", "thiết bị"),
+        ("post", "Things", "công trình"), ("delete", "Things(1)", "công trình"), ("post", "Locations", "/cong-trinh/"),
+        ("patch", "Locations(1)", "/cong-trinh/"), ("post", "ObservedProperties", "danh mục"),
+        ("patch", "ObservedProperties('flow')", "danh mục"), ("post", "FeaturesOfInterest", "công trình"),
+        ("post", "HistoricalLocations", "do chương trình"), ("post", "Things(1)/Locations", "/cong-trinh/"),
+        ("put", "", "thiết bị"), ("post", "Sensors(1)", "thiết bị"), ("patch", "Sensors", "thiết bị"),
         ("delete", "Observations('1:1')", "đính chính"), ("patch", "Observations('1:1')", "đính chính"),
         ("put", "Observations", "đính chính"), ("post", "FeaturesOfInterest(1)/Observations", "Ghi Observation"),
     ],
@@ -793,7 +795,7 @@ def test_nothing_else_is_changed_and_by_nobody_else(stations, token, device_toke
         (None, {"name": "x"}, 401), ("sai", {"name": "x"}, 401), (device_token, {"name": "x"}, 403),
         (reader, {"name": "x"}, 403), (token, {"name": "x"}, 403), (manager, {"name": " "}, 400),
         (manager, {"name": "x" * 121}, 400), (manager, {"name": 5}, 400), (manager, [], 400), (manager, b"{", 400),
-        (manager, {"name": "x", "unitOfMeasurement": {}}, 400), (manager, {"description": "x"}, 400),
+        (manager, {"name": "x", "unitOfMeasurement": {}}, 400), (manager, {}, 400),
     ]:  # fmt: skip
         assert send(address, body, raw, "patch").status_code == status, body
     assert send(f"Datastreams({stations['p2'].pk})", {"name": "x"}, manager, "patch").status_code == 404

@@ -10,10 +10,12 @@ from frost_sta_client.model.ext.data_array_document import DataArrayDocument
 from frost_sta_client.model.ext.data_array_value import DataArrayValue
 
 from machnuoc.core import tokens
+from machnuoc.places.models import Grant
 from machnuoc.telemetry import payloads, store
 from machnuoc.telemetry.models import Credential
+from machnuoc.telemetry.sensorthings.world import MEASUREMENT
 from machnuoc.telemetry.tests.readings import put
-from machnuoc.telemetry.tests.world import make_channel, make_device, make_work
+from machnuoc.telemetry.tests.world import make_channel, make_device, make_person, make_work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_store"), pytest.mark.slow]
 
@@ -107,9 +109,46 @@ def test_many_observations_are_created_at_once(service, channel):
 
 def test_what_is_refused_is_told_to_the_client(service, live_server, channel):
     with pytest.raises(requests.exceptions.HTTPError) as refused:
-        service.create(frost.Thing(name="Trạm khác", description="khai báo ở trang thiết bị"))
+        service.create(frost.Thing(name="Trạm khác", description="khai báo ở trang công trình"))
     assert refused.value.response.status_code == 405
-    assert "Giám sát › Thiết bị" in refused.value.response.json()["message"]
+    assert "/cong-trinh/" in refused.value.response.json()["message"]
 
     stranger = frost.SensorThingsService(f"{live_server.url}/sta/v1.1")
     assert stranger.things().query().list().entities == []
+
+
+def test_a_manager_makes_changes_and_deletes_a_sensor_and_its_datastream(live_server, channel):
+    work = channel.device.work
+    person = make_person("quan-ly")
+    Grant.objects.create(person=person, role=Grant.Role.DEPARTMENT, scope=work.subject, valid_from="2020-01-01")
+    raw = tokens.create_token(person=person, name="sta", now=timezone.now(), can_write=True)[1]
+    service = frost.SensorThingsService(f"{live_server.url}/sta/v1.1", auth_handler=frost.AuthHandler("quan-ly", raw))
+    thing = service.things().find(work.pk)
+    sensor = frost.Sensor(
+        name="Đầu đo lưu lượng", description="Sau bể lọc", encoding_type="text/plain", metadata="Hãng thử",
+        properties={"thing": thing.id},
+    )  # fmt: skip
+
+    service.create(sensor)
+    stream = frost.Datastream(
+        name="Lưu lượng sau lọc", description="Một phút một số", observation_type=MEASUREMENT,
+        unit_of_measurement=frost.UnitOfMeasurement("m³/giờ", "m³/giờ", "urn:machnuoc:unit:m3/h"),
+        thing=frost.Thing(id=thing.id), sensor=frost.Sensor(id=sensor.id),
+        observed_property=frost.ObservedProperty(id="flow"),
+    )  # fmt: skip
+    service.create(stream)
+
+    found = service.datastreams().find(stream.id)
+    assert (found.name, found.description) == ("Lưu lượng sau lọc", "Một phút một số")
+    found.description = "Năm phút một số"
+    service.update(found)
+    assert service.datastreams().find(stream.id).description == "Năm phút một số"
+    service.create(frost.Observation(result=1.5, phenomenon_time="2026-11-01T07:00:00Z", datastream=found))
+    with pytest.raises(requests.exceptions.HTTPError) as refused:
+        service.delete(found)
+    assert refused.value.response.status_code == 409
+    spare = frost.Sensor(name="Nhập nhầm", description="", encoding_type="text/plain", metadata="",
+                         properties={"thing": thing.id})  # fmt: skip
+    service.create(spare)
+    service.delete(spare)
+    assert [each.name for each in service.sensors().query().list()] == ["Bộ ghi bc-1", "Đầu đo lưu lượng"]
