@@ -42,11 +42,11 @@ def connections_of(notice: ServiceNotice) -> QuerySet[Connection]:
     return rows.filter(Q(place_id__in=inside) | Q(route_id__in=routes))
 
 
-def of_connections(connections: Iterable[Connection], now: datetime) -> list[ServiceNotice]:
-    """Return the notices, in force or over just now, that are about at least one of the connections; in two queries."""
+def of_connections(connections: Iterable[Connection], now: datetime) -> QuerySet[ServiceNotice]:
+    """Return the notices, in force or over just now, that are about at least one of the connections."""
     rows = list(connections)
     if not rows:
-        return []
+        return ServiceNotice.objects.none()
     above: dict[int, set[int]] = {}
     placed = {one.place_id for one in rows if one.place_id is not None}
     for descendant, ancestor in Containment.objects.filter(descendant_id__in=placed).values_list(
@@ -54,18 +54,20 @@ def of_connections(connections: Iterable[Connection], now: datetime) -> list[Ser
     ):
         above.setdefault(descendant, set()).add(ancestor)
     concerned = Q()
-    for one in rows:
+    for work_id, place_id, route_id in sorted(
+        {(one.work_id, one.place_id or 0, one.route_id or 0) for one in rows}
+    ):  # a customer's connections mostly lie together
         narrow = Q(has_places=False, has_routes=False)
-        if one.place_id is not None:
-            narrow |= Q(pk__in=_through("places", "subject_id", above.get(one.place_id, {one.place_id})))
-        if one.route_id is not None:
-            narrow |= Q(pk__in=_through("routes", "route_id", {one.route_id}))
-        concerned |= Q(pk__in=_through("works", "work_id", {one.work_id})) & narrow
+        if place_id:
+            narrow |= Q(pk__in=_through("places", "subject_id", above.get(place_id, {place_id})))
+        if route_id:
+            narrow |= Q(pk__in=_through("routes", "route_id", {route_id}))
+        concerned |= Q(pk__in=_through("works", "work_id", {work_id})) & narrow
     found = ServiceNotice.objects.filter(is_live(now) | is_fresh(now)).annotate(
         has_places=Exists(ServiceNotice.places.through.objects.filter(servicenotice_id=OuterRef("pk"))),
         has_routes=Exists(ServiceNotice.routes.through.objects.filter(servicenotice_id=OuterRef("pk"))),
     )
-    return list(found.filter(concerned).select_related("operator__subject"))
+    return found.filter(concerned).select_related("operator__subject").order_by("starts_at", "pk")
 
 
 def _through(field: str, column: str, ids: set[int]) -> QuerySet[ServiceNotice]:

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,6 +20,7 @@ from machnuoc.customers.connection_views import form_page
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import ServiceNotice
 from machnuoc.places import access
+from machnuoc.works.models import Work
 
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 _ROWS_A_PAGE = 50
@@ -30,19 +31,21 @@ def _person(request: HttpRequest) -> Person:
     return request.user  # type: ignore[return-value]
 
 
-def dress(rows: list[ServiceNotice], now: Any) -> list[ServiceNotice]:
-    """Give notices, read with their works, places and routes, what a page shows of them."""
+def dress(rows: list[Any], now: Any, *, says_where: bool = True) -> list[Any]:
+    """Give notices what a page shows of them; where they hold of those read with their works, places and routes."""
     for row in rows:
         shown: Any = row
         shown.icon, shown.tone = ICONS[row.kind]
         shown.state, shown.state_tone = notice_queries.state_of(row, now)
         shown.when = notice_operations.when_text(row)
-        shown.where = notice_operations.where_text(row)
+        shown.where = notice_operations.where_text(row) if says_where else ""
     return rows
 
 
 def with_where(rows: Any) -> Any:
-    return rows.prefetch_related("works__subject", "places", "routes")
+    return rows.prefetch_related(
+        Prefetch("works", queryset=Work.objects.select_related("subject")), "places", "routes"
+    )  # fmt: skip
 
 
 _COLUMNS: list[export.Column] = [

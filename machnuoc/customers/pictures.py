@@ -97,7 +97,8 @@ def _clean_png(content: bytes) -> bytes:
         if not seen and name != b"IHDR":
             raise BadPicture(_BROKEN)
         if name == b"IHDR":
-            _check_size(*struct.unpack_from(">II", body), PNG_PIXELS_MAX)
+            width, height = struct.unpack_from(">II", body)
+            _check_size(width, height, PNG_PIXELS_MAX)
         seen.append(name)
         if name in _PNG_KEPT:
             kept.append(whole)

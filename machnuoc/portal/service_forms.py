@@ -72,7 +72,7 @@ class RequestForm(_Once):
         if not self.errors and said.get("connection") is None and said.get("place") is None:
             self.add_error("place", "Chọn đấu nối của bạn, hoặc xã, phường của nơi khác.")
         category = said.get("category")
-        if not self.errors and category.is_bill_dispute and said.get("connection") is None:
+        if category is not None and category.is_bill_dispute and not self.errors and said.get("connection") is None:
             self.add_error("connection", "Khiếu nại hóa đơn phải chọn đấu nối nào.")
         return said
 
@@ -128,7 +128,8 @@ class ApplicationForm(forms.Form):
         said = self.cleaned_data
         return ApplicationFacts(
             said["name"], said["address"], kind=said["kind"], group=said["group"], households=said["households"],
-            persons=said["persons"] or 0, place=said["place"], **self._contact,
+            persons=said["persons"] or 0, place=said["place"], phone=self._contact.get("phone", ""),
+            email=self._contact.get("email", ""),
         )  # fmt: skip
 
 

@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from machnuoc.billing.models import Bill
 from machnuoc.core import periods
 from machnuoc.core.panels import Panel
-from machnuoc.customers import plausibility, reading_queries, request_queries
+from machnuoc.customers import notice_queries, notice_views, plausibility, reading_queries, request_queries
 from machnuoc.customers.models import Connection, Reading
 from machnuoc.customers.reading_desk import WARNED
 from machnuoc.portal import service_queries
 from machnuoc.portal.models import PortalAccount
 from machnuoc.portal.service_request_views import dress
-from machnuoc.portal.service_views import notices_of
 
 _WARNED_FOR = timedelta(days=62)  # after that the bill is there, or the office has seen to it
 _OPEN_ROWS = 3
@@ -78,7 +77,8 @@ def warnings_of(connections: list[Connection], now: datetime) -> list[OddUse]:
 
 def for_home(account: PortalAccount, connections: list[Connection], now: datetime) -> list[Panel]:
     found = []
-    live = [one for one in notices_of(connections, now) if one.state_tone != "neutral"]
+    told = notice_views.dress(list(notice_queries.of_connections(connections, now)), now, says_where=False)
+    live = [one for one in told if one.state_tone != "neutral"]
     if live:
         context = {"notices": live[:3]}
         found.append(Panel("", "portal/services/panel_notices.html", context, order=10))

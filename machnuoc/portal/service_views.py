@@ -186,17 +186,9 @@ def notices(request: CustomerRequest) -> HttpResponse:
     """Show what concerns the customer's own area."""
     now = timezone.now()
     connections = list(queries.list_connections(request.customer_account))
-    rows = notices_of(connections, now)
+    rows = dress(list(with_where(notice_queries.of_connections(connections, now))), now)
     context = {
-        "live": [row for row in rows if row.state_tone != "neutral"],  # type: ignore[attr-defined]
-        "over": [row for row in rows if row.state_tone == "neutral"],  # type: ignore[attr-defined]
+        "live": [row for row in rows if row.state_tone != "neutral"],
+        "over": [row for row in rows if row.state_tone == "neutral"],
     }
     return render(request, "portal/services/notices.html", context)
-
-
-def notices_of(connections: list[Any], now: Any) -> list[Any]:
-    found = [one.pk for one in notice_queries.of_connections(connections, now)]
-    if not found:
-        return []
-    rows = notice_queries.list_public(now).filter(pk__in=found).order_by("starts_at")
-    return dress(list(with_where(rows)), now)

@@ -636,3 +636,20 @@ def test_a_rating_without_an_answer_says_so(house, account, customer_browser):
     assert "chưa được trả lời" in answer.content.decode()
     with pytest.raises(RequestError):
         request_operations.rate(made, stars=5, note="", now=timezone.now())
+
+
+def test_the_first_page_with_all_there_is_to_tell_asks_the_database_seldom(
+    world, house, account, customer_browser, django_assert_max_num_queries
+):
+    now = timezone.now()
+    facts = NoticeFacts("INFO", "Đổi giờ trực quầy", "Quầy thu mở thêm sáng thứ bảy.", [world.work], now - DAY)
+    notice_operations.publish(facts, by=world.clerk, now=now)
+    world.read(house, SEPTEMBER, 230, at=now - DAY, flags=["SUDDEN"])
+    send(account, house)
+    browser = customer_browser(house)
+    page = browser.get("/kh/").content.decode()
+    assert all(text in page for text in ("Đổi giờ trực quầy", "Nước dùng khác thường", "Phản ánh đang theo dõi"))
+
+    for address in ("/kh/", f"/kh/dau-noi/{house.pk}/"):
+        with django_assert_max_num_queries(15):
+            browser.get(address)
