@@ -119,9 +119,8 @@ def may_be_shown(address: str) -> bool:
 def send(code_id: int, now: datetime) -> str:
     """Make the code of a request and send it, if the address opens anything; return what was done, without the address.
 
-    A second run does nothing. Codes of long ago are deleted on the way.
+    A second run does nothing.
     """
-    SignInCode.objects.filter(made_at__lt=now - KEEP).delete()
     with transaction.atomic():
         row = SignInCode.objects.select_for_update().filter(pk=code_id, code_hash="", expires_at__gt=now).first()
         if row is None or not links.find_opened(row.address):
@@ -133,6 +132,11 @@ def send(code_id: int, now: datetime) -> str:
             address=row.address if channel == Sending.Channel.EMAIL else sending.phone_84(row.address), is_secret=True,
         )  # fmt: skip
     return "Đã chuyển một mã sang hàng chờ gửi."
+
+
+def prune(now: datetime) -> int:
+    """Delete requests for codes of long ago, and return how many."""
+    return SignInCode.objects.filter(made_at__lt=now - KEEP).delete()[0]
 
 
 def _make(row: SignInCode) -> str:

@@ -24,7 +24,8 @@ def names(address: str, prefix: str = "") -> Q:
     prefix: the way to the customer, such as "customer__".
     """
     field = "email" if "@" in address else "phone"
-    return Q(**{f"{prefix}{field}": address, f"{prefix}erased_at__isnull": True})
+    # «not empty» is said by the index too: SQLite uses a partial index only where the query repeats its condition.
+    return Q(**{f"{prefix}{field}": address, f"{prefix}erased_at__isnull": True}) & ~Q(**{f"{prefix}{field}": ""})
 
 
 def list_live(account: PortalAccount) -> QuerySet[PortalLink]:

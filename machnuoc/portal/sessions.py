@@ -109,7 +109,7 @@ def require_customer(
         except Http404:
             return render(request, "portal/not_found.html", status=404)
 
-    return login_not_required(answered)
+    return login_not_required(answered)  # type: ignore[return-value]
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:

@@ -1,5 +1,8 @@
 """Background work of the customers' pages."""
 
+from datetime import time
+
+from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
 from machnuoc.core import jobs
@@ -22,3 +25,10 @@ def tell_bills(job: Job, *, run_id: int) -> str:
     if told.unconfigured:
         text += f", {format_number(told.unconfigured)} tin chưa đi được vì máy chủ chưa cấu hình kênh gửi"
     return f"{text}; {format_number(told.silent)} hóa đơn của khách chưa đồng ý nhận tin hoặc không có địa chỉ."
+
+
+@jobs.every("portal.prune", days=1, at=time(3, 10), timeout_s=600, title="Xóa phiên đăng nhập và mã đã hết hạn")
+def prune(job: Job) -> str:
+    """Delete sessions that are over, of the staff too, and requests for codes of days ago."""
+    SessionStore.clear_expired()
+    return f"Đã xóa {codes.prune(timezone.now())} yêu cầu mã cũ và các phiên đã hết hạn."

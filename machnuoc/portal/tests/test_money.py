@@ -160,6 +160,12 @@ def test_a_stranger_and_the_staff_are_sent_to_sign_in(bill, house, world):
             assert browser.get(path).url.startswith("/kh/dang-nhap/")
 
 
+@pytest.mark.parametrize("number", [0, 2**31, 2**63, 10**30])
+def test_numbers_that_cannot_be_are_not_found(house, browser, number):
+    for name in ("connection", "pay", "bill_detail", "bill_pdf", "bill_xml", "receipt"):
+        assert browser.get(reverse(f"portal:{name}", args=[number])).status_code == 404
+
+
 def test_a_photo_of_one_connection_is_not_found_under_another(house, neighbour, customer_browser):
     reading = neighbour.readings.first()
     photo_of(reading)

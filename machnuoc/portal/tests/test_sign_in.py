@@ -5,6 +5,7 @@ import logging
 from datetime import date, timedelta
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.db import connection
 from django.test import Client
@@ -256,12 +257,27 @@ def test_a_job_that_runs_twice_makes_one_code(emailed):
     assert Sending.objects.count() == 1
 
 
-def test_requests_of_long_ago_are_deleted(emailed):
+def test_requests_of_long_ago_and_sessions_that_are_over_are_deleted(house, customer_browser):
     old = codes.ask("0912000000", caller="x", now=timezone.now() - timedelta(days=2))
+    new = codes.ask("0912000000", caller="x", now=timezone.now())
+    customer_browser(house)
+    live = customer_browser(house).session.session_key
+    Session.objects.exclude(session_key=live).update(expire_date=timezone.now() - timedelta(days=1))
 
-    codes.send(codes.ask(emailed, caller="x", now=timezone.now()).row.pk, timezone.now())
+    jobs.get_task("portal.prune").function(Job())
 
-    assert not SignInCode.objects.filter(pk=old.row.pk).exists()
+    assert list(SignInCode.objects.values_list("pk", flat=True)) == [new.row.pk]
+    assert old.row.pk != new.row.pk
+    assert list(Session.objects.values_list("session_key", flat=True)) == [live]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("address", ["0905123456", "an@vi-du.vn"])
+def test_an_address_is_found_by_index_among_a_million_customers(db, address):
+    plan = Connection.objects.filter(links.names(address, "customer__")).order_by("pk").explain()
+
+    assert "USING INDEX customer_by_" in plan
+    assert "SCAN customers_" not in plan
 
 
 def test_who_staff_linked_without_any_contract_signs_in_too(settings, emailed, world, house):
