@@ -87,4 +87,6 @@ def _aware(moment: Any) -> datetime:
 
 
 class WithdrawForm(forms.Form):
-    reason = forms.CharField(label="Lý do rút", min_length=3, max_length=300)
+    reason = forms.CharField(
+        label="Lý do rút", min_length=3, max_length=300, help_text="Khách hàng đọc được lý do này."
+    )
