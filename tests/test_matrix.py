@@ -1039,7 +1039,8 @@ def _money_things(now: datetime) -> dict[str, Any]:
         net_vnd=1_000, at=now,
     )  # fmt: skip
     return {
-        "@settlement": settlement.pk, "@payment": paid.pk, "@refund": refund.pk, "@till": drawer.pk, "@collection_sheet": sheet.pk,
+        "@settlement": settlement.pk, "@payment": paid.pk, "@refund": refund.pk, "@till": drawer.pk,
+        "@collection_sheet": sheet.pk,
         "@gateway_order": order.pk, "@statement": statement.pk, "@bank_line": line.pk, "@debt_case": case.pk,
         "@debt_step": step.pk,
     }  # fmt: skip

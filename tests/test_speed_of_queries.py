@@ -30,7 +30,8 @@ PAGES = [
     "/cong-khai/tinh-tien-nuoc/",
 ]  # fmt: skip
 MONEY_PAGES = [
-    "/thong-bao-khach-hang/", "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/", "/dong-ho/?due=past",
+    "/thong-bao-khach-hang/", "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/",
+    "/dong-ho/?due=past",
     "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/thu-tien/cong/chuyen-ve/",
     "/sao-ke/", "/cong-no/",
     "/cong-no/?age=30&case=none",

@@ -19,6 +19,18 @@ def test_the_run_is_measured_against_the_bare_load_and_the_plain_loop():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_process_killed_in_the_middle_of_issuing_loses_no_bill_doubles_none_and_leaves_no_gap(database):
+    report = common.run_on_each("billing", "connections=2533", database, "--only", "billing_kill")
+
+    found = {row["metric"]: row["value"] for row in report["results"]}
+    if f"{database}_missing" not in found:
+        assert found[f"kill_kills_{database}"] > 0
+        lost, doubled, gaps = (found[f"kill_{what}_{database}"] for what in ("lost", "doubled", "gaps"))
+        assert (lost, doubled, gaps) == (0, 0, 0)
+
+
+@pytest.mark.slow
 def test_a_database_in_use_is_not_filled():
     with common.throw_away_database("sqlite") as environment:
         common.run_child("billing", "connections=20,small=10,sample=2", environment, "--only", "run")
