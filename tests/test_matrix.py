@@ -1265,6 +1265,12 @@ CALLS = [
          {"organisation_key": "org.cb.so-xay-dung", "state": "DOING", "text": "Đã hướng dẫn"}),
     # tariffs
     Call("get", "/api/v1/tariffs", ACCOUNTS),
+    Call("get", "/api/v1/bills", ACCOUNTS - {"qn.ghichiso"}),
+    Call("get", "/api/v1/bills/{bill_id}", SEES_BINH_CHANH_BILLS, "@bill"),
+    Call("get", "/api/v1/payments", SERVES),
+    Call("get", "/api/v1/payments/{payment_id}", SERVES_BINH_CHANH, "@payment"),
+    Call("get", "/api/v1/einvoices", BILLS),
+    Call("get", "/api/v1/einvoices/{bill_id}", BILLS, "@printed_bill"),
     Call("post", "/api/v1/tariffs/try", SEES_QN_TARIFFS, "", {
         "tariff_key": "gia-thu-209001", "from_date": "2090-01-01", "to_date": "2090-02-01", "volume_l": 12_000,
         "shares": [{"group": "SH"}],
