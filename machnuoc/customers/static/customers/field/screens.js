@@ -72,7 +72,9 @@
     backLink.hidden = back === null;
     if (back !== null) backLink.setAttribute("href", back);
     document.querySelector(".bar-title span").textContent = back === null ? "Ghi chỉ số" : title;
-    main.replaceChildren(...children.flat(3).filter(Boolean));
+    // What looks the same stays: a finger may be on its way to it.
+    const drawn = h("div", {}, ...children);
+    if (drawn.innerHTML !== main.innerHTML || /^#\/ghi\//.test(location.hash)) main.replaceChildren(...drawn.childNodes);
     document.body.classList.toggle("is-entry", Boolean(main.querySelector(".save")));
     for (const link of document.querySelectorAll(".foot a")) {
       const isHere = (link.dataset.tab === "queue") === (location.hash === "#/hang-doi");
