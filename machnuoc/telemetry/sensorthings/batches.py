@@ -5,6 +5,7 @@ Source: OGC 18-088 (SensorThings API Part 1: Sensing, version 1.1), 11: multipar
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 from machnuoc.telemetry.sensorthings.options import QueryError
 
 PARTS_MAX = 200
+GROUP_MAX = 20  # written in one transaction, while others wait
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 _BOUNDARY = re.compile(r'boundary=(?:"([^"\r\n]{1,70})"|([0-9A-Za-z\'()+_,./:=?-]{1,70}))', re.IGNORECASE)
 _LINE = re.compile(r"([A-Z]+) (\S+)(?: HTTP/1\.[01])?", re.ASCII)
@@ -59,6 +61,11 @@ def read(content_type: str, body: bytes) -> list[Request]:
         raise QueryError("$batch nhận Content-Type multipart/mixed; boundary=… hoặc application/json.")
     if not found:
         raise QueryError("Lô $batch không có yêu cầu nào.")
+    for group, count in Counter(each.group for each in found if each.group).items():
+        if count > GROUP_MAX:
+            raise QueryError(f"Changeset «{group[:40]}» có {count} yêu cầu; mỗi changeset có nhiều nhất {GROUP_MAX}.")
+    if any(each.group and each.method == "GET" for each in found):
+        raise QueryError("GET không đi trong changeset: đặt thành yêu cầu riêng trong lô.")
     named = [each.id for each in found if each.id]
     if len(set(named)) < len(named):
         raise QueryError("Hai yêu cầu trong lô $batch mang cùng một mã (Content-ID, id).")

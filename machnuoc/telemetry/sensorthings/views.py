@@ -63,7 +63,7 @@ NOT_THERE = [
     "Không sửa, xóa Observations: gửi số khác cho cùng thời điểm là đính chính.",
     "$filter theo không gian chỉ có geo.distance, st_distance (mét) và st_within, cho điểm và đa giác; "
     "không có các hàm st_ và geo. khác.",
-    "$batch: Observations không đi trong changeset; GET được đi.",
+    "$batch: Observations và GET không đi trong changeset.",
     "Không có MultiDatastreams, mở rộng MQTT, không lọc hay sắp theo Observations từ tập khác.",
 ]
 NO_CHANGE = (
@@ -419,7 +419,7 @@ def _create_many(viewer: Viewer, sent: list[writing.Sent], root: str, now: datet
 
 # --- many requests in one -------------------------------------------------------------------------------------------
 
-BATCH_WITHIN_S = 20.0
+BATCH_WITHIN_S = 10.0
 """After so long no further request of a batch is begun."""
 _NO_READINGS_IN_GROUPS = (
     "Observations không đi trong changeset: mỗi số đọc được nhận hoặc từ chối riêng và đều vào sổ, nên không có "
@@ -470,7 +470,7 @@ def _do_together(
     try:
         with transaction.atomic():
             for each in asked:
-                is_reading = each.method != "GET" and "Observations" in unquote(each.url.partition("?")[0])
+                is_reading = "Observations" in unquote(each.url.partition("?")[0])
                 found.append(
                     _as_part(each, _error(400, _NO_READINGS_IN_GROUPS))
                     if is_reading

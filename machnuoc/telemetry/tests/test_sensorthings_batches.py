@@ -5,7 +5,7 @@ from email import message_from_bytes
 
 import pytest
 from django.test import Client
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from machnuoc.telemetry import store
@@ -92,7 +92,9 @@ def test_readings_do_not_go_in_groups(measured, device_token):
         {}, [], {"requests": {}}, {"requests": []}, {"requests": [5]}, b"{", asked({"method": "get"}),
         asked({"method": "eat", "url": "Things"}), {"requests": [{"id": "a b", "method": "get", "url": "Things"}]},
         {"requests": [{"id": "1", "method": "get", "url": "Things"}] * 2}, asked(*[get("Things")] * 201),
-        asked(*({**get("Things"), "atomicityGroup": group} for group in "aba")),
+        asked(*({"method": "post", "url": "Sensors", "atomicityGroup": group} for group in "aba")),
+        asked(*[{"method": "post", "url": "Sensors", "atomicityGroup": "a"}] * 21),
+        asked({**get("Things"), "atomicityGroup": "a"}),
     ],
 )  # fmt: skip
 def test_a_batch_that_cannot_be_read_is_said(measured, token, wrong):
@@ -193,6 +195,10 @@ _PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@_UNHURRIED
 @given(st.lists(_PIECES, max_size=25).map("".join))
 def test_no_odd_parts_break_the_reader(content):
     try:
@@ -202,6 +208,7 @@ def test_no_odd_parts_break_the_reader(content):
     assert 0 < len(found) <= batches.PARTS_MAX
 
 
+@_UNHURRIED
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["get", "Things", "1", "$1", "g", ""]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
