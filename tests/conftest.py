@@ -129,6 +129,8 @@ class Site:
 
     url: str
     password: str
+    database: str = ""
+    vnpay_secret: str = "bi-mat-thu"
     states: dict[str, dict] = field(default_factory=dict)
 
 
@@ -147,6 +149,7 @@ def site(tmp_path_factory, put_migrated_tables) -> Iterator[Site]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHNUOC_")}
     environment |= {"MACHNUOC_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1", "MACHNUOC_SIMULATED_DAYS": "4"}
     environment["MACHNUOC_SIMULATED_CUSTOMERS"] = "5"
+    environment["MACHNUOC_VNPAY"] = f"vnpay://THUNGHIEM:{Site.vnpay_secret}@sandbox.vnpayment.vn"
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "machnuoc", "up", "--demo", "--port", str(port)],
@@ -161,7 +164,7 @@ def site(tmp_path_factory, put_migrated_tables) -> Iterator[Site]:
         url = f"http://127.0.0.1:{port}"
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
             assert answer.status == 200
-        yield Site(url, load.PASSWORD)
+        yield Site(url, load.PASSWORD, str(folder / "data" / "machnuoc.sqlite3"))
         assert "Traceback" not in read_log(), read_log()
     finally:
         if process.poll() is None:
