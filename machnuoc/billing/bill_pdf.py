@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.billing import banks, ledger, pdf_fonts, qr_images, reference, typesetting, vietqr, words
+from machnuoc.billing import banks, ledger, payments, pdf_fonts, qr_images, reference, typesetting, vietqr, words
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingProfile, EInvoice, Payment
 from machnuoc.core import vietnamese
@@ -87,18 +87,28 @@ def gather(bill_ids: Sequence[int], *, served: Collection[int] | None) -> list[d
     for fitting in Fitting.objects.filter(connection_id__in=connections).select_related("meter"):
         fittings[fitting.connection_id].append(fitting)
     open_vnd = ledger.open_amounts([bill.pk for bill in bills])
-    balances = ledger.balances_of(connections)
+    owed_vnd = _owed_by_holder(connections)
     past = _past_volumes(bills)
     pages = []
     for bill in bills:
         unmasked = served is None or bill.connection_id in served
-        other_vnd = balances[bill.connection_id].owed_vnd - open_vnd[bill.pk]
+        other_vnd = owed_vnd[bill.connection_id, bill.customer_id] - open_vnd[bill.pk]
         pages.append(_page(bill, fittings[bill.connection_id], open_vnd[bill.pk], other_vnd, past, unmasked=unmasked))
     return pages
 
 
-def _past_volumes(bills: Sequence[Bill]) -> dict[int, dict[date, int]]:
-    """Return {connection: {month: litres billed}} of the last months up to the bills'."""
+def _owed_by_holder(connection_ids: Collection[int]) -> dict[tuple[int, int], int]:
+    """Return what each customer of the connections owes less what they paid ahead: never what a former one owes."""
+    owed_vnd: dict[tuple[int, int], int] = defaultdict(int)
+    for one in ledger.list_open_bills(connection_ids):
+        owed_vnd[one.connection_id, one.customer_id] += one.open_vnd
+    for holder, sources in payments.advances(connection_ids).items():
+        owed_vnd[holder] -= sum(source.left_vnd for source in sources)
+    return owed_vnd
+
+
+def _past_volumes(bills: Sequence[Bill]) -> dict[tuple[int, int], dict[date, int]]:
+    """Return {(connection, customer): {month: litres billed}} of the last months up to the bills'."""
     first = min(_add_months(bill.period_start_date, 1 - PAST_MONTHS) for bill in bills)
     last = max(bill.period_start_date for bill in bills)
     rows = Bill.objects.filter(
@@ -107,9 +117,11 @@ def _past_volumes(bills: Sequence[Bill]) -> dict[int, dict[date, int]]:
         kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT],
         state=Bill.State.ISSUED,
     )
-    volumes: dict[int, dict[date, int]] = defaultdict(dict)
-    for connection_id, month, volume_l in rows.values_list("connection_id", "period_start_date", "volume_l"):
-        volumes[connection_id][month] = volume_l
+    volumes: dict[tuple[int, int], dict[date, int]] = defaultdict(dict)
+    for connection_id, customer_id, month, volume_l in rows.values_list(
+        "connection_id", "customer_id", "period_start_date", "volume_l"
+    ):
+        volumes[connection_id, customer_id][month] = volume_l
     return volumes
 
 
@@ -123,7 +135,7 @@ def _page(
     fittings: list[Fitting],
     open_vnd: int,
     other_vnd: int,
-    past: dict[int, dict[date, int]],
+    past: dict[tuple[int, int], dict[date, int]],
     *,
     unmasked: bool,
 ) -> dict[str, Any]:
@@ -178,7 +190,7 @@ def _page(
         "why_url": why_url,
         "why_shown": why_url.partition("//")[2],
         "legal": _legal(bill),
-        "past": _past(bill, past[bill.connection_id]),
+        "past": _past(bill, past[bill.connection_id, bill.customer_id]),
         "is_long": is_long,
     }
 

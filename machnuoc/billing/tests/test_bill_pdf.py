@@ -179,7 +179,7 @@ def test_many_bills_come_in_the_order_asked_for_with_few_questions(world, django
     bills = [make_bill(world, world.connection({JUNE: 100, JULY: 112})) for _ in range(7)]
     order = [bills[at].pk for at in (3, 0, 6, 1, 2, 5, 4)]
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         pages = bill_pdf.gather(order, served=None)
 
     assert [page["reference"] for page in pages] == [reference.make(pk) for pk in order]

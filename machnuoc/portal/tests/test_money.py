@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from machnuoc.billing import ledger, qr_images, reference, vietqr
+from machnuoc.billing import bill_pdf, ledger, qr_images, reference, vietqr
 from machnuoc.billing.models import Bill, BillingProfile, Callback, GatewayOrder, Payment
 from machnuoc.billing.tests.fixtures_money import GATEWAYS, issue, pay
 from machnuoc.billing.tests.test_callbacks import call, code_of
@@ -227,6 +227,26 @@ def test_the_pdf_is_the_customers_own_with_their_name(bill, browser):
     assert answer["Content-Type"] == "application/pdf"
     assert answer["Cache-Control"].startswith("max-age=0")
     assert answer.content.startswith(b"%PDF-")
+
+
+def test_the_pdf_of_a_new_holder_says_nothing_of_the_former_ones_debt_and_use(world, bill, house):
+    give_away(house)
+    house.refresh_from_db()
+    own = issue(world, house, 33_000, month=JUNE)
+
+    (page,) = bill_pdf.gather([own.pk], served=None)
+    (former,) = bill_pdf.gather([bill.pk], served=None)
+
+    assert page["notes"] == former["notes"] == []
+    assert len(page["past"]) == len(former["past"]) == 1
+
+
+def test_the_pdf_says_what_else_the_customer_owes(world, bill, house):
+    issue(world, house, 33_000, month=JUNE)
+
+    (page,) = bill_pdf.gather([bill.pk], served=None)
+
+    assert "33.000" in page["notes"][0]
 
 
 def test_an_invoice_that_is_not_signed_has_no_xml(bill, browser):
