@@ -3,24 +3,31 @@
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
 from machnuoc.billing import bill_queries, corrections
 from machnuoc.billing.models import Correction
+from machnuoc.core.choices import month_choices
 from machnuoc.core.number_fields import NumberField, WholeField
 from machnuoc.customers.models import Group
 
-_SEARCH = forms.TextInput({"type": "search", "placeholder": "Mã đấu nối, tên, địa chỉ, số hóa đơn, MN…"})
+_SEARCH = forms.TextInput({"type": "search", "placeholder": "Mã, tên, địa chỉ, số hóa đơn"})
 
 
 class BillFilter(forms.Form):
     """Shows what the list is filtered by. What the address asks for is read by `read_filters`."""
 
     q = forms.CharField(label="Tìm", required=False, max_length=100, widget=_SEARCH)
-    period = forms.CharField(label="Kỳ", required=False, max_length=7, widget=forms.DateInput({"type": "month"}))
+    period = forms.CharField(label="Kỳ", required=False, max_length=7, widget=forms.Select())
     state = forms.ChoiceField(label="Loại", required=False, choices=[("", "Mọi loại"), *bill_queries.STATES])
     group = forms.ChoiceField(label="Đối tượng", required=False, choices=[("", "Mọi đối tượng"), *Group.choices])
     run = forms.CharField(required=False, widget=forms.HiddenInput)
     work = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        months = month_choices(timezone.localdate(), data.get("period", ""))
+        self.fields["period"].widget.choices = [("", "Mọi kỳ"), *months]  # type: ignore[attr-defined]
 
 
 def read_filters(asked: Any) -> bill_queries.Filters:

@@ -14,10 +14,12 @@ from django.views.decorators.http import require_POST, require_safe
 from machnuoc.billing import ledger_queries
 from machnuoc.billing.models import Account, Posting
 from machnuoc.core import export
+from machnuoc.core.choices import month_choices
 from machnuoc.core.periods import BadPeriod, Period
 from machnuoc.places import access
 
 _ROWS_A_PAGE = 50
+_ASKED = ("day", "month", "account", "source", "q")
 
 
 def _month(request: HttpRequest) -> Period:
@@ -55,7 +57,8 @@ def balances(request: HttpRequest) -> HttpResponseBase:
         ],
     }  # fmt: skip
     context = {
-        "month": month, "rows": rows, "chart_data": chart, "has_chart": len(months) > 0,
+        "month": month, "months": month_choices(timezone.localdate(), month.key), "rows": rows,
+        "chart_data": chart, "has_chart": len(months) > 0,
         "debit": sum(row.debit_vnd for row in rows), "credit": sum(row.credit_vnd for row in rows),
         "closing": sum(row.closing_vnd for row in rows), "checked": request.session.pop("ledger_checked", None),
         "has_simulated": ledger_queries.list_postings(person).filter(is_simulated=True).exists(),
@@ -108,7 +111,8 @@ def journal(request: HttpRequest) -> HttpResponseBase:
     context = {
         "rows": found[:_ROWS_A_PAGE], "number": number, "has_next": len(found) > _ROWS_A_PAGE,
         "previous": number - 1, "next": number + 1, "accounts": Account.choices, "sources": Posting.Source.choices,
-        "asked": {name: asked.get(name, "") for name in ("day", "month", "account", "source", "q")},
+        "months": month_choices(timezone.localdate(), month.key if month else ""),
+        "asked": {name: asked.get(name, "") for name in _ASKED}, "is_filtered": any(map(asked.get, _ASKED)),
     }  # fmt: skip
     return render(request, "billing/ledger/journal.html", context)
 

@@ -107,7 +107,7 @@ class RefundForm(forms.Form):
 
 
 class PaymentFilter(_Filter):
-    q = _search("Mã đấu nối, mã giao dịch, số biên lai")
+    q = _search("Đấu nối, giao dịch, biên lai")
     method = forms.ChoiceField(
         label="Hình thức", required=False, choices=[("", "Mọi hình thức"), *Payment.Method.choices]
     )

@@ -5,10 +5,11 @@ from datetime import date
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
 from machnuoc.billing import run_queries
 from machnuoc.billing.models import BillingProfile, BillingRun, RunSkip
-from machnuoc.core.choices import OneOf
+from machnuoc.core.choices import OneOf, month_choices
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import WholeField
 from machnuoc.places.models import Subject
@@ -42,9 +43,12 @@ class OpenForm(forms.Form):
 
 class RunFilter(forms.Form):
     state = forms.ChoiceField(label="Bước", required=False, choices=[("", "Mọi bước"), *BillingRun.State.choices])
-    period = forms.CharField(
-        label="Kỳ", required=False, max_length=7, widget=forms.TextInput({"placeholder": "2026-07"})
-    )
+    period = forms.CharField(label="Kỳ", required=False, max_length=7, widget=forms.Select())
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        months = month_choices(timezone.localdate(), data.get("period", ""))
+        self.fields["period"].widget.choices = [("", "Mọi kỳ"), *months]  # type: ignore[attr-defined]
 
 
 class SkipFilter(forms.Form):

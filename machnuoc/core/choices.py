@@ -5,8 +5,29 @@ from typing import Any
 
 from django import forms
 
+from machnuoc.core.periods import BadPeriod, Period
+
 _DIGITS_MOST = 18  # of what a database holds as an id
 FIRST_YEAR, LAST_YEAR = 1900, 2200
+
+
+def month_choices(today: date, asked: str = "", *, back: int = 36) -> list[tuple[str, str]]:
+    """Return (key, label) of this month and those before it, newest first, and of the one asked for if it is another.
+
+    A list, since the browsers' own boxes for months speak the language of the browser, and some have none.
+
+    >>> month_choices(date(2026, 1, 5), "2019-07", back=1)
+    [('2026-01', 'Tháng 01/2026'), ('2025-12', 'Tháng 12/2025'), ('2019-07', 'Tháng 07/2019')]
+    """
+    this = Period.containing(today, "M")
+    months = [this.shift(-number) for number in range(back + 1)]
+    try:
+        wanted = Period.parse(asked)
+    except BadPeriod:
+        wanted = this
+    if wanted.kind == "M" and wanted not in months:
+        months.append(wanted)
+    return [(month.key, f"Tháng {month.start_date:%m/%Y}") for month in months]
 
 
 class DayField(forms.DateField):

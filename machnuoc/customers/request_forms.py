@@ -98,7 +98,7 @@ class RequestFilter(forms.Form):
 
     q = forms.CharField(
         label="Tìm", required=False, max_length=100,
-        widget=forms.TextInput({"type": "search", "placeholder": "Mã, nội dung, tên, điện thoại, đấu nối"}),
+        widget=forms.TextInput({"type": "search", "placeholder": "Mã, nội dung, tên, điện thoại"}),
     )  # fmt: skip
     state = forms.ChoiceField(
         label="Tình trạng", required=False,

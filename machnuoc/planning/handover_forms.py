@@ -13,7 +13,7 @@ from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Organisation
 from machnuoc.planning import project_queries
 from machnuoc.planning.models import Handover, Plan
-from machnuoc.planning.project_forms import Amount, _Named
+from machnuoc.planning.project_forms import Amount, CommuneBox, _Named
 from machnuoc.works.models import Work
 
 _EMPTY_LINES = 6
@@ -84,7 +84,11 @@ class RequestForm(forms.Form):
         fields["giver"].queryset = project_queries.list_owners(person)
         fields["work"].queryset = project_queries.list_works(person)
         if handover is None:
-            fields["place"].queryset = project_queries.list_communes(person)
+            communes = project_queries.list_communes(person)
+            if access.sees_everything(person):
+                fields["place"] = CommuneBox("place", communes, label="Nằm ở xã, phường")
+            else:
+                fields["place"].queryset = communes
             receivers = Organisation.objects.select_related("subject").order_by("subject__name")
             if not access.sees_everything(person, "manage"):
                 receivers = receivers.filter(pk__in=access.visible_subject_ids(person, "manage"))

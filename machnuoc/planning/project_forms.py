@@ -6,12 +6,17 @@ from itertools import groupby
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from machnuoc.core.choices import DayField, OneOf
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import WholeField
-from machnuoc.places.models import AdministrativeUnit, Organisation
+from machnuoc.places import access
+from machnuoc.places.forms import SubjectField
+from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
 from machnuoc.planning import money, project_queries
 from machnuoc.planning.models import FundingSource, Plan, Project
 from machnuoc.planning.project_operations import Source
@@ -19,6 +24,7 @@ from machnuoc.works.models import Work
 
 _SEARCH = forms.TextInput({"type": "search", "placeholder": "Tên dự án, chủ đầu tư…"})
 _AMOUNT_HINT = "Viết như 42,43 tỷ, 1.500 triệu hoặc 75.000.000 đồng."
+_BOXES = 3  # communes that one may add at a time
 _ABSENT = "Chưa ghi trong văn bản thì để trống."
 
 
@@ -119,6 +125,33 @@ class _Named(OneOf):
         return str(obj.subject.name if hasattr(obj, "subject") else obj)
 
 
+class _Offering(forms.TextInput):
+    """A box with the list of names that the server offers while one types."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        return format_html('{}<datalist id="{}-offers"></datalist>', super().render(name, value, attrs, renderer), name)
+
+
+class CommuneBox(SubjectField):
+    """A commune typed by name: for who reaches more communes than a list can show."""
+
+    def __init__(self, name: str, communes: QuerySet[AdministrativeUnit], **kwargs: Any) -> None:
+        super().__init__(suggest="places:suggest_units", widget=_Offering(), **kwargs)
+        self.communes = communes
+        self.among = Subject.objects.filter(pk__in=communes.order_by().values("pk"))
+        self.offer(name)
+
+    def clean(self, value: Any) -> AdministrativeUnit | None:  # type: ignore[override]
+        text = str(value or "").strip()
+        if text.isascii() and text.isdigit() and len(text) < 19:  # an id, as the list of a smaller reach sends it
+            found = self.communes.filter(pk=int(text)).first()
+            if found is None:
+                raise forms.ValidationError("Không có xã, phường này trong phạm vi của bạn. Gõ tên rồi chọn.")
+            return found
+        subject = super().clean(value)
+        return None if subject is None else self.communes.get(pk=subject.pk)
+
+
 class _Communes(forms.TypedMultipleChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(coerce=int, required=False, widget=forms.SelectMultiple({"size": "8"}), **kwargs)
@@ -174,7 +207,27 @@ class EditProject(forms.Form):
         self.fields["plan"].queryset = project_queries.list_plans(person)  # type: ignore[attr-defined]
         self.fields["owner"].queryset = project_queries.list_owners(person)  # type: ignore[attr-defined]
         self.fields["work"].queryset = project_queries.list_works(person)  # type: ignore[attr-defined]
-        self.fields["territories"].offer(project_queries.list_communes(person))  # type: ignore[attr-defined]
+        communes = project_queries.list_communes(person)
+        if not access.sees_everything(person):
+            self.fields["territories"].offer(communes)  # type: ignore[attr-defined]
+            return
+        # The whole country's communes are no list to choose from: those held stand in it, others are typed.
+        held = [one.pk for one in page.territories] if page else []
+        sent = data.getlist("territories") if data is not None else []
+        held += [int(text) for text in sent if text.isascii() and text.isdigit() and len(text) < 19]
+        if held:
+            self.fields["territories"].offer(communes.filter(pk__in=held))  # type: ignore[attr-defined]
+            self.fields["territories"].help_text = "Giữ Ctrl để bỏ hoặc chọn lại từng xã, phường."
+        else:
+            del self.fields["territories"]
+        after = list(self.fields)
+        place = after.index("work")
+        for number in range(1, _BOXES + 1):
+            name = f"territory_{number}"
+            label = "Nằm ở xã, phường" if number == 1 else f"Xã, phường thứ {number}"
+            self.fields[name] = CommuneBox(name, communes, label=label, required=False)
+            after.insert(place + number - 1, name)
+        self.order_fields(after)
 
     def clean_sources(self) -> list[Source]:
         found = []
@@ -191,8 +244,12 @@ class EditProject(forms.Form):
         return found
 
     def units(self) -> list[AdministrativeUnit]:
-        found = self.fields["territories"].found  # type: ignore[attr-defined]
-        return [found[pk] for pk in self.cleaned_data["territories"]]
+        chosen = []
+        if "territories" in self.fields:
+            found = self.fields["territories"].found  # type: ignore[attr-defined]
+            chosen = [found[pk] for pk in self.cleaned_data["territories"]]
+        typed = [self.cleaned_data.get(f"territory_{number}") for number in range(1, _BOXES + 1)]
+        return list({unit.pk: unit for unit in (*chosen, *typed) if unit is not None}.values())
 
 
 def _initial(page: project_queries.ProjectPage) -> dict[str, Any]:

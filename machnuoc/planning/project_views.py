@@ -294,9 +294,8 @@ def _to_enter(request: HttpRequest, key: str) -> Any:
 
 
 def _fields(form: project_forms.EditProject) -> dict[str, Any]:
-    said = dict(form.cleaned_data)
-    for name in ("version", "territories"):
-        said.pop(name)
+    said = {name: value for name, value in form.cleaned_data.items() if not name.startswith("territor")}
+    said.pop("version")
     total = said.pop("total")
     return {**said, "total_vnd": total, "territories": form.units()}
 

@@ -1,5 +1,7 @@
 """Pages of runs, bills and the ledger: what they show, to whom, and what they do."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -233,3 +235,15 @@ def test_who_reads_meters_sees_no_bills_though_the_connection_is_on_their_route(
     assert client.get(reverse("billing:bill_pdf", args=[bill.pk])).status_code == 404
     assert bill_queries.find_bill(reader, bill.pk) is None
     assert bill_queries.find_bill(world.station, bill.pk) == bill
+
+
+def test_months_are_chosen_from_a_list_in_vietnamese_whatever_the_address_says(world):
+    client = sign_in(world.clerk)
+
+    for address, name in (("/hoa-don/", "period"), ("/lap-hoa-don/", "period"), ("/so-cai/nhat-ky/", "month")):
+        page = client.get(address, {name: "2019-07"}).content.decode()
+        assert re.search(r'<option value="2019-07" selected>Tháng 07/2019</option>', page), address
+        assert 'type="month"' not in page
+        for odd in ("13", "2026-99", "x" * 300, "0001-01"):
+            assert client.get(address, {name: odd}).status_code == 200
+    assert "Tháng 07/2019" in client.get("/so-cai/", {"month": "2019-07"}).content.decode()

@@ -23,7 +23,8 @@ from machnuoc.demo.tests.oc4ids_schema import PACKAGE
 from machnuoc.indicators import lineage
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import State, Value
-from machnuoc.places.models import Organisation, Subject
+from machnuoc.places.forms import option_text
+from machnuoc.places.models import AdministrativeUnit, Organisation, Subject
 from machnuoc.planning import handover_operations, handover_queries, project_operations, project_panels, project_queries
 from machnuoc.planning.errors import ChangedMeanwhile
 from machnuoc.planning.models import Disbursement, Handover, Obstacle, Plan, Project, YearlyPlan
@@ -659,10 +660,34 @@ def test_a_handover_is_requested_on_the_screen():
 def test_a_project_that_is_sent_twice_is_added_once():
     client, address = sign_in("qn.khkt"), reverse("planning:project_add")
     number = re.search(r'name="_once" value="([^"]+)"', client.get(address).content.decode())[1]
-    said = {"_once": number, "name": "Bể chứa thử", "owner": Organisation.objects.get(subject__key="org.qn.trung-tam").pk}
+    said = {
+        "_once": number,
+        "name": "Bể chứa thử",
+        "owner": Organisation.objects.get(subject__key="org.qn.trung-tam").pk,
+    }
 
     answers = [client.post(address, said) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [302, 302]
     assert answers[0]["Location"] == answers[1]["Location"]
     assert Project.objects.filter(subject__name="Bể chứa thử").count() == 1
+
+
+def test_who_sees_the_whole_country_types_a_commune_instead_of_choosing_among_thousands():
+    client, address = sign_in("quantri"), reverse("planning:project_add")
+    for page in (address, reverse("planning:handover_add")):
+        assert client.get(page).content.decode().count("<option") < 1_000
+    owner = Organisation.objects.get(subject__key="org.qn.trung-tam").pk
+    first, second = AdministrativeUnit.objects.filter(
+        parent__subject__key="vn.quang-ngai", is_in_force=True, level="COMMUNE"
+    ).select_related("subject", "parent__subject")[:2]
+    said = {"name": "Bể chứa ở hai xã", "owner": owner, "territory_1": option_text(first.subject)}
+
+    answer = client.post(address, said | {"territory_2": option_text(second.subject), "territory_3": str(first.pk)})
+
+    assert answer.status_code == 302
+    project = Project.objects.get(subject__name="Bể chứa ở hai xã")
+    held = client.get(reverse("planning:project_edit", args=[project.subject.key])).context["form"]
+    assert len(held.initial["territories"]) == 2
+    assert client.post(address, said | {"territory_1": "999999999"}).status_code == 422
+    assert client.post(address, said | {"territory_1": "không có xã nào tên vậy"}).status_code == 422

@@ -130,6 +130,33 @@
   }
   const current = document.querySelector(".sidebar-nav [aria-current]");
   if (current) current.scrollIntoView({ block: "nearest" });
+  for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+    const strip = tab.closest(".tabs");
+    strip.scrollLeft = tab.offsetLeft - strip.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2;
+  }
+
+  // On a phone a long filter shows its first box until it is asked for, or filters already.
+  if (window.matchMedia("(max-width: 47.99rem)").matches) {
+    for (const bar of document.querySelectorAll("form.filter-bar")) {
+      const actions = bar.querySelector(".filter-bar-actions");
+      const more = [...bar.querySelectorAll(":scope > .field")].slice(1);
+      const asked = new URLSearchParams(location.search);
+      const filters = more.some((field) => field.querySelector("[name]") && asked.get(field.querySelector("[name]").name));
+      if (!actions || more.length < 2 || filters) continue;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "btn";
+      button.textContent = `Thêm ${more.length} điều kiện`;
+      button.setAttribute("aria-expanded", "false");
+      button.addEventListener("click", () => {
+        delete bar.dataset.folded;
+        button.remove();
+        more[0].querySelector("input, select")?.focus();
+      });
+      bar.dataset.folded = "1";
+      actions.append(button);
+    }
+  }
 
   // Empty filters stay out of the address.
   document.addEventListener("submit", (event) => {
