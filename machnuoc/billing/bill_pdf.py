@@ -433,7 +433,8 @@ def receipt(payment: Payment, *, unmasked: bool = True) -> bytes:
 def _receipt(payment: Payment, *, unmasked: bool) -> dict[str, Any]:
     profile = BillingProfile.objects.filter(operator=payment.operator).first()
     connection = payment.connection
-    shown = privacy.show(connection.customer, connection, unmasked=unmasked)
+    owner = payment.customer or connection.customer  # who paid: the connection may be another's by now
+    shown = privacy.show(owner, connection, unmasked=unmasked)
     paid: dict[int, int] = defaultdict(int)
     bills: dict[int, Bill] = {}
     for allocation in payment.allocations.select_related("bill__series").order_by("bill__period_start_date", "id"):
@@ -460,7 +461,7 @@ def _receipt(payment: Payment, *, unmasked: bool) -> dict[str, Any]:
         "date": vietnamese.format_datetime(payment.received_at),
         "payer": payment.payer if payment.payer and unmasked else shown.name,
         "customer": shown.name,
-        "code": connection.customer.code,
+        "code": owner.code,
         "connection": connection.code,
         "address": shown.address,
         "method": payment.get_method_display(),

@@ -386,6 +386,15 @@ def test_payments_are_listed_with_their_receipt(bill, house, neighbour, browser)
     assert browser.get(reverse("portal:receipt", args=[paid.pk])).content.startswith(b"%PDF-")
 
 
+def test_a_receipt_names_who_paid_though_the_connection_is_anothers_now(house):
+    paid, name = pay(house, 20_000), house.customer.name
+    give_away(house)
+
+    paid.refresh_from_db()
+
+    assert bill_pdf._receipt(paid, unmasked=True)["customer"] == name
+
+
 def test_what_was_paid_ahead_is_listed_and_a_former_holders_is_not(house, customer_browser, browser):
     ahead = pay(house, 20_000)
     assert reverse("portal:receipt", args=[ahead.pk]) in page_of(browser, "payments")
