@@ -35,6 +35,7 @@ __all__ = [
 
 QUARANTINE_MAX = 1_000  # undecided messages of one device; its next ones are rejected until a person has looked
 QUARANTINE_MAX_BYTES = 64 * 1024 * 1024
+BACKLOG_MS = store.DAY_MS  # what lags by more was kept and sent late: no clock is a day slow; time zones are within it
 BATCH_KEPT_MS = 7 * store.DAY_MS  # how long a repeated HTTP batch is recognised
 _ATTEMPTS = 4
 _BY_HTTP = "http:"  # in the place of a topic, with protocol and device behind it
@@ -393,11 +394,12 @@ def _write_device_state(cursor: Any, batch: Batch) -> None:
         device[starts], np.maximum.reduceat(received, starts), np.maximum.reduceat(accepted[order], starts),
         received[last] - newest, np.diff(starts, append=len(order)),
     ]  # fmt: skip
-    for has_readings, tail in ((True, _SEEN + _DRIFTED), (False, _SEEN)):
-        which = np.flatnonzero((newest >= 0) == has_readings)
+    tells_clock = (newest >= 0) & (received[last] - newest <= BACKLOG_MS)
+    for has_told, tail in ((True, _SEEN + _DRIFTED), (False, _SEEN)):
+        which = np.flatnonzero(tells_clock == has_told)
         if len(which):
             numbers = [column[which].tolist() for column in columns]
-            if not has_readings:
+            if not has_told:
                 numbers[3] = [0] * len(which)
             signs = [[said[row][index] for row in which.tolist()] for index in range(3)]
             store_writing.upsert(cursor, _STATE, _STATE_TYPES, [*numbers, *signs], tail)

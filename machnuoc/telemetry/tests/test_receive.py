@@ -64,6 +64,26 @@ def test_a_reading_is_stored_in_the_stored_unit_with_all_that_follows(logger):
     assert ledger() == receipt.total
 
 
+def test_a_month_that_is_sent_late_says_nothing_of_the_clock_whichever_end_comes_first(logger):
+    def drift_ms():
+        return store.query("SELECT drift_ms FROM telemetry_device_state")[0][0]
+
+    before = NOW - 30 * store.DAY_MS
+    receive.take([up("binh-chanh-1", (before, {"p": 3}))._replace(received_ms=before + 2000)], before + 2000)
+    for day in range(29, 0, -1):
+        receive.take([up("binh-chanh-1", (NOW - day * store.DAY_MS - 1, {"p": 3}))], NOW)
+    assert drift_ms() == 2000
+
+    receive.take([up("binh-chanh-1", (NOW - 7 * store.HOUR_MS, {"p": 3}))], NOW)  # a clock without its time zone
+    assert drift_ms() == 7 * store.HOUR_MS
+
+
+def test_the_first_message_of_a_device_may_be_old(logger):
+    receive.take([up("binh-chanh-1", (NOW - 30 * store.DAY_MS, {"p": 3}))], NOW)
+
+    assert store.query("SELECT drift_ms, measured_at FROM telemetry_device_state") == [(0, NOW - 30 * store.DAY_MS)]
+
+
 def test_a_repeat_is_a_duplicate_and_a_different_value_a_correction_that_keeps_its_history(logger):
     make_channel(logger[0], "m")
     receive.take([up("binh-chanh-1", (NOW, {"m": 10.0}))], NOW)
