@@ -27,7 +27,7 @@ PAGES = [
     "/phan-anh/", "/phan-anh/?state=all&q=nuoc", "/phan-anh/ban-do/", "/phan-anh/thong-ke/", "/phan-anh/loai/",
     "/cong-khai/thong-bao/", "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",
     "/bieu-gia/", "/bieu-gia/?show=all", "/bieu-gia/phi-moi-truong/", "/bieu-gia/khung-gia/", "/bieu-gia/tinh-thu/",
-    "/cong-khai/tinh-tien-nuoc/",
+    "/cong-khai/tinh-tien-nuoc/", "/kh/dang-nhap/",
 ]  # fmt: skip
 MONEY_PAGES = [
     "/thong-bao-khach-hang/", "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/",
