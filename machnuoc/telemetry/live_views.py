@@ -110,6 +110,7 @@ def station(request: HttpRequest, key: str) -> HttpResponse:
     told = [one.at_ms for one in figures if one.at_ms is not None]
     context = {
         "work": work, "subject": work.subject, "figures": figures, "stages": _stages(figures),
+        "flowing": _flowing(figures),
         "alarms": list(alarm_queries.list_open(person, work_id=work.pk)[:20]),
         "is_simulated": any(one.channel.device.is_simulated for one in figures),
         "newest_at": datetime.fromtimestamp(max(told) / 1000, UTC) if told else None,
@@ -133,6 +134,22 @@ def _stages(figures: list[queries.Figure]) -> list[dict[str, Any]]:
             "pump": next((one for one in its if one.channel.quantity == "pump"), None),
         })  # fmt: skip
     return found
+
+
+_INTO_TANK, _OUT_OF_TANK = "M185 105H265M430 105H510", "M675 105H755"  # pipes of the drawing
+
+
+def _flowing(figures: list[queries.Figure]) -> str:
+    """Return the pipes in which the drawing lets water run: not where every pump stands, nor where nothing flows out.
+
+    Empty where nothing is known of now.
+    """
+    fresh = [one for one in figures if not one.is_stale and one.value is not None]
+    pumps = [one.value for one in fresh if one.channel.quantity == "pump"]
+    flows = [one.value for one in fresh if one.channel.quantity == "flow" and one.channel.point == "OUTLET"]
+    into = _INTO_TANK if fresh and (not pumps or any(pumps)) else ""
+    out = _OUT_OF_TANK if fresh and (not flows or any(value and value > 0 for value in flows)) else ""
+    return into + out
 
 
 # --- one channel ----------------------------------------------------------------------------------------------------

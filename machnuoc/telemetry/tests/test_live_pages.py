@@ -112,6 +112,20 @@ def test_the_station_page_draws_tank_pump_and_what_is_beyond(station):
     assert "ngoài giới hạn" in page and "tối thiểu 10,0" in page  # 8 mH2O
 
 
+def test_water_runs_in_the_drawing_only_where_it_is_not_known_to_stand(station):
+    client, address = sign_in(station[0]), reverse("telemetry:station", args=["tram-binh"])
+
+    def drawn():
+        page = client.get(address).content.decode()
+        return [part.split('"')[0] for part in page.split('class="scheme-flow" d="')[1:]]
+
+    assert drawn() == ["M185 105H265M430 105H510M675 105H755"]
+    put(station[1]["pump"], (NOW_MS, 0.0))
+    assert drawn() == ["M675 105H755"]
+    put(station[1]["flow"], (NOW_MS, 0.0))
+    assert drawn() == []
+
+
 def test_the_chart_data_keep_gaps_carry_notes_and_answer_304(station):
     channel = station[1]["flow"]
     put(channel, *((NOW_MS - 7_200_000 + step * 300_000, 50.0 + step) for step in range(5)))
