@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from machnuoc.core import audit, jobs, sending
 from machnuoc.core.models import Person, Sending
@@ -66,6 +67,8 @@ def publish(
         raise NoticeError("Việc này đã qua. Chỉ đăng điều khách hàng còn cần biết.")
     if facts.kind == ServiceNotice.Kind.OUTAGE and facts.ends_at is None:
         raise NoticeError("Ghi lúc dự kiến có nước lại: khách hàng cần trữ nước đến bao giờ.")
+    if facts.starts_at < now - notice_queries.SHOWN_BEFORE:
+        raise NoticeError("Lúc bắt đầu đã quá lâu. Kiểm tra lại ngày.")
     if (facts.ends_at or facts.starts_at) > now + LONGEST:
         raise NoticeError("Thông báo quá xa: tối đa một năm tới.")
     works = {work.pk for work in facts.works}
@@ -118,16 +121,15 @@ def send_some(notice_id: int, now: datetime) -> bool:
         )  # fmt: skip
         if row.sent_at is not None or row.withdrawn_at is not None or not row.is_to_be_sent:
             return False
-        agreed = Consent.objects.filter(purpose=Consent.Purpose.NOTICES, withdrawn_at__isnull=True)
-        concerned = notice_queries.connections_of(row)
-        customers = list(
+        agreed = Consent.objects.filter(
+            customer=OuterRef("pk"), purpose=Consent.Purpose.NOTICES, withdrawn_at__isnull=True
+        )
+        concerned = notice_queries.connections_of(row).filter(customer=OuterRef("pk"))
+        customers = list(  # asked one by one from where it was: a set of all concerned would be made for each chunk
             Customer.objects.filter(
-                pk__gt=row.sent_up_to, is_simulated=False, erased_at__isnull=True,
-                pk__in=agreed.values("customer_id"),
-            )
-            .filter(pk__in=concerned.values("customer_id"))
-            .order_by("pk")[:AT_ONCE]
-        )  # fmt: skip
+                Exists(agreed), Exists(concerned), pk__gt=row.sent_up_to, is_simulated=False, erased_at__isnull=True
+            ).order_by("pk")[:AT_ONCE]
+        )
         for customer in customers:
             channel = Sending.Channel.SMS if customer.phone else Sending.Channel.EMAIL
             address = customer.phone or customer.email

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.test import Client
+from django.utils import timezone
 
 from machnuoc.core.models import AuditEntry, Sending
 from machnuoc.customers import notice_operations, notice_queries, privacy
@@ -86,7 +87,7 @@ def test_a_withdrawn_notice_stays_with_its_reason_for_two_days(centre):
         ({"kind": "PARTY"}, "loại"), ({"title": "  "}, "tiêu đề"), ({"text": "ngắn"}, "nội dung"),
         ({"works": []}, "công trình"), ({"ends_at": NOW + 5 * HOUR}, "sau lúc bắt đầu"),
         ({"starts_at": NOW - 9 * HOUR, "ends_at": NOW - HOUR}, "đã qua"), ({"ends_at": None}, "có nước lại"),
-        ({"ends_at": NOW + 500 * DAY}, "quá xa"),
+        ({"ends_at": NOW + 500 * DAY}, "quá xa"), ({"starts_at": NOW - 40 * DAY}, "quá lâu"),
     ],
 )  # fmt: skip
 def test_a_notice_that_makes_no_sense_is_not_put_out(centre, said, match):
@@ -215,3 +216,28 @@ def test_who_serves_nobody_does_not_get_in(centre, browser_of):
     assert browser_of(stranger).get(f"/thong-bao-khach-hang/{made.pk}/").status_code == 404
     assert Client().get("/thong-bao-khach-hang/").status_code == 302
     assert Client().get("/cong-khai/thong-bao/?noi=khong-co").status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/thong-bao-khach-hang/", "/thong-bao-khach-hang/{pk}/", "/cong-khai/thong-bao/"])
+def test_pages_of_notices_ask_the_database_seldom_however_many_there_are(
+    centre, browser_of, address, django_assert_max_num_queries
+):
+    now = timezone.now()
+    for number in range(12):
+        said = facts(centre, kind="INFO", title=f"Tin số {number}", starts_at=now, ends_at=None)
+        made = notice_operations.publish(said, by=centre.clerk, now=now)
+    client = browser_of(centre.clerk)
+    client.get(address.format(pk=made.pk))
+
+    with django_assert_max_num_queries(15):
+        page = client.get(address.format(pk=made.pk))
+
+    assert "Tin số 11" in page.content.decode()
+
+
+def test_notices_are_given_out_as_a_file(centre, browser_of):
+    publish(centre)
+
+    answer = browser_of(centre.clerk).get("/thong-bao-khach-hang/?export=csv")
+
+    assert "Ngừng cấp nước để sửa ống" in b"".join(answer.streaming_content).decode()
