@@ -181,7 +181,7 @@ def test_erasing_a_customer_takes_their_number_out_of_messages_of_notices(centre
 def _form(centre: Centre, **said: Any) -> dict[str, Any]:
     given = {
         "kind": "INFO", "title": "Đổi giờ trực quầy", "text": "Quầy thu tiền mở thêm sáng thứ bảy.",
-        "works": [centre.binh_chanh.pk], "starts_at": "2026-08-04T08:00", "ends_at": "",
+        "works": [centre.binh_chanh.pk], "starts_at": f"{timezone.localtime():%Y-%m-%dT%H:%M}", "ends_at": "",
     }  # fmt: skip
     return {**given, **said}
 
