@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from datetime import date, timedelta
 
 import pytest
@@ -292,6 +293,37 @@ def test_who_staff_linked_without_any_contract_signs_in_too(settings, emailed, w
     codes.send(codes.ask(account.address, caller="x", now=timezone.now()).row.pk, timezone.now())
 
     assert Sending.objects.get().address == "nguoi-thue@vi-du.vn"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tries_side_by_side_are_five_too_and_the_right_code_is_taken_once(settings):
+    row = SignInCode.objects.create(
+        address="0905000009", made_at=timezone.now(), expires_at=timezone.now() + codes.LIFE, code_hash=""
+    )
+    code = codes._make(row)
+    answers: list[str] = []
+
+    def enter(text: str) -> None:
+        try:
+            codes.redeem(SignInCode.objects.get(pk=row.pk), text, timezone.now())
+            answers.append("in")
+        except codes.WrongCode:
+            answers.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=enter, args=(code,)) for _ in range(4)]
+    threads += [threading.Thread(target=enter, args=("x",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    row.refresh_from_db()
+    assert len(answers) == 12
+    assert answers.count("in") <= 1
+    assert row.tries <= codes.MOST_TRIES
+    assert PortalAccount.objects.count() == answers.count("in")
 
 
 # --- the demonstration
