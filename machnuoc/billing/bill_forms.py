@@ -27,7 +27,7 @@ class BillFilter(forms.Form):
     def __init__(self, data: Any) -> None:
         super().__init__(data)
         months = month_choices(timezone.localdate(), data.get("period", ""))
-        self.fields["period"].widget.choices = [("", "Mọi kỳ"), *months]  # type: ignore[attr-defined]
+        self.fields["period"].widget.choices = [("", "Mọi kỳ"), *months]
 
 
 def read_filters(asked: Any) -> bill_queries.Filters:

@@ -48,7 +48,7 @@ class RunFilter(forms.Form):
     def __init__(self, data: Any) -> None:
         super().__init__(data)
         months = month_choices(timezone.localdate(), data.get("period", ""))
-        self.fields["period"].widget.choices = [("", "Mọi kỳ"), *months]  # type: ignore[attr-defined]
+        self.fields["period"].widget.choices = [("", "Mọi kỳ"), *months]
 
 
 class SkipFilter(forms.Form):

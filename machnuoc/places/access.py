@@ -165,7 +165,8 @@ def reaches(person: Person, scopes: Iterable[int], subject_id: int) -> bool:
 
     Its ancestors are read once a request (kept on the person object): a page asks for one thing by several actions.
     """
-    made_at, known = getattr(person, "_known_ancestors", (-1, {}))
+    kept: tuple[int, dict[int, frozenset[int]]] = getattr(person, "_known_ancestors", (-1, {}))
+    made_at, known = kept
     if made_at != containment.generation():
         known = {}
         person._known_ancestors = containment.generation(), known  # type: ignore[attr-defined]
