@@ -371,14 +371,14 @@ def _last_tariff(charge: Charge, bill: Bill) -> int:
 
 
 def _replace(bill: Bill, charge: Charge, facts: Facts, reason: str, by: Person, now: datetime) -> Bill:
-    """Issue the whole bill anew: the old one owes nothing any more, what was paid for it is free for the new one."""
-    payments.release_bill(bill, now=now, by=by)
+    """Issue the whole bill anew: the old one owes nothing any more, what was paid for it pays the new one."""
+    freed = payments.release_bill(bill, now=now, by=by)
     Bill.objects.filter(pk=bill.pk).update(state=Bill.State.REPLACED)
     ledger.post([move.back(now) for move in ledger.bill_moves(bill, now)])
     made = _new_bill(
         bill, kind=Bill.Kind.REPLACEMENT, by=by, now=now, reason=reason, group=facts.group,
         households=facts.households, persons=facts.persons, tariff_id=_last_tariff(charge, bill),
-        volume_l=facts.volume_l, is_estimated=bill.is_estimated and facts.volume_l == bill.volume_l,
+        volume_l=facts.volume_l, is_estimated=bill.is_estimated,  # its closing index was not read yet, whoever corrects
         net_vnd=charge.net_vnd, vat_vnd=charge.vat_vnd, fee_vnd=charge.fee_vnd, total_vnd=charge.total_vnd,
     )  # fmt: skip
     BillLine.objects.bulk_create(
@@ -389,6 +389,7 @@ def _replace(bill: Bill, charge: Charge, facts: Facts, reason: str, by: Person, 
         for number, line in enumerate(charge.lines, start=1)
     )  # fmt: skip
     ledger.post(ledger.bill_moves(made, now))
+    payments.pay_again(made, freed, now=now, by=by)
     return made
 
 

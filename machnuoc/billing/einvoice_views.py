@@ -335,6 +335,7 @@ LAWS: tuple[tuple[str, str, bool], ...] = (
     ("Định dạng dữ liệu", "QĐ 1450/QĐ-TCT ngày 07/10/2021, sửa đổi bởi QĐ 1510/QĐ-TCT ngày 21/09/2022", False),
     ("Cấu trúc HDon, DLHDon, TTHDLQuan", "đối chiếu với các chương trình công khai đọc, viết hóa đơn thật", True),
     ("Phí bảo vệ môi trường trong DSLPhi", "QĐ 1450/QĐ-TCT", False),
+    ("DLQRCode: chưa ghi, vì nguồn công khai không nói nội dung của mã", "QĐ 1450/QĐ-TCT", False),
     ("Mã TCHDon 1 (thay thế), 2 (điều chỉnh); LHDCLQuan 1", "QĐ 1450/QĐ-TCT", False),
     ("Chữ ký tham chiếu #Id của DLHDon, kèm thời điểm ký", "QĐ 1450/QĐ-TCT", False),
     ("Gửi qua tổ chức cung cấp giải pháp hóa đơn điện tử", "NĐ 123/2020/NĐ-CP", False),

@@ -311,8 +311,8 @@ def _with_something_left(ids: Sequence[int]) -> set[int]:
 
 
 @transaction.atomic
-def release_bill(bill: Bill, *, now: datetime, by: Person | None) -> int:
-    """Take back what was set against a bill (it is being replaced), and return how much money is free again, đồng."""
+def release_bill(bill: Bill, *, now: datetime, by: Person | None) -> list[Source]:
+    """Take back what was set against a bill (it is being replaced); return the payments that are free again by it."""
     lock_money([bill.connection_id])
     rows = []
     sums = Allocation.objects.filter(bill=bill).values_list("payment_id", "credit_bill_id")
@@ -325,7 +325,16 @@ def release_bill(bill: Bill, *, now: datetime, by: Person | None) -> int:
                 )
             )  # fmt: skip
     _store(rows)
-    return -sum(row.amount_vnd for row in rows)
+    return [Source(row.payment_id, -row.amount_vnd) for row in rows if row.payment_id is not None]
+
+
+def pay_again(bill: Bill, sources: Sequence[Source], *, now: datetime, by: Person | None) -> None:
+    """Set payments that were released against the bill in whose place it stands: whoever made them meant this debt."""
+    if bill.total_vnd > 0:
+        _store([
+            Allocation(payment_id=share.source, bill=bill, amount_vnd=share.amount_vnd, at=now, by=by)
+            for share in allocation.share_out(sources, [Owed(bill.pk, bill.total_vnd)])
+        ])  # fmt: skip
 
 
 # --- taking a payment back --------------------------------------------------------------------------------------------

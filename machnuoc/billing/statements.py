@@ -190,6 +190,7 @@ def _sort_out(held: BankStatement, lines: Sequence[Line]) -> tuple[list[Line], i
     and those that reuse the number of another."""
     there: dict[str, tuple[tuple[int, str, date], tuple[int, int]]] = {}
     names = [_stored_reference(held.bank, line.reference) for line in lines]
+    elsewhere = _under_other_names(held, lines)
     columns = ("bank_reference", "amount_vnd", "text", "booked_at", "statement_id", "row")
     for start in range(0, len(names), _CHUNK):
         rows = BankLine.objects.filter(bank_reference__in=names[start : start + _CHUNK])
@@ -197,6 +198,13 @@ def _sort_out(held: BankStatement, lines: Sequence[Line]) -> tuple[list[Line], i
             there[name] = (amount_vnd, text, local_date(booked_at)), (statement_id, row)
     fresh, known, duplicate, problems = [], 0, 0, []
     for name, line in zip(names, lines, strict=True):
+        if name not in there and (bank := elsewhere.get((line.reference, *_said(line)[::2]))):
+            problems.append({
+                "row": line.row,
+                "why": f"giao dịch {line.reference} cùng ngày, cùng số tiền đã nạp dưới tên ngân hàng «{bank}»: dùng "
+                "lại đúng tên đó, để một giao dịch không thành hai khoản thu",
+            })  # fmt: skip
+            continue
         if name not in there:
             there[name] = _said(line), (0, 0)
             fresh.append(line)
@@ -213,6 +221,26 @@ def _sort_out(held: BankStatement, lines: Sequence[Line]) -> tuple[list[Line], i
                 "đối chiếu với ngân hàng",
             })  # fmt: skip
     return fresh, known, duplicate, problems
+
+
+def _under_other_names(held: BankStatement, lines: Sequence[Line]) -> dict[tuple[str, int, date], str]:
+    """Return transfers of these lines that the operator has under another name of a bank, and that name.
+
+    References count once a bank; of one bank that is called now this way and now that way each would count twice.
+    """
+    statements = BankStatement.objects.filter(operator_id=held.operator_id).exclude(bank=held.bank)
+    banks = list(statements.values_list("bank", flat=True).order_by("bank").distinct())
+    found: dict[tuple[str, int, date], str] = {}
+    for bank in banks:
+        names = {_stored_reference(bank, line.reference): line.reference for line in lines}
+        keys = list(names)
+        for start in range(0, len(keys), _CHUNK):
+            rows = BankLine.objects.filter(
+                bank_reference__in=keys[start : start + _CHUNK], statement__operator_id=held.operator_id
+            )
+            for name, amount_vnd, booked_at in rows.values_list("bank_reference", "amount_vnd", "booked_at"):
+                found[names[name], amount_vnd, local_date(booked_at)] = bank
+    return found
 
 
 # --- whose it is ------------------------------------------------------------------------------------------------------

@@ -222,6 +222,23 @@ def test_the_cashier_takes_money_of_the_former_holder_for_their_own_bills(world,
     assert (ledger.owed_by_bill(home.old), ledger.owed_by_bill(home.new)) == (0, 100_000)
 
 
+def test_what_the_new_holder_paid_of_the_former_ones_bill_pays_its_replacement_too(world):
+    home = world.connection({JUNE: 100, JULY: 125})
+    bill_all(world)
+    old = home.bills.select_related("connection", "series").get()
+    home = pass_on(world, home)
+    new = issue(world, home, 10_000)
+    pay(home, 217_000, bill_ids=[new.pk, old.pk])
+    wish = corrections.ask(
+        old, way="REPLACE", facts=corrections.Facts(20_000, "SH", 1, 0), reason="Sai số", by=world.clerk, now=NOW
+    )
+
+    made = corrections.approve(wish, by=world.leader, now=NOW)
+
+    assert (ledger.owed_by_bill(made), ledger.owed_by_bill(new)) == (0, 0)
+    assert_every_dong_has_its_place(home)
+
+
 def test_a_replacement_keeps_the_day_on_which_the_bill_was_due(world):
     home = world.connection({JUNE: 100, JULY: 125})
     bill_all(world)

@@ -255,6 +255,23 @@ def test_an_estimated_bill_that_was_adjusted_by_hand_is_trued_up_to_what_was_use
     assert ledger.verify().problems == []
 
 
+def test_an_estimated_bill_that_was_replaced_by_hand_is_trued_up_to_what_was_used_too(world):
+    home = world.connection({JUNE: 100})
+    world.read(home, JULY, 110, kind="ESTIMATED", source="RULE")
+    bill_all(world)
+    first = Bill.objects.select_related("connection", "series").get(connection=home)
+    facts = corrections.Facts(20_000, "SH", 1, 0)
+    wish = corrections.ask(first, way="REPLACE", facts=facts, reason="Khách báo số", by=world.clerk, now=NOW)
+    corrections.approve(wish, by=world.leader, now=NOW)
+    world.read(home, AUGUST, 162)
+
+    bill_all(world, AUGUST)
+
+    live = Bill.objects.filter(connection=home, state="ISSUED")
+    assert sum(live.values_list("volume_l", flat=True)) == 62_000
+    assert ledger.verify().problems == []
+
+
 def test_true_ups_are_made_a_few_at_a_time_and_once_though_the_worker_was_killed_before_the_bills(world, monkeypatch):
     monkeypatch.setitem(runs.TRUE_UPS, connection.vendor, 2)
     homes = [world.connection({JUNE: 100}) for _ in range(5)]

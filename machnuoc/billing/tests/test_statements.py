@@ -473,3 +473,17 @@ def test_who_bills_one_station_alone_sees_no_statement_and_no_drawer_of_the_whol
         assert (world.operator.subject.name in listed) is (status == 200)  # nor may they give one in
     client.force_login(of_one_station)
     assert client.post(reverse("billing:line_act", args=[line.pk, "bo-qua"])).status_code == 404
+
+
+def test_a_transfer_that_was_read_under_another_name_of_the_bank_does_not_count_twice(world):
+    bring(world, row("FT1", "105.000", "tien nuoc"))
+    content = as_csv(table(row("FT1", "105.000", "tien nuoc"), row("FT2", "50.000", "khac")))
+    again = statements.receive(
+        content, name="sao-ke-2.csv", bank="NH Thử", operator=world.operator, by=world.clerk, now=NOW
+    )
+
+    again = statements.import_lines(again, LAYOUT, now=NOW, by=world.clerk)
+
+    assert (again.received, again.stored, again.duplicate, again.rejected) == (2, 1, 0, 1)
+    assert "đã nạp dưới tên ngân hàng «Ngân hàng thử»" in again.problems[0]["why"]
+    assert [line.bank_reference for line in again.lines.all()] == ["NH Thử:FT2"]
