@@ -157,7 +157,7 @@ def site(tmp_path_factory, put_migrated_tables) -> Iterator[Site]:
         )  # fmt: skip
     read_log = (folder / "up.log").read_text
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 300  # of a machine that others use too
         while "đang chạy tại" not in read_log():
             assert process.poll() is None and time.monotonic() < deadline, read_log()
             time.sleep(0.1)
