@@ -143,15 +143,15 @@ def get_page(person: Person, filters: Filters, after: int = 0) -> ListPage:
 
 def find_bill(person: Person, pk: int) -> Bill | None:
     """Return the bill if the person sees it."""
-    return (
-        Bill.objects.filter(within(person), pk=pk)
-        .select_related(
-            "series", "operator__subject", "connection__work__subject", "connection__customer", "connection__route",
-            "customer", "tariff", "corrects__series", "run", "issued_by", "from_reading__photo",
-            "to_reading__photo", "from_reading__read_by", "to_reading__read_by",
-        )
-        .first()
+    rows = Bill.objects.filter(pk=pk).select_related(
+        "series", "operator__subject", "connection__work__subject", "connection__customer", "connection__route",
+        "customer", "tariff", "corrects__series", "run", "issued_by", "from_reading__photo",
+        "to_reading__photo", "from_reading__read_by", "to_reading__read_by",
     )  # fmt: skip
+    bill = rows.first()
+    # As `within`, but of one work, whose ancestors the page needs anyway: not the list of all works in reach.
+    is_seen = bill is not None and visibility.may_work(person, action_of(person), bill.connection.work_id)
+    return bill if is_seen else None
 
 
 # --- why this amount --------------------------------------------------------------------------------------------------
@@ -219,6 +219,11 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
         if person is None
         else list(Correction.objects.filter(bill=bill).select_related("requested_by", "decided_by", "made"))
     )
+    allocations = list(
+        Allocation.objects.filter(Q(bill=bill) | Q(credit_bill=bill))
+        .select_related("payment", "credit_bill__series", "bill__series")
+        .order_by("pk")
+    )
     made = list(bill.corrections.select_related("series").order_by("pk"))
     return BillPage(
         name=corrections.name_of(bill),
@@ -240,8 +245,8 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
         change_pct=None if not mean_m3 else 100 * (bill.volume_l / 1000 - mean_m3) / mean_m3,
         corrections=made,
         effective_vnd=bill.total_vnd + sum(one.total_vnd for one in made if one.kind != Bill.Kind.REPLACEMENT),
-        open_vnd=ledger.open_of([bill])[bill.pk],
-        payments=_payments(bill),
+        open_vnd=ledger.open_of_one(bill, allocations),
+        payments=_payments(bill, allocations),
         wishes=wishes,
         audit=[] if person is None else _audit(bill, wishes),
     )
@@ -261,12 +266,9 @@ def list_history(bill: Bill) -> list[tuple[date, float, int]]:
     return [(month, volume_l / 1000, total_vnd) for month, (volume_l, total_vnd) in sorted(sums.items())]
 
 
-def _payments(bill: Bill) -> list[PaidRow]:
-    rows = Allocation.objects.filter(Q(bill=bill) | Q(credit_bill=bill)).select_related(
-        "payment", "credit_bill__series"
-    )
+def _payments(bill: Bill, allocations: Sequence[Allocation]) -> list[PaidRow]:
     found = []
-    for row in rows.select_related("bill__series").order_by("pk"):
+    for row in allocations:
         if row.credit_bill_id == bill.pk:
             found.append(PaidRow(row.at, f"Giảm cho hóa đơn {corrections.name_of(row.bill)}", row.amount_vnd))
         elif row.payment is not None:

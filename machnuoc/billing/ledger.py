@@ -146,6 +146,19 @@ def _less_what_was_allocated(open_vnd: dict[int, int]) -> dict[int, int]:
     return open_vnd
 
 
+def open_of_one(bill: Bill, allocations: Iterable[Allocation]) -> int:
+    """Return the same for one bill whose allocations, from it and to it, have been read already."""
+    if bill.state == Bill.State.REPLACED or not bill.total_vnd:
+        return 0
+    rows = list(allocations)
+    open_vnd = bill.total_vnd - sum(row.amount_vnd for row in rows if row.bill_id == bill.pk)
+    if open_vnd < 0:
+        back = Refund.objects.filter(credit_bill=bill).exclude(state=Refund.State.REFUSED)
+        open_vnd += sum(row.amount_vnd for row in rows if row.credit_bill_id == bill.pk)
+        open_vnd += back.aggregate(amount=Sum("amount_vnd"))["amount"] or 0
+    return open_vnd
+
+
 def owed_by_bill(bill: Bill) -> int:
     return open_amounts([bill.pk])[bill.pk]
 

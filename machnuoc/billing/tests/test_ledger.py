@@ -4,11 +4,13 @@ from datetime import date
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Q
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from machnuoc.billing import ledger
 from machnuoc.billing.models import Account, Allocation, Bill, Payment, Posting
+from machnuoc.billing.tests import fixtures_money
 from machnuoc.billing.tests.world import JULY, NOW, TODAY, World
 
 
@@ -122,3 +124,20 @@ def test_the_receivable_is_always_the_sum_of_open_bills_and_the_advance_what_not
             assert balance.advance_vnd == paid
         assert ledger.verify().problems == []
         transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("paid_vnd", [0, 30_000, 90_000])
+@pytest.mark.parametrize("less_vnd", [0, -20_000, -150_000])
+def test_what_is_open_of_one_bill_is_the_same_from_allocations_read_already(world, paid_vnd, less_vnd):
+    home = world.connection({})
+    first = fixtures_money.issue(world, home, 90_000)
+    if paid_vnd:
+        fixtures_money.pay(home, paid_vnd)
+    if less_vnd:
+        fixtures_money.issue(world, home, less_vnd, corrects=first)
+        fixtures_money.issue(world, home, 10_000, month=JULY)
+        fixtures_money.pay(home, 5_000)
+
+    for bill in Bill.objects.filter(connection=home):
+        rows = list(Allocation.objects.filter(Q(bill=bill) | Q(credit_bill=bill)))
+        assert ledger.open_of_one(bill, rows) == ledger.owed_by_bill(bill)
