@@ -31,7 +31,7 @@ PAGES = [
 ]  # fmt: skip
 MONEY_PAGES = [
     "/thong-bao-khach-hang/", "/ghi-chi-so/", "/ghi-chi-so/xem-lai/", "/ghi-chi-so/tuyen/", "/dong-ho/",
-    "/dong-ho/?due=past",
+    "/dong-ho/?due=past", "/ghi-chi-so/phieu-tu-may/",
     "/thu-tien/giao-dich/", "/thu-tien/quy/", "/thu-tien/hoan-tien/", "/thu-tien/cong/", "/thu-tien/cong/chuyen-ve/",
     "/sao-ke/", "/cong-no/",
     "/cong-no/?age=30&case=none",
