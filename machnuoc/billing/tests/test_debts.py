@@ -4,7 +4,9 @@ import threading
 from datetime import date, datetime, timedelta
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from machnuoc.billing import debt_queries, debts
 from machnuoc.billing.debts import StepRefused
@@ -294,3 +296,31 @@ def test_a_payment_and_a_cut_off_at_once_come_one_after_the_other():
     else:
         assert (home.status, case.work_order.kind) == ("CUT_OFF", "REOPEN")
     assert DebtStep.objects.filter(kind="SETTLED").count() == 1
+
+
+@pytest.mark.django_db
+def test_a_page_of_debts_is_cut_and_summed_by_the_database_with_as_few_questions_for_many_as_for_few(world):
+    today = local_date(NOW)
+    for number in range(53):
+        issue(world, world.connection(), 10_000 + number, month=JUNE, due=date(2026, 7, 1))
+    credit = world.connection()
+    issue(world, credit, -5_000, month=JUNE, corrects=issue(world, credit, 5_000, month=JUNE, due=date(2026, 7, 1)))
+    client = Client()
+    client.force_login(world.clerk)
+
+    with CaptureQueriesContext(connection) as asked:
+        first = client.get("/cong-no/")
+    past_the_end = client.get("/cong-no/?page=99")
+
+    assert len(asked) <= 15
+    assert first.context["page"].paginator.count == 53
+    assert [len(first.context["rows"]), len(past_the_end.context["rows"])] == [50, 3]
+    assert first.context["totals"].total_vnd == sum(10_000 + number for number in range(53))
+    assert first.context["rows"][0][0].total_vnd == 10_052
+    filters = debt_queries.DebtFilters({world.work.pk}, "", 0, "none")
+    assert len(debt_queries.list_all(filters, today)) == 53
+    debts.open_case(Connection.objects.get(pk=first.context["rows"][0][0].connection_id), now=NOW, by=world.clerk)
+    assert len(debt_queries.list_all(filters, today)) == 52
+    found = debt_queries.list_all(debt_queries.DebtFilters(None, "", None, "OPEN"), today)
+    assert [debt.total_vnd for debt in found] == [10_052]
+    assert debt_queries.list_all(debt_queries.DebtFilters(None, "", 2), today) == []
