@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -57,6 +58,8 @@ def begin(
         raise GatewayAway(
             f"Chưa kết nối cổng {Gateway(gateway).label}. Chọn cách trả khác, hoặc báo quản trị hệ thống."
         )
+    if connection.is_simulated and not _is_trial(account.url):
+        raise GatewayAway("Đấu nối mô phỏng không trả tiền thật qua cổng. Chọn đấu nối có thật.")
     open_bills = [
         bill for bill in ledger.list_open_bills([connection.pk])
         if bill.open_vnd > 0 and (bill.pk in set(bill_ids) if bill_ids else bill.customer_id == connection.customer_id)
@@ -102,6 +105,12 @@ def begin(
             f"Cổng {Gateway(gateway).label} chưa nhận giao dịch ({reason}). Thử lại sau, hoặc chọn cách trả khác."
         ) from None
     raise GatewayAway(f"Không biết cổng {gateway}.")
+
+
+def _is_trial(url: str) -> bool:
+    """Return whether the gateway moves no money: its provider's own trial host, or one on this machine."""
+    trials = {urlsplit(one).hostname for one in (vnpay.SANDBOX_URL, momo.SANDBOX_URL, zalopay.SANDBOX_URL)}
+    return urlsplit(url).hostname in {*trials, "localhost", "127.0.0.1", "::1"}
 
 
 def _post(url: str, body: bytes, content_type: str) -> bytes:

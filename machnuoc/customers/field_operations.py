@@ -7,6 +7,7 @@ it sends again, and gets the same answer. Received = stored + duplicate + refuse
 import base64
 import binascii
 import json
+import logging
 import math
 import re
 import uuid
@@ -25,7 +26,10 @@ from machnuoc.customers import pictures, plausibility, readings, visibility
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Connection, FieldItem, Fitting, Reading, Round
 
+log = logging.getLogger(__name__)
+
 Fate = FieldItem.Fate
+_NOT_READABLE = "Mục gửi lên không đúng dạng. Tải lại trang ghi chỉ số rồi ghi lại."
 
 ITEMS_MOST = 20  # of one batch
 PHOTO_MOST = 2 * 1024 * 1024  # bytes; the page makes them at most 200 kB
@@ -91,6 +95,9 @@ def _receive(raw: object, person: Person, now: datetime, skew: timedelta) -> Rec
         outcome = readings.Outcome(None, Fate.REFUSED)
     except CustomersError as reason:
         outcome = readings.Outcome(None, Fate.REFUSED, reason=str(reason))
+    except (OverflowError, RecursionError, ValueError) as reason:
+        log.warning("an item of person %s cannot be read: %s", person.pk, type(reason).__name__)
+        outcome = readings.Outcome(None, Fate.REFUSED, reason=_NOT_READABLE)
     try:
         with transaction.atomic():
             if item is not None:
@@ -173,7 +180,7 @@ def _client_id(raw: object, body: dict[str, Any], person: Person) -> uuid.UUID:
 def _read(raw: object, client_id: uuid.UUID, person: Person, now: datetime, skew: timedelta) -> _Item:
     """Return the item as a reading to take. Raises CustomersError, with what to do."""
     if not isinstance(raw, Mapping):
-        raise CustomersError("Mục gửi lên không đúng dạng. Tải lại trang ghi chỉ số rồi ghi lại.")
+        raise CustomersError(_NOT_READABLE)
     if str(raw.get("client_id", "")).lower() != str(client_id):
         raise CustomersError("Mục gửi lên không có mã riêng. Tải lại trang ghi chỉ số rồi ghi lại.")
     connection = _connection(raw.get("connection"), person)
@@ -226,10 +233,15 @@ def _period(said: object, connection: Connection) -> date:
     return period
 
 
+def is_moment(moment: datetime) -> bool:
+    """Return whether a phone may have meant it: with its zone, and far enough from the ends of the calendar."""
+    return moment.tzinfo is not None and 2000 <= moment.year < 2100
+
+
 def _moment(said: object, connection: Connection, now: datetime, skew: timedelta) -> datetime:
     try:
         moment = datetime.fromisoformat(said) if isinstance(said, str) and len(said) < 40 else None
-        if moment is None or moment.tzinfo is None:
+        if moment is None or not is_moment(moment):
             raise ValueError
         moment += skew
         if moment > now + OLDEST:
@@ -247,9 +259,9 @@ def _position(said: object) -> tuple[float, float] | None:
     if not isinstance(said, Mapping):
         return None
     lat, lon = said.get("lat"), said.get("lon")
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in (lat, lon)):
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in (lat, lon)):
         return None
-    return (float(lat), float(lon)) if abs(lat) <= 90 and abs(lon) <= 180 else None  # type: ignore[arg-type]
+    return (float(lat), float(lon)) if abs(lat) <= 90 and abs(lon) <= 180 else None  # nan and infinity are not
 
 
 def _note(raw: Mapping[str, Any], connection: Connection, read_at: datetime) -> str:

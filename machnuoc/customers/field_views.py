@@ -165,7 +165,7 @@ def _instant(said: object) -> datetime | None:
         moment = datetime.fromisoformat(said) if isinstance(said, str) and len(said) < 40 else None
     except ValueError:
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    return moment if moment is not None and field_operations.is_moment(moment) else None
 
 
 def _refusal(text: str, status: int) -> JsonResponse:

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 BYTES_MAX = 10 * 1024 * 1024
 SIDE_MAX = 16_384  # pixels
 PIXELS_MAX = 64_000_000  # of a JPEG, of which a part of the pixels is decoded
-PNG_PIXELS_MAX = 24_000_000  # of a PNG, decoded whole
+WHOLE_PIXELS_MAX = 24_000_000  # of what is decoded whole: a PNG, a progressive JPEG, one too narrow to be scaled
+SCANS_MAX = 32  # of a progressive JPEG: each costs a pass over all pixels, and cameras make about ten
 KEPT_SIDE = 1_600  # pixels
 _QUALITY = 82
 
@@ -23,7 +24,8 @@ _PNG_KEPT = frozenset(
     {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs"}
 )
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG marks without a length
-_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive
+_PROGRESSIVE = 0xC2
+_FRAMES = frozenset({0xC0, 0xC1, _PROGRESSIVE})  # the others: baseline, extended
 _KEPT = frozenset({0xC4, 0xDB, 0xDD, 0xDA, 0xC0, 0xC1, 0xC2})
 
 
@@ -43,6 +45,7 @@ def clean(content: bytes) -> tuple[bytes, str]:
     try:
         with Image.open(io.BytesIO(stripped), formats=("JPEG", "PNG")) as opened:
             opened.draft(None, (2 * KEPT_SIDE, 2 * KEPT_SIDE))  # of a large JPEG only what is needed is decoded
+            _check_size(opened.width, opened.height, WHOLE_PIXELS_MAX)
             picture = ImageOps.exif_transpose(opened)
             picture.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
             made = io.BytesIO()
@@ -54,6 +57,8 @@ def clean(content: bytes) -> tuple[bytes, str]:
                 plain = picture if picture.mode in {"1", "L", "LA", "RGB", "RGBA"} else picture.convert("RGBA")
                 plain.info.clear()
                 plain.save(made, "PNG", optimize=True)
+    except BadPicture:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise BadPicture(_BROKEN) from None
     return made.getvalue(), kind
@@ -76,7 +81,7 @@ def strip(content: bytes) -> tuple[bytes, str]:
     raise BadPicture(_BROKEN)
 
 
-def _check_size(width: int, height: int, pixels_max: int = PIXELS_MAX) -> None:
+def _check_size(width: int, height: int, pixels_max: int) -> None:
     if not (0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX):
         raise BadPicture(f"Ảnh rộng, cao quá {SIDE_MAX} điểm ảnh hoặc bằng 0. Chọn ảnh khác.")
     if width * height > pixels_max:
@@ -98,7 +103,7 @@ def _clean_png(content: bytes) -> bytes:
             raise BadPicture(_BROKEN)
         if name == b"IHDR":
             width, height = struct.unpack_from(">II", body)
-            _check_size(width, height, PNG_PIXELS_MAX)
+            _check_size(width, height, WHOLE_PIXELS_MAX)
         seen.append(name)
         if name in _PNG_KEPT:
             kept.append(whole)
@@ -112,7 +117,7 @@ def _clean_png(content: bytes) -> bytes:
 
 def _clean_jpeg(content: bytes) -> bytes:
     kept: list[bytes] = []
-    at, orientation, has_frame, has_scan = 2, 1, False, False
+    at, orientation, has_frame, scans = 2, 1, False, 0
     while True:
         if content[at] != 0xFF:
             raise BadPicture(_BROKEN)
@@ -130,7 +135,7 @@ def _clean_jpeg(content: bytes) -> bytes:
             raise BadPicture(_BROKEN)
         if mark in _FRAMES:
             height, width = struct.unpack_from(">HH", body, 1)
-            _check_size(width, height)
+            _check_size(width, height, WHOLE_PIXELS_MAX if mark == _PROGRESSIVE else PIXELS_MAX)
             has_frame = True
         elif 0xC3 <= mark <= 0xCF and mark not in _KEPT and mark != 0xC8:
             raise BadPicture("Ảnh JPEG này thuộc loại không hiển thị được trên trình duyệt. Lưu lại thành JPEG thường.")
@@ -142,11 +147,13 @@ def _clean_jpeg(content: bytes) -> bytes:
         if mark == 0xDA:
             if not has_frame:
                 raise BadPicture(_BROKEN)
-            has_scan = True
+            scans += 1
+            if scans > SCANS_MAX:
+                raise BadPicture(_BROKEN)
             end = _end_of_scan(content, at)
             kept.append(content[at:end])
             at = end
-    if not has_scan:
+    if not scans:
         raise BadPicture(_BROKEN)
     head = [b"\xff\xd8"] if orientation == 1 else [b"\xff\xd8", _exif(orientation)]
     return b"".join([*head, *kept, b"\xff\xd9"])

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import ForeignObjectRel, Model, Q, QuerySet
+from django.db.models import ForeignObjectRel, Model, OuterRef, Q, QuerySet
 
 from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
@@ -29,7 +29,7 @@ from machnuoc.customers.models import (
     Reading,
     Request,
 )
-from machnuoc.customers.request_queries import of_customer, said_by
+from machnuoc.customers.request_queries import held_by, of_customer, said_by
 
 HIDDEN = "•••"
 ERASED_ADDRESS = "(đã xóa)"
@@ -209,7 +209,7 @@ def copy_of(customer: Customer) -> dict[str, Any]:
             ("number", "connection__code", "signed_date", "ended_date", "end_reason"),
         ),
         (
-            "Định mức", NormPersons.objects.filter(connection__customer=customer),
+            "Định mức", _norms_of(customer),
             ("connection__code", "persons", "valid_from", "valid_to"),
         ),
         ("Diện hộ nghèo, cận nghèo", PovertyYear.objects.filter(customer=customer), ("year", "kind", "decision")),
@@ -280,7 +280,7 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
             folded=f" {fold(one.code)} | | ",
         )  # fmt: skip
     Contract.objects.filter(customer=customer).update(paper=None, end_reason="")
-    NormPersons.objects.filter(connection__customer=customer).update(paper=None, persons=0)
+    _norms_of(customer).update(paper=None, persons=0)
     PovertyYear.objects.filter(customer=customer).delete()
     Consent.objects.filter(customer=customer).update(how="")
     Consent.objects.filter(customer=customer, withdrawn_at__isnull=True).update(withdrawn_at=now)
@@ -307,10 +307,15 @@ def _applied_for(customer: Customer) -> list[int]:
     return [pk for pk in held if first[pk] == customer.pk]
 
 
+def _norms_of(customer: Customer) -> QuerySet[NormPersons]:
+    """Return the norms that were decided while the customer held the connection: a transfer begins them anew."""
+    return NormPersons.objects.filter(held_by(customer, OuterRef("valid_from")))
+
+
 def _papers_of(customer: Customer, applied_for: list[int]) -> list[StoredFile]:
     ids = {
         *Contract.objects.filter(customer=customer).values_list("paper_id", flat=True),
-        *NormPersons.objects.filter(connection__customer=customer).values_list("paper_id", flat=True),
+        *_norms_of(customer).values_list("paper_id", flat=True),
         *ApplicationStep.objects.filter(application__connection__in=applied_for).values_list("paper_id", flat=True),
     }
     return list(StoredFile.objects.filter(pk__in=ids - {None}))

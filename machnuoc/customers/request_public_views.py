@@ -64,6 +64,11 @@ def public_form(request: HttpRequest) -> HttpResponse:
     assert stamp is not None  # noqa: S101 - without one the sum was asked, and gave one
     try:
         photos = request_operations.keep_photos(said["photos"], by=None)
+    except CustomersError as reason:
+        request_spam.count_try(address, now)  # a picture that fails costs as much as one that is taken
+        form.add_error(None, str(reason))
+        return _render_form(request, form, status=422)
+    try:
         made, _ = request_operations.receive_once(
             stamp.nonce, address_hash=address, now=now, channel=Request.Channel.PUBLIC, photos=photos, **form.details()
         )

@@ -69,7 +69,11 @@ def of_customer(customer: Customer, moment: str = "received_at") -> Q:
     A connection that was transferred has rows of its former customer, whose words and numbers are nobody else's.
     moment: the column that says when a row came to be.
     """
-    day = TruncDate(ExpressionWrapper(OuterRef(moment), DateTimeField()), tzinfo=LOCAL_ZONE)
+    return held_by(customer, TruncDate(ExpressionWrapper(OuterRef(moment), DateTimeField()), tzinfo=LOCAL_ZONE))
+
+
+def held_by(customer: Customer, day: OuterRef | TruncDate) -> Q:
+    """Return the condition of rows about a connection that the customer held on a day of the row."""
     passed_on = ConnectionEvent.objects.filter(
         connection=OuterRef("connection"), kind=ConnectionEvent.Kind.TRANSFERRED, on_date__gt=day
     )

@@ -7,6 +7,7 @@ address within an hour. Beyond the limits of an address nothing is taken. Addres
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,7 +79,8 @@ def address_hash(request: HttpRequest) -> str:
     """Return what stands for the network address of who asks; of IPv6 its network, since each has billions."""
     address = client_address(request)
     if ":" in address:
-        address = ":".join(address.split(":")[:4])
+        one = ipaddress.IPv6Address(address.partition("%")[0])
+        address = str(one.ipv4_mapped or ipaddress.IPv6Network((one, 64), strict=False).network_address)
     return _keyed(f"address:{address}")
 
 

@@ -104,8 +104,19 @@ def forget(customer: Customer) -> int:
     for account in accounts:
         if links.list_live(account).exclude(customer=customer).exists():
             continue
-        to = [account.address, sending.phone_84(account.address) or account.address]
-        count += SignInCode.objects.filter(address=account.address).delete()[0]
-        Sending.objects.filter(key__startswith="portal-code:", address__in=to).update(address="(đã xóa)")
+        count += _forget_codes(account.address)
         count += PortalAccount.objects.filter(pk=account.pk).update(address=f"da-xoa-{account.pk}", is_active=False)
+    for address in {customer.phone, customer.email.lower()} - {""}:
+        if not PortalAccount.objects.filter(address=address).exists() and not links.find_named(address):
+            count += _forget_codes(address)  # asked for and never entered
     return count
+
+
+def _forget_codes(address: str) -> int:
+    """Delete the codes of an address, and its mark on the messages that carried or were to carry them."""
+    sent = Sending.objects.filter(
+        key__startswith="portal-code:", address__in=[address, sending.phone_84(address) or address]
+    )
+    sent.filter(state=Sending.State.QUEUED).update(state=Sending.State.FAILED, next_try_at=None)
+    sent.update(address="(đã xóa)", text=sending.NOT_KEPT)
+    return SignInCode.objects.filter(address=address).delete()[0]

@@ -33,9 +33,7 @@ def bills(request: CustomerRequest) -> HttpResponse:
         rows = rows.filter(connection=chosen)
     years = sorted({day.year for day in rows.order_by().values_list("period_start_date", flat=True)}, reverse=True)
     wanted = request.GET.get("nam", "")
-    year = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted[:6]) in years else None
-    if year is None and years:
-        year = years[0]
+    year = next((one for one in years if str(one) == wanted), years[0] if years else None)
     if year is not None:
         rows = rows.filter(period_start_date__year=year)
     page = Paginator(rows, _ROWS).get_page(request.GET.get("page"))

@@ -26,7 +26,8 @@ TASK = "portal.send_code"
 DIGITS = 6
 LIFE = timedelta(minutes=10)
 MOST_TRIES = 5
-AN_HOUR_AN_ADDRESS = 5
+AN_HOUR_FROM_ONE = 5  # of one address, asked for from one place: others cannot lock its owner out so soon
+AN_HOUR_AN_ADDRESS, A_DAY_AN_ADDRESS = 10, 30
 AN_HOUR_A_CALLER = 30  # behind one address of a mobile operator there are many phones
 KEEP = timedelta(days=1)
 SIMULATED_PHONES = "0000"  # no number of Vietnam begins so: nobody real owns what demonstrations use
@@ -87,9 +88,12 @@ def ask(address: str, *, caller: str, now: datetime) -> Asked:
 
     Raises TooMany. The answer is the same for known and unknown addresses, but for simulated customers.
     """
-    hour = SignInCode.objects.filter(made_at__gt=now - timedelta(hours=1))
-    if hour.filter(address=address).count() >= AN_HOUR_AN_ADDRESS:
-        raise TooMany("Đã gửi nhiều mã cho địa chỉ này. Dùng mã gửi gần nhất, hoặc thử lại sau một giờ.")
+    day = SignInCode.objects.filter(made_at__gt=now - timedelta(days=1))
+    hour = day.filter(made_at__gt=now - timedelta(hours=1))
+    own = list(day.filter(address=address).values_list("made_at", "from_ip_hash")[: A_DAY_AN_ADDRESS + 1])
+    lately = [by for at, by in own if at > now - timedelta(hours=1)]
+    if lately.count(caller) >= AN_HOUR_FROM_ONE or len(lately) >= AN_HOUR_AN_ADDRESS or len(own) >= A_DAY_AN_ADDRESS:
+        raise TooMany("Đã gửi nhiều mã cho địa chỉ này. Dùng mã gửi gần nhất, hoặc thử lại sau ít nhất một giờ.")
     if hour.filter(from_ip_hash=caller).count() >= AN_HOUR_A_CALLER:
         raise TooMany("Từ nơi bạn đang dùng mạng đã có nhiều yêu cầu mã. Thử lại sau một giờ.")
     with transaction.atomic():

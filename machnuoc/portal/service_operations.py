@@ -10,7 +10,7 @@ from typing import Any
 from machnuoc.billing.models import Bill
 from machnuoc.core import files, periods
 from machnuoc.core.models import StoredFile
-from machnuoc.core.vietnamese import format_date
+from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.customers import (
     application_operations,
     pictures,
@@ -236,6 +236,12 @@ def tell_index(
         client_id=uuid.UUID(nonce_of(account, nonce)), replaces=_earlier(connection, turn, index_l),
         is_simulated=account.is_demo, **given,
     )  # fmt: skip
+    told = outcome.reading
+    if outcome.fate == FieldItem.Fate.DUPLICATE and told is not None and told.index_l != index_l:
+        raise PortalError(
+            f"Biểu này đã gửi chỉ số {format_number((told.index_l or 0) // 1000)} m³ trước đó. "
+            "Mở lại trang để báo chỉ số khác."
+        )
     return Told(outcome, turn)
 
 

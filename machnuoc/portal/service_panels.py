@@ -16,6 +16,7 @@ from machnuoc.portal import service_queries
 from machnuoc.portal.models import PortalAccount
 from machnuoc.portal.service_request_views import dress
 
+_WARNINGS_MOST = 5  # on one page
 _WARNED_FOR = timedelta(days=62)  # after that the bill is there, or the office has seen to it
 _OPEN_ROWS = 3
 
@@ -53,10 +54,9 @@ def warnings_of(connections: list[Connection], now: datetime) -> list[OddUse]:
             period_start_date__in={one.period_start_date for one in odd},
         ).values_list("connection_id", "period_start_date")
     )
+    odd = [one for one in odd if one.pk in of_customers and (one.connection_id, one.period_start_date) not in billed]
     found = []
-    for one in odd:
-        if one.pk not in of_customers or (one.connection_id, one.period_start_date) in billed:
-            continue
+    for one in odd[:_WARNINGS_MOST]:
         connection = named[one.connection_id]
         facts = reading_queries.meter_facts([one.connection_id], before=one.period_start_date).get(one.connection_id)
         volume = usual = None
@@ -84,7 +84,7 @@ def for_home(account: PortalAccount, connections: list[Connection], now: datetim
         found.append(Panel("", "portal/services/panel_notices.html", context, order=10))
     odd = warnings_of(connections, now)
     if odd:
-        context = {"warnings": odd[:5]}
+        context = {"warnings": odd}
         found.append(Panel("", "portal/services/panel_warnings.html", context, order=20))
     waiting = service_queries.list_requests(account).filter(state__in=["NEW", "ASSIGNED", "ANSWERED"])
     rows = list(waiting[:_OPEN_ROWS])

@@ -6,43 +6,99 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('customers', '0006_connection_listed_by_group'),
-        ('places', '0004_alter_grant_role'),
-        ('works', '0002_subject_kind_trigger'),
+        ("customers", "0006_connection_listed_by_group"),
+        ("places", "0004_alter_grant_role"),
+        ("works", "0002_subject_kind_trigger"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ServiceNotice',
+            name="ServiceNotice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('OUTAGE', 'Ngừng cấp nước'), ('QUALITY', 'Chất lượng nước'), ('INFO', 'Thông tin')], max_length=8, verbose_name='loại')),
-                ('title', models.CharField(max_length=160, verbose_name='tiêu đề')),
-                ('text', models.TextField(max_length=2000, verbose_name='nội dung')),
-                ('starts_at', models.DateTimeField(verbose_name='từ lúc')),
-                ('ends_at', models.DateTimeField(blank=True, null=True, verbose_name='đến lúc')),
-                ('published_at', models.DateTimeField(verbose_name='đăng lúc')),
-                ('withdrawn_at', models.DateTimeField(blank=True, null=True, verbose_name='rút lúc')),
-                ('withdrawn_reason', models.CharField(blank=True, max_length=300, verbose_name='lý do rút')),
-                ('is_to_be_sent', models.BooleanField(default=False, verbose_name='nhắn tin')),
-                ('sent_up_to', models.BigIntegerField(default=0)),
-                ('sent_count', models.PositiveIntegerField(default=0)),
-                ('sent_at', models.DateTimeField(blank=True, null=True, verbose_name='nhắn xong lúc')),
-                ('is_simulated', models.BooleanField(default=False, verbose_name='mô phỏng')),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='service_notices', to='places.organisation', verbose_name='đơn vị cấp nước')),
-                ('places', models.ManyToManyField(blank=True, related_name='+', to='places.subject', verbose_name='xã, phường')),
-                ('published_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('routes', models.ManyToManyField(blank=True, related_name='+', to='customers.route', verbose_name='tuyến')),
-                ('withdrawn_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('works', models.ManyToManyField(related_name='service_notices', to='works.work', verbose_name='công trình')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("OUTAGE", "Ngừng cấp nước"), ("QUALITY", "Chất lượng nước"), ("INFO", "Thông tin")],
+                        max_length=8,
+                        verbose_name="loại",
+                    ),
+                ),
+                ("title", models.CharField(max_length=160, verbose_name="tiêu đề")),
+                ("text", models.TextField(max_length=2000, verbose_name="nội dung")),
+                ("starts_at", models.DateTimeField(verbose_name="từ lúc")),
+                ("ends_at", models.DateTimeField(blank=True, null=True, verbose_name="đến lúc")),
+                ("published_at", models.DateTimeField(verbose_name="đăng lúc")),
+                ("withdrawn_at", models.DateTimeField(blank=True, null=True, verbose_name="rút lúc")),
+                ("withdrawn_reason", models.CharField(blank=True, max_length=300, verbose_name="lý do rút")),
+                ("is_to_be_sent", models.BooleanField(default=False, verbose_name="nhắn tin")),
+                ("sent_up_to", models.BigIntegerField(default=0)),
+                ("sent_count", models.PositiveIntegerField(default=0)),
+                ("sent_at", models.DateTimeField(blank=True, null=True, verbose_name="nhắn xong lúc")),
+                ("is_simulated", models.BooleanField(default=False, verbose_name="mô phỏng")),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="service_notices",
+                        to="places.organisation",
+                        verbose_name="đơn vị cấp nước",
+                    ),
+                ),
+                (
+                    "places",
+                    models.ManyToManyField(
+                        blank=True, related_name="+", to="places.subject", verbose_name="xã, phường"
+                    ),
+                ),
+                (
+                    "published_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "routes",
+                    models.ManyToManyField(blank=True, related_name="+", to="customers.route", verbose_name="tuyến"),
+                ),
+                (
+                    "withdrawn_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "works",
+                    models.ManyToManyField(related_name="service_notices", to="works.work", verbose_name="công trình"),
+                ),
             ],
             options={
-                'ordering': ['-starts_at', '-id'],
-                'indexes': [models.Index(fields=['operator', 'starts_at'], name='service_notice_by_operator')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('ends_at__isnull', True), ('starts_at__lt', models.F('ends_at')), _connector='OR'), name='service_notice_runs_forward'), models.CheckConstraint(condition=models.Q(('withdrawn_at__isnull', True), models.Q(('withdrawn_reason', ''), _negated=True), _connector='OR'), name='service_notice_withdrawn_why')],
+                "ordering": ["-starts_at", "-id"],
+                "indexes": [models.Index(fields=["operator", "starts_at"], name="service_notice_by_operator")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ends_at__isnull", True), ("starts_at__lt", models.F("ends_at")), _connector="OR"
+                        ),
+                        name="service_notice_runs_forward",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("withdrawn_at__isnull", True),
+                            models.Q(("withdrawn_reason", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="service_notice_withdrawn_why",
+                    ),
+                ],
             },
         ),
     ]

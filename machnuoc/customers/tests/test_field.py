@@ -445,3 +445,23 @@ def test_what_phones_sent_of_a_customer_is_emptied_with_the_customer(world, hous
 
     assert list(FieldItem.objects.values_list("body", flat=True)) == [{}, {}]
     assert browser(world.leader).get(reverse("customers:field_item_list")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"read_at": "9999-12-31T23:59:59+00:00"}, {"read_at": "0001-01-01T00:00:00+14:00"},
+        {"read_at": "2026-08-20T08:00:00"},
+    ],
+)  # fmt: skip
+def test_a_moment_at_the_end_of_the_calendar_is_refused_and_the_office_page_still_opens(world, house, more):
+    told = receipts(world.reader, item(house, **more))
+
+    assert [one["fate"] for one in told] == ["REFUSED"]
+    assert browser(world.clerk).get(reverse("customers:field_item_list")).status_code == 200
+
+
+@pytest.mark.parametrize("lat", [10**400, float("nan"), float("inf"), 91, "15", True])
+def test_a_place_that_is_none_does_not_cost_the_reading(world, house, lat):
+    assert receive(world.reader, item(house, position={"lat": lat, "lon": 108.0})) == ["STORED"]
+    assert FieldItem.objects.get().reading.latitude is None

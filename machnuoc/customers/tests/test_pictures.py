@@ -122,3 +122,23 @@ def test_a_photo_of_too_many_pixels_is_refused_unopened():
 
     with pytest.raises(BadPicture, match="24 triệu"):
         clean(b"\x89PNG\r\n\x1a\n" + chunk)
+
+
+def test_a_picture_of_many_passes_is_refused_undecoded():
+    made = io.BytesIO()
+    Image.new("L", (64, 64), 90).save(made, "JPEG", progressive=True)
+    content = made.getvalue()
+    scan = content[content.rindex(b"\xff\xda") : content.rindex(b"\xff\xd9")]
+
+    assert clean(content)[1] == "jpeg"
+    with pytest.raises(BadPicture):
+        clean(content[:-2] + scan * pictures.SCANS_MAX + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("is_progressive", [False, True])
+def test_a_long_picture_that_cannot_be_decoded_small_is_refused(is_progressive):
+    made = io.BytesIO()
+    Image.new("L", (16_000, 2_000)).save(made, "JPEG", progressive=is_progressive)
+
+    with pytest.raises(BadPicture, match="24 triệu điểm ảnh"):
+        clean(made.getvalue())

@@ -19,7 +19,7 @@ from machnuoc.customers import (
 )
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.errors import CustomersError
-from machnuoc.customers.models import Category, ConnectionImport, Consent, DataAccess, Reading
+from machnuoc.customers.models import Category, ConnectionImport, Consent, DataAccess, NormPersons, Reading
 from machnuoc.customers.tests.world import NOW, TODAY
 
 pytestmark = pytest.mark.django_db
@@ -181,19 +181,24 @@ def test_what_a_former_customer_said_is_neither_copied_nor_erased_with_the_next_
         return made
 
     before = tell("Tuyết Sương báo nước đục", 5)
+    norm = NormPersons.objects.create(connection=one, persons=7, valid_from=TODAY - timedelta(days=6))
     contract = connection_operations.transfer(
         one, to=connection_operations.CustomerFacts("Trần Chủ Mới"), number="2/HĐ", version=None,
         signed_date=TODAY - timedelta(days=3), by=centre.clerk, now=NOW,
     )  # fmt: skip
     after = tell("Chủ mới báo nước yếu", 1)
+    next_norm = NormPersons.objects.create(connection=one, persons=3, valid_from=TODAY - timedelta(days=2))
 
     copied = str(privacy.copy_of(contract.customer))
     assert "nước yếu" in copied and "nước đục" not in copied
     assert "nước đục" in str(privacy.copy_of(former))
+    assert [row["persons"] for row in privacy.copy_of(contract.customer)["Định mức"]] == [3]
+    assert [row["persons"] for row in privacy.copy_of(former)["Định mức"]] == [7]
     privacy.erase(former, reason="đơn", by=centre.clerk, now=NOW)
 
-    before.refresh_from_db()
-    after.refresh_from_db()
+    for row in (before, after, norm, next_norm):
+        row.refresh_from_db()
+    assert (norm.persons, next_norm.persons) == (0, 3)
     application.refresh_from_db()
     assert before.text == request_operations.ERASED and after.text == "Chủ mới báo nước yếu"
     assert (application.name, application.phone) == (privacy.ERASED_NAME, "")

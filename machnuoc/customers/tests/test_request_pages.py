@@ -496,3 +496,17 @@ def test_categories_are_read_by_all_and_changed_by_who_manages_everything(desk):
 def test_addresses_are_named():
     assert reverse("customers:request_list") == "/phan-anh/"
     assert reverse("customers:work_order_list") == "/phieu-cong-viec/"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::2", True), ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("203.0.113.7", "203.0.113.8", False), ("::ffff:203.0.113.7", "203.0.113.7", True),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)  # fmt: skip
+def test_of_ipv6_a_network_is_one_caller(rf, one, other, is_same):
+    hashes = [request_spam.address_hash(rf.get("/", REMOTE_ADDR=address)) for address in (one, other)]
+
+    assert (hashes[0] == hashes[1]) is is_same

@@ -341,6 +341,8 @@ def test_an_index_told_near_the_reading_day_closes_the_month(account, house):
     assert told.outcome.fate == "STORED" and "kỳ 09/2026" in service_operations.what_next(told)
     assert (reading.state, reading.period_start_date, reading.index_l) == ("ACCEPTED", SEPTEMBER, 141_000)
     assert reading.photo is not None and reading.read_by is None
+    with pytest.raises(PortalError, match="đã gửi chỉ số 141 m³"):
+        tell(account, house, 150, nonce=f"{141:032}")
 
 
 def test_an_index_told_far_from_the_reading_day_only_informs(account, house):

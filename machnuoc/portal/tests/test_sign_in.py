@@ -18,7 +18,7 @@ from machnuoc.core import jobs, sending
 from machnuoc.core.models import AuditEntry, Job, Person, Sending
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.places.models import Containment, Grant, Subject
-from machnuoc.portal import codes, links, sessions
+from machnuoc.portal import account_operations, codes, links, sessions
 from machnuoc.portal.models import PortalAccount, PortalLink, SignInCode
 from machnuoc.portal.tests.conftest import make_account
 
@@ -421,3 +421,34 @@ def test_a_customer_names_their_own_connections_alone(house, neighbour, customer
 def test_an_account_in_session_skips_the_sign_in_page(house, customer_browser):
     assert customer_browser(house).get(SIGN_IN).url == "/kh/"
     assert sessions.ACCOUNT in customer_browser(house).session
+
+
+def test_strangers_do_not_lock_the_owner_of_an_address_out(emailed):
+    for _ in range(codes.AN_HOUR_FROM_ONE):
+        codes.ask(emailed, caller="người lạ", now=timezone.now())
+
+    with pytest.raises(codes.TooMany):
+        codes.ask(emailed, caller="người lạ", now=timezone.now())
+    codes.ask(emailed, caller="chủ nhà", now=timezone.now())
+
+
+def test_an_address_gets_so_many_codes_a_day(emailed):
+    moment = timezone.now()
+    for number in range(codes.A_DAY_AN_ADDRESS):
+        moment += timedelta(minutes=30)
+        codes.ask(emailed, caller=f"nơi {number}", now=moment)
+
+    with pytest.raises(codes.TooMany):
+        codes.ask(emailed, caller="nơi khác", now=moment + timedelta(minutes=30))
+
+
+def test_a_code_that_was_never_entered_is_gone_with_its_customer(settings, house):
+    codes.ask(house.customer.phone, caller="ai đó", now=timezone.now())
+    run_jobs()
+
+    account_operations.forget(house.customer)
+    Customer.objects.filter(pk=house.customer.pk).update(phone="")
+    account_operations.forget(house.customer)
+
+    assert not SignInCode.objects.exists()
+    assert house.customer.phone[1:] not in str(list(Sending.objects.values_list("address", "text")))
