@@ -259,7 +259,9 @@ def _position(said: object) -> tuple[float, float] | None:
     if not isinstance(said, Mapping):
         return None
     lat, lon = said.get("lat"), said.get("lon")
-    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in (lat, lon)):
+    if isinstance(lat, bool) or isinstance(lon, bool):
+        return None
+    if not isinstance(lat, int | float) or not isinstance(lon, int | float):
         return None
     return (float(lat), float(lon)) if abs(lat) <= 90 and abs(lon) <= 180 else None  # nan and infinity are not
 

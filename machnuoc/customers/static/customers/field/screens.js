@@ -138,6 +138,7 @@
 
   async function sync(force = false) {
     if (state.isSending) return;
+    if (!state.isLocked && isSignedOut()) return leave();
     state.isSending = true;
     drawFrame();
     try {
@@ -162,6 +163,23 @@
     if (navigator.serviceWorker && "SyncManager" in self) {
       navigator.serviceWorker.ready.then((one) => one.sync.register("field-sending")).catch(() => { /* not allowed: the page itself sends */ });
     }
+  }
+
+  function isSignedOut() {
+    try {
+      return Boolean(localStorage.getItem("machnuoc.signedOut"));
+    } catch {
+      return false; // storage is switched off
+    }
+  }
+
+  // Somebody signed out on another page: what was taken along leaves the phone, what waits stays.
+  async function leave() {
+    state.isLocked = true;
+    await sending.forget();
+    await load();
+    draw();
+    await sync();
   }
 
   function unlock() {
@@ -656,6 +674,7 @@
     const field = document.getElementById("index");
     (field || main).focus({ preventScroll: true });
   });
+  window.addEventListener("storage", (event) => { if (event.key === "machnuoc.signedOut" && event.newValue) sync(); });
   window.addEventListener("online", () => sync());
   window.addEventListener("offline", () => { state.session = state.session === "out" ? "out" : "offline"; draw(true); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && navigator.onLine) sync(); });
@@ -665,15 +684,11 @@
 
   async function start() {
     try {
-      state.isLocked = Boolean(localStorage.getItem("machnuoc.signedOut"));
       if (localStorage.getItem("machnuoc.field.position")) watch(true);
     } catch { /* storage is switched off */ }
     try {
-      if (state.isLocked) {
-        // Somebody signed out on another page: what was taken along leaves the phone, what waits stays.
-        await store.clear(null);
-        await store.remove("meta", "me");
-      }
+      state.isLocked = isSignedOut();
+      if (state.isLocked) await sending.forget();
       await load();
     } catch {
       return put("Ghi chỉ số", null, note("danger", "Trình duyệt không cho lưu trên máy", "Tắt chế độ ẩn danh, cho phép lưu dữ liệu của trang này rồi tải lại. Chưa ghi chỉ số ở đây được."));

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const store = self.fieldStore;
-  const ITEMS_MOST = 20, BYTES_MOST = 3.5e6, FATES_MOST = 500, KEPT_DAYS = 45;
+  const ITEMS_MOST = 20, BYTES_MOST = 3.5e6, FATES_MOST = 500, KEPT_DAYS = 45, FAILURES_MOST = 3;
   const news = "BroadcastChannel" in self ? new BroadcastChannel("machnuoc-field") : null;
 
   const tell = () => news && news.postMessage("changed");
@@ -19,7 +19,10 @@
   async function askMe() {
     const answer = await ask("/di-ghi/toi");
     if (isOut(answer)) return { session: "out" };
-    if (answer.status === 403) return { session: "forbidden" };
+    if (answer.status === 403) {
+      await forget(); // who may not read any more keeps no names and addresses
+      return { session: "forbidden" };
+    }
     if (!answer.ok) throw new Trouble(`status ${answer.status}`);
     const me = await answer.json();
     me.skew_ms = Date.parse(me.now) - Date.now();
@@ -27,7 +30,14 @@
     if (!before || before.person.id !== me.person.id) await store.clear(me.person.id);
     const { csrf, ...kept } = me;
     await store.put("meta", { ...kept, asked_at: Date.now() }, "me");
+    await store.dropClosed(me.person.id, new Set(me.rounds.map((one) => one.round)));
     return { session: "in", me };
+  }
+
+  // Takes everything about customers off the phone, but for what still waits to be sent.
+  async function forget() {
+    await store.clear(null);
+    await store.remove("meta", "me");
   }
 
   const asBase64 = async (blob) => {
@@ -40,7 +50,11 @@
   async function bodyOf(item) {
     const { client_id, connection, code, period, serial, index_l, no_access, read_at, confirmed, note, position } = item;
     const body = { client_id, connection, code, period, serial, index_l, no_access, read_at, confirmed, note, position };
-    if (item.photo) body.photo = await asBase64(item.photo);
+    try {
+      if (item.photo) body.photo = await asBase64(item.photo);
+    } catch { // some browsers lose a picture: the reading goes without it
+      body.note = `${note || ""} (máy không đọc lại được ảnh)`.trim();
+    }
     return body;
   }
 
@@ -76,10 +90,10 @@
 
   async function sendAll(me, force) {
     const done = new Set();
-    let most = ITEMS_MOST, hasNewToken = false;
+    let most = ITEMS_MOST, hasNewToken = false, sent = 0, failures = 0;
     for (;;) {
       const batch = await nextBatch(me.person.id, force, most, done);
-      if (!batch.length) return done.size;
+      if (!batch.length) return sent;
       tell();
       let answer;
       try {
@@ -102,7 +116,8 @@
         continue;
       }
       if (!answer.ok) {
-        if ((answer.status === 400 || answer.status === 413) && batch.length > 1) {
+        // Part of the batch may be at fault: the others are not held up by it.
+        if ((answer.status === 400 || answer.status === 413 || answer.status >= 500) && batch.length > 1) {
           most = Math.ceil(batch.length / 2);
           await putBack(batch, "");
           force = true;
@@ -110,7 +125,10 @@
         }
         const said = await answer.json().catch(() => ({}));
         await putBack(batch, said.error || `Máy chủ chưa nhận được (mã ${answer.status}). Sẽ gửi lại.`);
-        return done.size;
+        for (const item of batch) done.add(item.client_id);
+        failures += 1;
+        if (failures === FAILURES_MOST) return sent;
+        continue;
       }
       const { receipts } = await answer.json();
       const fates = new Map(receipts.map((one) => [one.client_id, one]));
@@ -121,6 +139,7 @@
           await putBack([item], "Máy chủ chưa trả lời cho mục này. Sẽ gửi lại.");
           continue;
         }
+        sent += 1;
         const isKept = told.fate === "REFUSED";
         await store.change(item.client_id, () => true, {
           state: told.fate, reason: told.reason, told_at: Date.now(), photo: isKept ? item.photo : null,
@@ -175,5 +194,5 @@
     return self.navigator.locks.request("machnuoc-field-sending", () => work(force));
   }
 
-  self.fieldSending = { run, askMe, ask, isOut, NoNetwork };
+  self.fieldSending = { run, askMe, ask, isOut, forget, NoNetwork };
 })();

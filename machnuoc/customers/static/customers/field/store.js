@@ -81,5 +81,19 @@
     };
   });
 
-  self.fieldStore = { get, all, put, remove, change, drop, clear, isUnsent };
+  // Takes a person's routes off the phone whose rounds are over or somebody else's, but for those with unsent items.
+  const dropClosed = (person, open) => inside(["packages", "queue"], "readwrite", (packages, queue) => {
+    queue.getAll().onsuccess = (event) => {
+      const waiting = new Set(event.target.result.filter(isUnsent).map((item) => item.round));
+      packages.openCursor().onsuccess = (next) => {
+        const cursor = next.target.result;
+        if (!cursor) return;
+        const { person: whose, round } = cursor.value;
+        if (whose === person && !open.has(round) && !waiting.has(round)) cursor.delete();
+        cursor.continue();
+      };
+    };
+  });
+
+  self.fieldStore = { get, all, put, remove, change, drop, dropClosed, clear, isUnsent };
 })();
