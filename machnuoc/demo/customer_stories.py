@@ -173,16 +173,16 @@ def _odd_readings(people: _People, now: datetime) -> int:
         last = one.readings.filter(state=Reading.State.ACCEPTED, index_l__isnull=False).order_by("-read_at").first()
         if last is not None and last.read_at < at:
             readings.take_reading(
-                one, read_at=at, source=Reading.Source.OFFICE, person=people.clerk, index_l=(last.index_l or 0) + 900_000,
-                period_start_date=newest, now=now, note="Mô phỏng", is_simulated=True,
+                one, read_at=at, source=Reading.Source.OFFICE, person=people.clerk, period_start_date=newest, now=now,
+                index_l=(last.index_l or 0) + 900_000, note="Mô phỏng", is_simulated=True,
             )  # fmt: skip
             done += 1
     for one in _some_connections(3, "conflict", status=Connection.Status.ACTIVE, pk__in=read.values("connection_id")):
         first = read.get(connection=one)
         if first.read_at < at:
             readings.take_reading(
-                one, read_at=at, source=Reading.Source.CUSTOMER, person=people.cashier, index_l=(first.index_l or 0) + 7_000,
-                period_start_date=newest, now=now, note="Khách hàng báo lại (mô phỏng)", is_simulated=True,
+                one, read_at=at, source=Reading.Source.CUSTOMER, person=people.cashier, period_start_date=newest,
+                now=now, index_l=(first.index_l or 0) + 7_000, note="Khách hàng báo lại (mô phỏng)", is_simulated=True,
             )  # fmt: skip
             done += 1
     return done
