@@ -188,6 +188,7 @@ def test_a_proposal_is_decided_once(plan, place, person):
     target = plan_operations.put_target(
         plan=plan, key="mot", name="Một", subject=place, comparator="GE", amount=1, units=[plan_operations.lead(unit)]
     )
+    decider = Person.objects.create_user("nguoi-duyet", "mot-mat-khau-dai", full_name="Người Duyệt")
     proposal = plan_operations.save_proposal(
         target, unit, cause_kind="OBJECTIVE", cause="Mưa", solution="Chờ", by=person
     )
@@ -195,8 +196,8 @@ def test_a_proposal_is_decided_once(plan, place, person):
     assert [type(error) for error in errors] == [PlanningError] * 3
 
     errors = together(
-        lambda: plan_operations.decide_proposal(proposal, approve=True, text="", by=person, now=NOW),
-        lambda: plan_operations.decide_proposal(proposal, approve=False, text="Chưa rõ", by=person, now=NOW),
+        lambda: plan_operations.decide_proposal(proposal, approve=True, text="", by=decider, now=NOW),
+        lambda: plan_operations.decide_proposal(proposal, approve=False, text="Chưa rõ", by=decider, now=NOW),
     )
     assert [type(error) for error in errors] == [PlanningError]
     assert Proposal.objects.get().state in {Proposal.State.APPROVED, Proposal.State.RETURNED}

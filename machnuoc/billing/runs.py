@@ -415,19 +415,19 @@ def issue(run_id: int, *, now: datetime, progress: Progress = _nothing) -> Issue
     prices = price_columns.read_prices(work_ids, run.period_start_date)
     chunks = [chunk for chunk in run.previewed["chunks"] if chunk[0] >= run.cursor]
     if not run.bills and (differs := _find_change(run, work_ids, prices, chunks)):
-        return _ask_anew(run, now, differs)
+        return _ask_anew(run, now, differs, run.cursor)
     bills = total_vnd = 0
     free_at = time.monotonic()
     for number, (after_id, last_id, digest) in enumerate(chunks):
         priced, dues = _price_chunk(run, work_ids, prices, after_id, last_id)
         if _digest(priced, dues) != digest:
-            return _ask_anew(run, now, (after_id, last_id))
+            return _ask_anew(run, now, (after_id, last_id), after_id)
         time.sleep(max(0.0, free_at - time.monotonic()))
         try:
             _write_true_ups(run, after_id, dues, now)
             _write_chunk(run, after_id, last_id, priced, now)
         except (ChangedSincePreview, corrections.AlreadyCorrected):
-            return _ask_anew(run, now, (after_id, last_id))
+            return _ask_anew(run, now, (after_id, last_id), after_id)
         bills, total_vnd = bills + len(priced.connection_id), total_vnd + int(priced.total_vnd.sum())
         free_at = time.monotonic() + GAP_S[connection.vendor]
         progress(number + 1, len(chunks))
@@ -463,13 +463,20 @@ def _find_change(
     return None
 
 
-def _ask_anew(run: BillingRun, now: datetime, where: tuple[int, int]) -> Issued:
-    """Stop the run and compute what it would be now, for a person to compare and approve."""
+def _ask_anew(run: BillingRun, now: datetime, where: tuple[int, int], cursor: int) -> Issued:
+    """Stop the run and compute what it would be now, for a person to compare and approve.
+
+    cursor: how far the run had come when the change was seen. Raises RunStopped if it has gone on since: what looked
+    changed are the bills of another worker.
+    """
     before = {name: run.previewed[name] for name in ("bills", "volume_l", "net", "vat", "fee", "total")}
     before["true_up"] = run.previewed.get("true_up", {}).get("total", 0)
     approver, creator = run.approved_by, run.created_by
-    changed = BillingRun.objects.filter(pk=run.pk, state=State.ISSUING).update(state=State.STOPPED)
+    at_work = BillingRun.objects.filter(pk=run.pk, state=State.ISSUING)
+    changed = at_work.filter(cursor=cursor).update(state=State.STOPPED)
     run.refresh_from_db()
+    if not changed and run.state == State.ISSUING:
+        raise RunStopped(f"Đợt #{run.pk} đang do bộ chạy nền khác phát hành.")
     if not changed:
         return Issued(0, 0, False, "Đợt đã được dừng.")
     issued_bills, issued_vnd = run.bills, run.total_vnd

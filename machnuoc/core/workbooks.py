@@ -2,7 +2,7 @@
 
 from typing import Any
 
-WITHOUT_CELLS = "Tệp chỉ có trang biểu đồ: chép số liệu vào một trang tính rồi tải lên lại."
+WITHOUT_CELLS = "Tệp hỏng hoặc chỉ có trang biểu đồ: chép số liệu vào một trang tính rồi tải lên lại."
 
 
 def find_sheet(book: Any, title: str = "") -> Any | None:

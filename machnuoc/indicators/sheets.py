@@ -372,7 +372,7 @@ def _choose_sheet(sheets: dict[str, Any], name: str, wanted: str) -> Any:
     if len(sheets) == 1:
         return next(iter(sheets.values()))
     if not sheets:
-        raise SheetError(f"Tệp {name} không có trang tính nào. {workbooks.WITHOUT_CELLS}")
+        raise SheetError(f"Không đọc được tệp {name}: không có trang tính nào. {workbooks.WITHOUT_CELLS}")
     there = ", ".join(f"«{title}»" for title in list(sheets)[:8])
     raise SheetError(
         f"Tệp {name} không có trang «{wanted}» (có: {there}). "

@@ -85,7 +85,7 @@ def test_statistics_are_told_of_the_own_scope(desk):
 
 def test_panels_show_what_waits_to_who_may_see_it(desk):
     connection = desk.connection()
-    desk.receive("khieu-nai-hoa-don", now=timezone.now(), connection=connection)
+    desk.receive("khieu-nai-hoa-don", now=timezone.now(), connection=connection, phone=connection.customer.phone)
     desk.receive(now=timezone.now(), latitude=15.2, longitude=108.7)
 
     (overview,) = request_panels.later_overview(desk.station, "now")
