@@ -126,18 +126,11 @@ class Joined:
         return self.day <= day and (self.closed is None or day < self.closed)
 
 
-def list_handed_over(from_date: date) -> list[Joined]:
+def handed_over(from_date: date) -> QuerySet[Connection]:
     """Return the real connections of origin HANDOVER that joined a work on a day from this one on."""
-    rows = Connection.objects.filter(
+    return Connection.objects.filter(
         origin=Connection.Origin.HANDOVER, connected_date__gte=from_date, is_simulated=False
     ).exclude(status=Connection.Status.PENDING)
-    return [
-        Joined(work, day, closed, count, households or 0)
-        for work, day, closed, count, households in rows.order_by()
-        .values_list("work_id", "connected_date", "closed_date")
-        .annotate(count=Count("pk"), domestic=Sum("households", filter=Q(group__in=DOMESTIC)))
-        if day is not None
-    ]
 
 
 # --- meters -----------------------------------------------------------------------------------------------------------

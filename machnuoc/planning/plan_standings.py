@@ -13,7 +13,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, DateField, Exists, IntegerField, OuterRef, Q, QuerySet, Sum
+from django.db.models import Value as Constant
+from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
 
 from machnuoc.core import notices, units
@@ -133,8 +135,7 @@ def read_cases(target_ids: Sequence[int], today: date) -> list[Case]:
 def cases_of(targets: Sequence[Any], today: date) -> list[Case]:
     """Return targets (`with_measure`) with their questions, in six queries at most however many they are."""
     target_ids = [target.pk for target in targets]
-    handed = _read_handed_over(targets)
-    joined = _read_joined(targets)
+    handed, joined = _read_taken_over(targets)
     figures = _read_figures(targets, {one.work_id for rows in handed.values() for one in rows})
     paths: dict[int, list[tuple[date, Decimal]]] = defaultdict(list)
     for target_id, kind, start, amount in TargetPoint.objects.filter(target_id__in=target_ids).values_list(
@@ -213,63 +214,59 @@ class Taken(NamedTuple):
         return own.number - self.arrival.households if was_counted else own.number
 
 
-def _read_handed_over(targets: Sequence[Target]) -> dict[int, list[Arrival]]:
-    """Return, of each target that counts growth, the works that were handed over to its subject.
-
-    Their households were customers before: taking over a work develops none. One query.
+def _read_taken_over(
+    targets: Sequence[Target],
+) -> tuple[dict[int, list[Arrival]], dict[int, list[counting.Joined]]]:
+    """Return, of each target that counts growth, the works that were handed over to its subject, and the customers that
+    came to its works by a handover: none of them is new, taking over develops nothing. One query.
     """
-    growing = {
-        target.pk: target.subject for target in targets if target.measured_as == Target.MeasuredAs.GROWTH
-    }  # fmt: skip
+    growing = [target for target in targets if target.measured_as == Target.MeasuredAs.GROWTH]
     if not growing:
-        return {}
-    ancestor = "work__subject__contained_in__ancestor_id"
-    rows = Handover.objects.filter(
-        step=Handover.Step.EFFECTIVE, effective_on__isnull=False, opening_households__isnull=False,
-        work__subject__contained_in__ancestor_id__in={subject.pk for subject in growing.values()},
-    ).values_list(
-        ancestor, "effective_on", "opening_households", "work_id",
-        Exists(Containment.objects.filter(ancestor_id=OuterRef(ancestor), descendant_id=OuterRef("giver_id"))),
-    )  # fmt: skip
-    found: dict[int, list[tuple[date, int, int, bool]]] = defaultdict(list)
-    for ancestor_id, day, households, work_id, is_of_giver in rows:
-        if day is not None and households is not None and work_id is not None:
-            found[ancestor_id].append((day, households, work_id, is_of_giver))
-    return {
-        target_id: [
-            Arrival(day, households, work_id, is_of_giver or subject.kind in _PLACES)
-            for day, households, work_id, is_of_giver in found[subject.pk]
-        ]
-        for target_id, subject in growing.items()
-    }
-
-
-def _read_joined(targets: Sequence[Target]) -> dict[int, list[counting.Joined]]:
-    """Return, of each target that counts growth, the customers that came to its works by a handover: none of them new.
-
-    Two queries at most.
-    """
-    growing = [
-        (target, begun)
-        for target in targets
-        if target.measured_as == Target.MeasuredAs.GROWTH
-        and target.metric is not None
+        return {}, {}
+    begun = {
+        target.pk: day
+        for target in growing
+        if target.metric is not None
         and target.metric.unit in _CONNECTED_UNITS
-        and (begun := starts_on(target)) is not None
-    ]
-    rows = counting.list_handed_over(min(begun for _, begun in growing)) if growing else []
-    if not rows:
-        return {}
-    inside = set(
-        Containment.objects.filter(
-            ancestor_id__in={target.subject_id for target, _ in growing},
-            descendant_id__in={row.work_id for row in rows},
-        ).values_list("ancestor_id", "descendant_id")
-    )
-    return {
-        target.pk: [row for row in rows if begun <= row.day and (target.subject_id, row.work_id) in inside]
-        for target, begun in growing
+        and (day := starts_on(target)) is not None
     }
+    subjects = {target.subject_id for target in growing}
+    within = "work__subject__contained_in__ancestor_id"
+    is_of_giver = Exists(Containment.objects.filter(ancestor_id=OuterRef(within), descendant_id=OuterRef("giver_id")))
+    nothing, no_day = Constant(0, IntegerField()), Constant(None, DateField())
+    works = Handover.objects.filter(
+        step=Handover.Step.EFFECTIVE, effective_on__isnull=False, opening_households__isnull=False,
+        work__isnull=False, **{f"{within}__in": subjects},
+    ).order_by().values_list(
+        within, "work_id", "effective_on", Cast(no_day, DateField()), "opening_households", nothing,
+        Cast(is_of_giver, IntegerField()), Constant(1, IntegerField()),
+    )  # fmt: skip
+    rows = works
+    if begun:
+        of_growing = {f"{within}__in": {target.subject_id for target in growing if target.pk in begun}}
+        customers = counting.handed_over(min(begun.values())).filter(**of_growing).order_by()
+        households = Coalesce(Sum("households", filter=Q(group__in=counting.DOMESTIC)), 0)
+        rows = works.union(
+            customers.values(within, "work_id", "connected_date", "closed_date").annotate(
+                domestic=households, number=Count("pk")
+            ).values_list(
+                within, "work_id", "connected_date", "closed_date", "domestic", "number", nothing, nothing,
+            ),
+            all=True,
+        )  # fmt: skip
+    arrived: dict[int, list[Arrival]] = defaultdict(list)
+    joined: dict[int, list[counting.Joined]] = defaultdict(list)
+    of_subject: dict[int, list[Target]] = defaultdict(list)
+    for target in growing:
+        of_subject[target.subject_id].append(target)
+    for subject_id, work_id, day, closed, number, connections, is_move, is_work in rows:
+        for target in of_subject[subject_id]:
+            if is_work:
+                is_own = bool(is_move) or target.subject.kind in _PLACES
+                arrived[target.pk].append(Arrival(day, number, work_id, is_own))
+            elif target.pk in begun and begun[target.pk] <= day:
+                joined[target.pk].append(counting.Joined(work_id, day, closed, connections, number))
+    return dict(arrived), dict(joined)
 
 
 def promise_of(target: Target) -> Promise:
