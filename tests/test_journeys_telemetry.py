@@ -12,7 +12,7 @@ from machnuoc.telemetry.tests.receiving.publisher import Publisher, Refused
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 STATION = "Trạm Bình Chánh"
-SOON_MS = 30_000
+SOON_MS = 60_000
 
 
 @pytest.fixture(autouse=True)
