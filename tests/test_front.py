@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,3 +218,17 @@ def test_a_body_that_is_never_finished_holds_up_nobody_for_long(served):
         time.sleep(0.2)
     for _ in range(4):
         assert served.ask("GET", "/dang-nhap/").status == 200
+
+
+def test_a_crowd_is_answered_and_told_to_come_anew_a_single_visitor_stays(served):
+    def visit(_: int) -> tuple[int, str]:
+        answer = served.ask("GET", "/giam-sat/", served.keys[0])
+        return answer.status, answer.headers.get("Connection", "")
+
+    assert visit(0) == (200, "")
+    with ThreadPoolExecutor(40) as crowd:
+        told = list(crowd.map(visit, range(80)))
+
+    assert {status for status, _ in told} == {200}
+    assert "close" in {said for _, said in told}
+    assert visit(0) == (200, "")

@@ -22,6 +22,7 @@ from machnuoc.telemetry import live
 logger = logging.getLogger(__name__)
 
 SMALL_BODY_BYTES = 256 * 1024  # read before a thread is asked for
+CROWDED = 3  # requests that wait for a thread of this process
 STREAM_BYTES = 64 * 1024  # how much of a streamed answer goes at once
 _STREAM = "/giam-sat/dong"
 
@@ -171,6 +172,10 @@ def _answer(environ: dict[str, Any], proto: Any, loop: asyncio.AbstractEventLoop
         elif getattr(response, "streaming", False):
             _stream(proto, loop, status, headers, response)
         else:
+            if _tasks.qsize() >= CROWDED:
+                # A kept-alive connection stays with its process, however long the queue there: a new one may fall on
+                # another that is idle.
+                headers.append(("connection", "close"))
             proto.response_bytes(status, headers, b"".join(response))
         return listener
     finally:
