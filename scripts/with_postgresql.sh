@@ -28,7 +28,8 @@ cd_and_start() {
         --locale=C.UTF-8 --no-sync >"$home.log" 2>&1
     "${as_server[@]}" "$bin/pg_ctl" --pgdata="$home/data" --log="$home/server.log" --wait --timeout=60 --silent start \
         --options="-c listen_addresses='' -c unix_socket_directories='$home' -c fsync=off -c synchronous_commit=off \
-            -c full_page_writes=off -c max_connections=60 -c shared_buffers=128MB" >>"$home.log" 2>&1
+            -c full_page_writes=off -c max_connections=60 -c shared_buffers=128MB \
+            -c statement_timeout=10min -c lock_timeout=5min -c idle_in_transaction_session_timeout=20min" >>"$home.log" 2>&1
 }
 if ! (cd_and_start); then
     cat "$home.log" "$home/server.log" >&2 2>/dev/null || true

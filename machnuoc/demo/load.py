@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from machnuoc.core import audit, documents, jobs
+from machnuoc.core import audit, documents, jobs, statistics
 from machnuoc.core.models import AuditEntry, Passage, Person
 from machnuoc.core.periods import Period
 from machnuoc.demo import planning, plans, tasks, telemetry
@@ -84,6 +84,7 @@ def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
         _load_bands(passages["cao_bang"])
         _load_stated_values(passages, now)
         _load_forms(passages, organisations)
+        statistics.gather()
         indicators.recompute_dirty(now)
         planning.load(now, simulate=simulate)
         accounts = _load_accounts(organisations)
@@ -92,6 +93,7 @@ def load_demo(now: datetime, *, simulate: bool = True) -> Loaded:
             jobs.enqueue(tasks.CUSTOMERS_TASK, schedule=tasks.CUSTOMERS_TASK)
     if simulate:
         playing.catch_up(round(now.timestamp() * 1000))
+    statistics.gather()
     return Loaded(accounts, Work.objects.count(), Organisation.objects.count(), Fact.objects.count())
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from machnuoc.core import audit, search
+from machnuoc.core import audit, search, statistics
 from machnuoc.places import data_files, search_entries
 from machnuoc.places.models import AdministrativeUnit, Containment, ParentLink, PrintedName, Subject, Succession
 
@@ -114,6 +114,7 @@ def load_units() -> Loaded:
     )
     if units:
         _index(units)
+        statistics.gather(Subject, AdministrativeUnit, ParentLink, Containment)
         audit.record("places.units.loaded", actor=None, target=Subject(pk=country), count=len(units))
     return Loaded(len(provinces), len(communes), len(former), len(successions))
 

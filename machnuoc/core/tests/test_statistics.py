@@ -1,0 +1,29 @@
+import pytest
+from django.db import connection
+
+from machnuoc.core import audit, statistics
+from machnuoc.core.models import AuditEntry, Job
+
+
+def estimate(model) -> float:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = %s", [model._meta.db_table])
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.postgresql
+@pytest.mark.parametrize("models", [(AuditEntry,), ()])
+def test_the_planner_knows_what_the_same_transaction_put_in(models):
+    for number in range(30):
+        audit.record("test.counted", actor=None, number=number)
+
+    statistics.gather(*models)
+
+    assert estimate(AuditEntry) == AuditEntry.objects.count()
+
+
+@pytest.mark.django_db
+def test_gathering_is_possible_on_every_database():
+    statistics.gather(Job)
+    statistics.gather()
