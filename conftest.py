@@ -73,15 +73,18 @@ def django_db_keepdb(request: pytest.FixtureRequest, django_db_modify_db_setting
 
 
 def _put_migrated_tables(cache: pytest.Cache, name: str) -> bool:
-    """Put the kept tables into an empty database (a file not yet there, on SQLite); return whether some are kept."""
+    """Put the kept tables into an empty database; return whether some are kept.
+
+    name: of a database of the server of the tests or an address (postgresql://…), or of a file not yet there on SQLite.
+    """
     template = _migrated_template(cache)
     if not template.exists():
         return False
-    if connections["default"].vendor == "sqlite":
+    if template.suffix == ".sqlite":
         shutil.copyfile(template, name)
         Path(name).chmod(0o600)
     else:
-        _postgresql("psql", name, "-f", str(template))
+        _postgresql("psql", "", "-d", name, "-f", str(template))
     return True
 
 

@@ -31,10 +31,10 @@ else
 fi
 failed=0
 heading "the suite on SQLite"
-$bin/pytest -n "$workers" -m "$on_sqlite" "$@" || failed=1
+$bin/pytest -n "$workers" --dist worksteal -m "$on_sqlite" "$@" || failed=1
 
 if find_postgresql >/dev/null; then
     heading "the suite on PostgreSQL $("$(find_postgresql)/postgres" --version | grep -oE '[0-9.]+' | head -n 1)"
-    scripts/with_postgresql.sh $bin/pytest -n "$workers" -m "not browser and not sqlite" "$@" || failed=1
+    scripts/with_postgresql.sh $bin/pytest -n "$workers" --dist worksteal -m "not browser and not sqlite" "$@" || failed=1
 fi
 exit $failed

@@ -309,6 +309,7 @@ class Sending(models.Model):
     state = models.CharField("trạng thái", max_length=12, choices=State, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)  # from then on the message is of no use
     error = models.CharField("lỗi", max_length=300, blank=True)
     created_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True)

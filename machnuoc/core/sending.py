@@ -26,6 +26,7 @@ FIRST_RETRY_S = 20
 RETRY_AT_MOST_S = 1_800
 KEEP_DAYS = 180
 NOT_KEPT = "(nội dung không lưu)"
+TOO_LATE = "Quá hạn trước khi gửi được, không gửi nữa."
 ZALO_URL = "https://business.openapi.zalo.me/message/template"
 
 Channel = Sending.Channel
@@ -48,18 +49,20 @@ def queue(
     url: str = "",
     secret: str = "",
     is_secret: bool = False,
+    expires_at: datetime | None = None,
 ) -> Sending | None:
     """Put a message into the outbox, in the current transaction; None if that key was told before.
 
     key: what it is about, such as "alarm:7:1:23:SMS". address: empty takes the person's own of this channel; a person
     without one gets a row that says so. secret: what a WEBHOOK is signed with. is_secret: the text is for the receiver
-    alone: no page shows it, and the row keeps it only until it has gone or failed.
+    alone: no page shows it, and the row keeps it only until it has gone or failed. expires_at: from when on it is not
+    sent any more.
     """
     address = address or _address_of(person, channel)
     row = Sending(
         key=key[:120], channel=channel, person=person, address=address[:300], title=" ".join(title.split())[:200],
         text=text[:600], url=url[:300], secret=secret, is_secret=is_secret, created_at=now,
-        next_try_at=now,
+        next_try_at=now, expires_at=expires_at,
     )  # fmt: skip
     missing = "" if address else "Người nhận chưa khai địa chỉ của kênh này."
     if channel != Channel.IN_APP and not missing:
@@ -224,6 +227,10 @@ def send_due(now: datetime, *, limit: int = 200) -> tuple[int, int]:
         if not mine:
             continue  # another worker has it
         row.attempts += 1
+        if row.expires_at is not None and row.expires_at <= now:
+            _close(row, State.FAILED, TOO_LATE)
+            failed += 1
+            continue
         try:
             _require_configured(row.channel)
             _ADAPTERS[row.channel](row)
@@ -259,6 +266,8 @@ def send_again(row: Sending, *, by: Person, now: datetime) -> None:
     row = Sending.objects.select_for_update().get(pk=row.pk)
     if row.state not in {State.FAILED, State.UNCONFIGURED}:
         raise CannotSendAgain(f"Tin #{row.pk} đang chờ gửi hoặc đã gửi, không cần gửi lại.")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise CannotSendAgain(f"Tin #{row.pk} đã quá hạn. Người nhận tự yêu cầu tin mới.")
     if row.is_secret:
         raise CannotSendAgain(f"Nội dung của tin #{row.pk} không được lưu. Người nhận tự yêu cầu tin mới.")
     row.address = (_address_of(row.person, row.channel) or row.address)[:300]

@@ -15,7 +15,7 @@ from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_date
-from machnuoc.indicators.models import PeriodKind, Scenario, State, Value
+from machnuoc.indicators.models import Metric, PeriodKind, Scenario, State, Value
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, Subject
 from machnuoc.planning import (
@@ -814,16 +814,17 @@ def _read_newest_connected(work_ids: Sequence[int], year: int) -> dict[int, tupl
 
     Two queries: PostgreSQL reads every value there is when the first stands within the second.
     """
+    metric = Metric.objects.filter(key=work_queries.CONNECTED).order_by().values("pk")[:1]
     monthly = Value.objects.filter(
-        metric__key=work_queries.CONNECTED, period_kind=PeriodKind.MONTH, scenario=Scenario.ACTUAL,
+        metric=Subquery(metric), period_kind=PeriodKind.MONTH, scenario=Scenario.ACTUAL,
         period_start__gte=date(year, 1, 1), period_start__lt=date(year + 1, 1, 1), number__isnull=False,
     )  # fmt: skip
     newest = monthly.filter(subject_id=OuterRef("pk")).order_by("-period_start").values("pk")[:1]
     works = Subject.objects.filter(kind=Subject.Kind.WORK).order_by().annotate(newest_id=Subquery(newest))
     if len(work_ids) < _MANY_WORKS:  # of more, asking for all is less work than naming each
         works = works.filter(pk__in=work_ids)
-    ids = works.filter(newest_id__isnull=False).values_list("newest_id", flat=True)
-    found = Value.objects.filter(pk__in=list(ids)).order_by()
+    ids = [pk for pk in works.values_list("newest_id", flat=True) if pk is not None]  # SQL would look twice
+    found = Value.objects.filter(pk__in=ids).order_by()
     return {row[0]: row[1:] for row in found.values_list("subject_id", "period_start", "number", "pk", "state")}
 
 

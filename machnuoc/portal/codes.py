@@ -134,6 +134,7 @@ def send(code_id: int, now: datetime) -> str:
             key=f"portal-code:{row.pk}", channel=channel, title="Mã đăng nhập cổng khách hàng nước sạch",
             text=f"{_make(row)}. Dùng trong 10 phút. Không đưa mã cho bất kỳ ai.", now=now,
             address=row.address if channel == Sending.Channel.EMAIL else sending.phone_84(row.address), is_secret=True,
+            expires_at=row.expires_at,
         )  # fmt: skip
     return "Đã chuyển một mã sang hàng chờ gửi."
 

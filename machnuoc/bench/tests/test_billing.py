@@ -4,6 +4,8 @@ import pytest
 
 from machnuoc.bench import common
 
+NAMES = ("sqlite", "postgresql")
+
 
 @pytest.mark.sqlite
 @pytest.mark.slow
@@ -19,7 +21,7 @@ def test_the_run_is_measured_against_the_bare_load_and_the_plain_loop():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in NAMES])
 def test_a_process_killed_in_the_middle_of_issuing_loses_no_bill_doubles_none_and_leaves_no_gap(database):
     report = common.run_on_each("billing", "connections=2533", database, "--only", "billing_kill")
 
@@ -30,6 +32,7 @@ def test_a_process_killed_in_the_middle_of_issuing_loses_no_bill_doubles_none_an
         assert (lost, doubled, gaps) == (0, 0, 0)
 
 
+@pytest.mark.sqlite
 @pytest.mark.slow
 def test_a_database_in_use_is_not_filled():
     with common.throw_away_database("sqlite") as environment:

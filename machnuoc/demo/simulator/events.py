@@ -104,7 +104,7 @@ def opening(stations: Sequence[str], live_ms: int, seed: int) -> list[Event]:
         (Kind.POWER_CUT, 1 * MINUTE_MS, 40 * MINUTE_MS, None),
         (Kind.LATE_BATCH, -30 * DAY_MS, 30 * DAY_MS + 12 * MINUTE_MS, None),
         (Kind.ROLLOVER, -12 * HOUR_MS, None, None),
-        (Kind.PUMP_FAILURE, -7 * HOUR_MS, None, None),
+        (Kind.PUMP_FAILURE, -16 * HOUR_MS, DAY_MS, None),  # a morning or an evening lies in it, which empties the tank
         (Kind.SILENCE, -12 * MINUTE_MS, 90 * MINUTE_MS, None),
         (Kind.BREAK, 3 * MINUTE_MS, 2 * HOUR_MS, None),
         (Kind.DRIFT, -3 * DAY_MS, None, None),
