@@ -259,8 +259,10 @@ def _walk_periods(metric: Metric) -> list[tuple[str, date, str]]:
             f"UNION ALL SELECT walked.kind, (SELECT MIN(period_start) FROM {table} "
             f"WHERE {after} AND period_start > walked.start) FROM walked WHERE walked.start IS NOT NULL"
             ") SELECT walked.kind, walked.start, scenarios.code FROM walked "
-            f"CROSS JOIN ({_SCENARIOS_SQL}) AS scenarios WHERE walked.start IS NOT NULL AND EXISTS "
-            f"(SELECT 1 FROM {table} WHERE {after} AND period_start = walked.start AND scenario = scenarios.code)",
+            f"CROSS JOIN ({_SCENARIOS_SQL}) AS scenarios WHERE walked.start IS NOT NULL AND "
+            # not EXISTS, which PostgreSQL answers by reading every figure of the metric
+            f"(SELECT 1 FROM {table} WHERE {after} AND period_start = walked.start AND scenario = scenarios.code LIMIT 1)"
+            " IS NOT NULL",
             [metric.pk, metric.pk, metric.pk],
         )
         rows = cursor.fetchall()
@@ -493,15 +495,10 @@ def list_ancestor_choices(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return the provinces and the organisations (key, name) that hold subjects with a readable figure."""
     subjects = list_values(metric, period, scenario, visible_to).order_by().values("subject_id")
-    rows = (
-        Subject.objects.filter(
-            Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True)
-            | Q(kind=Subject.Kind.ORGANISATION),
-            contains__descendant_id__in=subjects,
-        )
-        .distinct()
-        .values_list("key", "name", "kind")
-    )
+    rows = Subject.objects.filter(
+        Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True) | Q(kind=Subject.Kind.ORGANISATION),
+        Exists(Containment.objects.filter(ancestor=OuterRef("pk"), descendant_id__in=subjects)),
+    ).values_list("key", "name", "kind")
     if not access.sees_everything(visible_to):
         visible = Q(pk__in=access.visible_subject_ids(visible_to)) | ~Q(kind=Subject.Kind.ORGANISATION)
         rows = rows.filter(visible)
