@@ -4,7 +4,7 @@ from datetime import time
 
 from django.utils import timezone
 
-from machnuoc.core import audit, jobs, notices, sending
+from machnuoc.core import audit, jobs, notices, sending, statistics
 from machnuoc.core.models import Job
 
 
@@ -15,6 +15,12 @@ def seal_audit(job: Job) -> str:
         count += made.entry_count
         jobs.report_progress(job, count, count)
     return f"Đã niêm phong {count} bản ghi nhật ký." if count else "Không có bản ghi mới."
+
+
+@jobs.every("core.gather_statistics", days=1, at=time(2, 20), timeout_s=600, title="Đếm lại bảng dữ liệu")
+def gather_statistics(job: Job) -> str:
+    statistics.gather()
+    return "Cơ sở dữ liệu đã biết lại cỡ của mọi bảng."
 
 
 @jobs.every("core.prune_jobs", days=1, at=time(2, 30), title="Xóa tác vụ cũ")

@@ -261,8 +261,8 @@ def _walk_periods(metric: Metric) -> list[tuple[str, date, str]]:
             ") SELECT walked.kind, walked.start, scenarios.code FROM walked "
             f"CROSS JOIN ({_SCENARIOS_SQL}) AS scenarios WHERE walked.start IS NOT NULL AND "
             # not EXISTS, which PostgreSQL answers by reading every figure of the metric
-            f"(SELECT 1 FROM {table} WHERE {after} AND period_start = walked.start AND scenario = scenarios.code LIMIT 1)"
-            " IS NOT NULL",
+            f"(SELECT 1 FROM {table} WHERE {after} AND period_start = walked.start "
+            "AND scenario = scenarios.code LIMIT 1) IS NOT NULL",
             [metric.pk, metric.pk, metric.pk],
         )
         rows = cursor.fetchall()
@@ -494,10 +494,10 @@ def list_ancestor_choices(
     metric: Metric, period: Period, scenario: str, visible_to: Person
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return the provinces and the organisations (key, name) that hold subjects with a readable figure."""
-    subjects = list_values(metric, period, scenario, visible_to).order_by().values("subject_id")
+    within = list_values(metric, period, scenario, visible_to).filter(subject__contained_in__ancestor=OuterRef("pk"))
     rows = Subject.objects.filter(
         Q(unit__level=AdministrativeUnit.Level.PROVINCE, unit__is_in_force=True) | Q(kind=Subject.Kind.ORGANISATION),
-        Exists(Containment.objects.filter(ancestor=OuterRef("pk"), descendant_id__in=subjects)),
+        Exists(within.order_by()),
     ).values_list("key", "name", "kind")
     if not access.sees_everything(visible_to):
         visible = Q(pk__in=access.visible_subject_ids(visible_to)) | ~Q(kind=Subject.Kind.ORGANISATION)

@@ -2,7 +2,7 @@ import pytest
 from django.db import connection
 
 from machnuoc.core import audit, statistics
-from machnuoc.core.models import AuditEntry, Job
+from machnuoc.core.models import AuditEntry
 
 
 def estimate(model) -> float:
@@ -24,6 +24,12 @@ def test_the_planner_knows_what_the_same_transaction_put_in(models):
 
 
 @pytest.mark.django_db
-def test_gathering_is_possible_on_every_database():
-    statistics.gather(Job)
-    statistics.gather()
+@pytest.mark.sqlite
+def test_the_embedded_database_counts_too():
+    audit.record("test.counted", actor=None)
+
+    statistics.gather(AuditEntry)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT stat FROM sqlite_stat1 WHERE tbl = %s", [AuditEntry._meta.db_table])
+        assert {row[0].split()[0] for row in cursor.fetchall()} == {str(AuditEntry.objects.count())}
