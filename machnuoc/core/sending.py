@@ -96,15 +96,34 @@ def _address_of(person: Person | None, channel: str) -> str:
 
 
 def phone_84(phone: str) -> str:
-    """Return a Vietnamese mobile number as gateways want it, empty if it is none.
+    """Return a Vietnamese mobile number as gateways want it, empty if it is none: fixed lines (02…) take no messages.
 
-    >>> phone_84("0912 345 678"), phone_84("+84 912.345.678"), phone_84("113")
-    ('84912345678', '84912345678', '')
+    >>> phone_84("0912 345 678"), phone_84("+84 912.345.678"), phone_84("0255 382 2131"), phone_84("113")
+    ('84912345678', '84912345678', '', '')
     """
     digits = re.sub(r"\D", "", phone)
     if digits.startswith("0"):
         digits = "84" + digits[1:]
-    return digits if re.fullmatch(r"84\d{9}", digits) else ""
+    return digits if re.fullmatch(r"84[^2]\d{8}", digits) else ""
+
+
+def phone_channel() -> str:
+    """Return by which channel phones are reached: SMS, or Zalo where only that is set up."""
+    is_sms = is_configured(Channel.SMS) or not is_configured(Channel.ZALO)
+    return Channel.SMS if is_sms else Channel.ZALO
+
+
+def reach(phone: str, email: str) -> tuple[str, str]:
+    """Return by which channel and at which address somebody is told: the phone, e-mail where only that can go.
+
+    The address is empty where there is neither a mobile number nor an e-mail.
+    """
+    mobile, by_phone = phone_84(phone), phone_channel()
+    if mobile and (is_configured(by_phone) or not email):
+        return by_phone, mobile
+    if email and (is_configured(Channel.EMAIL) or not mobile):
+        return Channel.EMAIL, email
+    return by_phone, mobile
 
 
 # --- adapters -------------------------------------------------------------------------------------------------------

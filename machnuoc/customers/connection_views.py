@@ -516,9 +516,10 @@ def customer_copy(request: HttpRequest, code: str) -> HttpResponse:
     return copy_file(one.customer)
 
 
-def copy_file(customer: Customer) -> HttpResponse:
+def copy_file(customer: Customer, *, hides_identity: bool = False) -> HttpResponse:
     """Return everything kept about a customer as a file to download. Rights and the log of looks are the caller's."""
-    body = json.dumps(privacy.copy_of(customer), ensure_ascii=False, indent=2, default=_plain_json)
+    copy = privacy.copy_of(customer, hides_identity=hides_identity)
+    body = json.dumps(copy, ensure_ascii=False, indent=2, default=_plain_json)
     answer = HttpResponse(body, content_type="application/json; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="khach-hang-{customer.code}.json"'
     answer["Cache-Control"] = "private, no-store"

@@ -131,8 +131,7 @@ def send_some(notice_id: int, now: datetime) -> bool:
             ).order_by("pk")[:AT_ONCE]
         )
         for customer in customers:
-            channel = Sending.Channel.SMS if customer.phone else Sending.Channel.EMAIL
-            address = customer.phone or customer.email
+            channel, address = sending.reach(customer.phone, customer.email)
             if not address:
                 continue
             sent = sending.queue(

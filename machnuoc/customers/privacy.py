@@ -195,8 +195,11 @@ def has_consent(customer_id: int, purpose: str) -> bool:
 # --- what is kept about one customer, as a copy for them
 
 
-def copy_of(customer: Customer) -> dict[str, Any]:
-    """Return everything kept about a customer, as plain data: their own, their connections, what other rooms add."""
+def copy_of(customer: Customer, *, hides_identity: bool = False) -> dict[str, Any]:
+    """Return everything kept about a customer, as plain data: their own, their connections, what other rooms add.
+
+    hides_identity: the number of the identity card masked, where several people may hold the copy.
+    """
     own = ("code", "kind", "priority", "name", "phone", "email", "identity_number", "tax_code", "address")
     fields: list[tuple[str, QuerySet[Any], tuple[str, ...]]] = [
         (
@@ -229,7 +232,10 @@ def copy_of(customer: Customer) -> dict[str, Any]:
         for title, rows, names in fields
     ]
     parts += connection_panels.customer_data(customer)
-    return {"Khách hàng": {name: getattr(customer, name) for name in own}, **dict(parts)}
+    mine = {name: getattr(customer, name) for name in own}
+    if hides_identity:
+        mine["identity_number"] = mask_number(customer.identity_number)
+    return {"Khách hàng": mine, **dict(parts)}
 
 
 # --- erasure

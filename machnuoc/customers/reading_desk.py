@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from machnuoc.core import sending
 from machnuoc.core.models import Person, Sending
 from machnuoc.core.periods import Period
 from machnuoc.core.vietnamese import format_number
@@ -232,7 +233,8 @@ class Abnormal:
     titles: list[str]
     told: list[Sending] = field(default_factory=list)
     may_be_told: bool = False
-    way: str = ""
+    way: str = ""  # a channel
+    address: str = ""
 
 
 def warning_key(reading: Reading, channel: str) -> str:
@@ -261,12 +263,12 @@ def list_abnormal(shown: Round) -> list[Abnormal]:
             usual = round(known.mean[0] * days / known.mean[1] / 1000) * 1000
         index_l = one.index_l or 0
         customer = one.connection.customer
-        way = "SMS" if customer.phone else "EMAIL" if customer.email else ""
+        way, address = sending.reach(customer.phone, customer.email)
         found.append(
             Abnormal(
                 one, index_l - known.before_l if known and index_l >= known.before_l else None, usual,
                 [plausibility.WARNINGS[key].title for key in one.flags], told[one.pk],
-                bool(way) and customer.pk in agreed and one.state == State.ACCEPTED, way,
+                bool(address) and customer.pk in agreed and one.state == State.ACCEPTED, way, address,
             )
         )  # fmt: skip
     return found

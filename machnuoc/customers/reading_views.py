@@ -441,7 +441,6 @@ def warn(rows: Sequence[reading_desk.Abnormal], *, by: Person, now: datetime) ->
     sent = 0
     for one in rows:
         connection = one.reading.connection
-        customer = connection.customer
         used = f"{show_m3(one.volume_l)} m³" if one.volume_l is not None else "bất thường"
         usual = f", thường dùng khoảng {show_m3(one.usual_l // 1000 * 1000)} m³" if one.usual_l is not None else ""
         text = (
@@ -450,7 +449,7 @@ def warn(rows: Sequence[reading_desk.Abnormal], *, by: Person, now: datetime) ->
         )
         message = sending.queue(
             key=reading_desk.warning_key(one.reading, one.way), channel=one.way, title="Nước dùng khác thường",
-            text=text, now=now, address=customer.phone if one.way == "SMS" else customer.email,
+            text=text, now=now, address=one.address,
         )  # fmt: skip
         sent += message is not None
     if sent:

@@ -17,7 +17,6 @@ from machnuoc.core import audit, jobs, sending
 from machnuoc.core.models import Sending
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.customers.models import Consent, Customer
-from machnuoc.portal import codes
 
 TASK = "portal.tell_bills"
 AT_ONCE = 200  # messages in one transaction: SQLite's writer is held for a fraction of a second
@@ -81,7 +80,7 @@ def _tell_some(bills: Sequence[Bill], now: datetime) -> Told:
     for bill in bills:
         if _key(bill) in before:
             continue
-        channel, address = reach(bill.customer)
+        channel, address = sending.reach(bill.customer.phone, bill.customer.email)
         if bill.customer_id not in agreed or not address or bill.is_simulated or bill.customer.is_simulated:
             silent += 1
             continue
@@ -96,17 +95,6 @@ def _tell_some(bills: Sequence[Bill], now: datetime) -> Told:
 
 def _key(bill: Bill) -> str:
     return f"{_KEY}{bill.customer_id}:{bill.pk}"
-
-
-def reach(customer: Customer) -> tuple[str, str]:
-    """Return by which channel and at which address a customer is told: the phone, e-mail where only that is set up."""
-    phone = sending.phone_84(customer.phone)
-    by_phone = codes.channel_of(customer.phone) if phone else ""
-    if phone and (sending.is_configured(by_phone) or not customer.email):
-        return by_phone, phone
-    if customer.email and (sending.is_configured(Sending.Channel.EMAIL) or not phone):
-        return Sending.Channel.EMAIL, customer.email
-    return (by_phone, phone) if phone else (Sending.Channel.EMAIL, "")
 
 
 def page_of(bill: Bill) -> str:

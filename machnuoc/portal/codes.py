@@ -76,11 +76,8 @@ def read_address(text: str) -> str:
 
 
 def channel_of(address: str) -> str:
-    """Return by which channel a code goes: e-mail, else SMS, or Zalo where only that is set up."""
-    if "@" in address:
-        return Sending.Channel.EMAIL
-    sms = sending.is_configured(Sending.Channel.SMS) or not sending.is_configured(Sending.Channel.ZALO)
-    return Sending.Channel.SMS if sms else Sending.Channel.ZALO
+    """Return by which channel a code goes."""
+    return Sending.Channel.EMAIL if "@" in address else sending.phone_channel()
 
 
 def ask(address: str, *, caller: str, now: datetime) -> Asked:

@@ -113,7 +113,8 @@ def _looks(customers: list[Customer]) -> list[dict[str, Any]]:
 @require_safe
 @require_customer
 def my_copy(request: CustomerRequest, pk: int) -> HttpResponse:
-    """Give everything kept about oneself as a file."""
+    """Give everything kept about oneself as a file; the identity number masked where others sign in alike."""
+    is_shared = service_queries.own_customers(request.customer_account).count() > 1
     customer = service_queries.require_customer(request.customer_account, pk)
     with transaction.atomic():
         privacy.log_access(
@@ -121,7 +122,7 @@ def my_copy(request: CustomerRequest, pk: int) -> HttpResponse:
             purpose="khách hàng tự tải bản sao trên trang khách hàng",
         )  # fmt: skip
         audit.record("customers.customer.copied", actor=None, target=customer)
-    return copy_file(customer)
+    return copy_file(customer, hides_identity=is_shared)
 
 
 @_get_or_post

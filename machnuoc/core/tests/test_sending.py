@@ -106,6 +106,40 @@ def test_sms_goes_to_the_gateway_and_a_failure_is_tried_again(person, settings, 
     assert headers["Authorization"] == "Bearer khoa"
 
 
+def test_a_message_that_is_of_no_use_any_more_is_not_sent(person, settings, gateway):
+    settings.SMS_URL, settings.SMS_KEY = gateway.url, "khoa"
+    gateway.answers = [(503, {})]
+    row = sending.queue(
+        key="code:1", channel="SMS", title="Mã", text="123456", now=NOW, address="84912345678", is_secret=True,
+        expires_at=NOW + timedelta(seconds=20),
+    )  # fmt: skip
+    assert sending.send_due(NOW) == (0, 1)
+    assert sending.send_due(NOW + timedelta(seconds=21)) == (0, 1)
+
+    row.refresh_from_db()
+    assert (row.state, row.error, row.text) == ("FAILED", sending.TOO_LATE, sending.NOT_KEPT)
+    assert len(gateway.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("phone", "email", "configured", "expected"),
+    [
+        ("0912 345 678", "a@vi-du.vn", {"SMS_URL"}, ("SMS", "84912345678")),
+        ("0912 345 678", "a@vi-du.vn", {"ZALO_TOKEN", "ZALO_TEMPLATE"}, ("ZALO", "84912345678")),
+        ("0912 345 678", "a@vi-du.vn", {"EMAIL_HOST"}, ("EMAIL", "a@vi-du.vn")),
+        ("0912 345 678", "a@vi-du.vn", set(), ("SMS", "84912345678")),
+        ("0912 345 678", "", {"EMAIL_HOST"}, ("SMS", "84912345678")),
+        ("0255 382 213", "a@vi-du.vn", {"SMS_URL"}, ("EMAIL", "a@vi-du.vn")),
+        ("", "", {"SMS_URL", "EMAIL_HOST"}, ("SMS", "")),
+    ],
+)  # fmt: skip
+def test_people_are_told_by_what_can_reach_them(phone, email, configured, expected, settings):
+    for name in ("SMS_URL", "ZALO_TOKEN", "ZALO_TEMPLATE", "EMAIL_HOST"):
+        setattr(settings, name, "x" if name in configured else "")
+
+    assert sending.reach(phone, email) == expected
+
+
 def test_a_refusal_is_final_and_says_why(person, settings, gateway):
     settings.ZALO_URL, settings.ZALO_TOKEN, settings.ZALO_TEMPLATE = gateway.url, "t", "7895"
     gateway.answers = [(200, {"error": -124})]

@@ -8,6 +8,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
+from machnuoc.core import sending
 from machnuoc.core.models import Person, Sending
 from machnuoc.customers import readings
 from machnuoc.customers.models import Consent, DataAccess, Meter, Reading, Round, Route
@@ -224,7 +225,7 @@ def test_customers_who_agreed_are_warned_once_before_the_bill(world, round_of_ju
         post(world.clerk, "round_warn", round_of_june.pk, reading=ids)
 
     message = Sending.objects.get()
-    assert message.address == agreed.customer.phone
+    assert message.address == sending.phone_84(agreed.customer.phone)
     assert "66 m³" in message.text and agreed.customer.name not in message.text
     assert "chưa đồng ý nhận tin" in page(world.clerk, "round_warn", round_of_june.pk).content.decode()
 

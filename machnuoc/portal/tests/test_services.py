@@ -41,7 +41,7 @@ from machnuoc.customers.notice_operations import NoticeFacts
 from machnuoc.customers.request_operations import RequestError
 from machnuoc.customers.tests.fixtures_requests import photo
 from machnuoc.places.models import AdministrativeUnit, Containment, Subject
-from machnuoc.portal import service_operations, service_panels, service_queries
+from machnuoc.portal import links, service_operations, service_panels, service_queries
 from machnuoc.portal.errors import PortalError
 from machnuoc.portal.models import PortalAccount, PortalLink
 from machnuoc.portal.tests.conftest import make_account
@@ -607,6 +607,22 @@ def test_a_copy_of_ones_data_is_a_file_and_is_noted(house, neighbour, customer_b
     assert copied["Khách hàng"]["name"] == house.customer.name
     assert neighbour.customer.name not in answer.content.decode()
     assert house.customer.accesses.get().what == "EXPORT"
+
+
+def test_where_several_people_sign_in_alike_a_copy_hides_the_number_of_the_identity_card(
+    house, neighbour, customer_browser
+):
+    Customer.objects.filter(pk=house.customer_id).update(identity_number="051090001234")
+    address = f"/kh/du-lieu/ban-sao/{house.customer_id}/"
+    assert json.loads(customer_browser(house).get(address).content)["Khách hàng"]["identity_number"] == "051090001234"
+
+    Customer.objects.filter(pk=neighbour.customer_id).update(phone=house.customer.phone)
+    account = PortalAccount.objects.get(address=house.customer.phone)
+    links.refresh(account, timezone.now())
+
+    copied = json.loads(customer_browser(house).get(address).content)["Khách hàng"]
+    assert "051090001234" not in json.dumps(copied)
+    assert copied["name"] == house.customer.name
 
 
 def test_erasure_is_asked_for_once(house, customer_browser):
