@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,7 @@ def roll_hours(now_ms: int, limit: int = LIMIT, *, with_running: bool = True) ->
             rows = _list_marks(before, limit)
             _roll_marked(cursor, rows, now_ms)
             return len(rows)
+    rows.sort(key=itemgetter(1, 0))  # a piece of few channels and many hours reads less than one of many channels
     done, piece = 0, PIECE
     while done < len(rows):
         if done:
