@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import TruncMonth
 
 from machnuoc.billing import ledger
@@ -14,22 +14,30 @@ from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
 from machnuoc.places import access
 from machnuoc.places.models import Organisation
+from machnuoc.works.models import Work
 
 
 def list_postings(person: Person) -> QuerySet[Posting]:
     """Return the postings of the operators that the person may bill for."""
     if access.sees_everything(person, "bill"):
         return Posting.objects.all()
-    return Posting.objects.filter(operator_id__in=access.visible_subject_ids(person, "bill"))
+    # Their numbers, not a subquery: of one operator, the newest are read from the index.
+    own = list(_bookkeepers(person).values_list("pk", flat=True))
+    return Posting.objects.filter(operator_id=own[0]) if len(own) == 1 else Posting.objects.filter(operator_id__in=own)
+
+
+def _bookkeepers(person: Person) -> QuerySet[Organisation]:
+    """Return the operators with works, or with a way to bill, that the person may bill for."""
+    has_works = Exists(Work.objects.filter(operator=OuterRef("pk")))
+    reached = access.visible_subject_ids(person, "bill")
+    return Organisation.objects.filter(has_works | Q(billing_profile__isnull=False), pk__in=reached).order_by("pk")
 
 
 def verify(person: Person) -> Verification:
     """Check the ledger of the operators that the person may bill for: what others keep is not told of."""
     if access.sees_everything(person, "bill"):
         return ledger.verify()
-    keeps_books = Q(works__isnull=False) | Q(billing_profile__isnull=False)
-    own = Organisation.objects.filter(keeps_books, pk__in=access.visible_subject_ids(person, "bill"))
-    found = [ledger.verify(pk) for pk in own.order_by("pk").values_list("pk", flat=True).distinct()]
+    found = [ledger.verify(pk) for pk in _bookkeepers(person).values_list("pk", flat=True)]
     return Verification(
         postings=sum(one.postings for one in found), bills=sum(one.bills for one in found),
         problems=[problem for one in found for problem in one.problems],

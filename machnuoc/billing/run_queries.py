@@ -30,7 +30,7 @@ def list_runs(person: Person) -> QuerySet[BillingRun]:
 def list_scopes(person: Person) -> list[Subject]:
     """Return what the person may open a run for: operators and works with connections."""
     reached = access.visible_subject_ids(person, "bill")
-    works = Work.objects.filter(pk__in=reached, connections__isnull=False).distinct()
+    works = visibility.works_with_customers().filter(pk__in=reached)
     ids = set(works.values_list("pk", flat=True))
     operators = set(works.filter(operator__isnull=False, operator_id__in=reached).values_list("operator_id", flat=True))
     return list(Subject.objects.filter(pk__in=ids | operators).order_by("-kind", "name"))
@@ -195,9 +195,10 @@ def list_previewed_skips(run: BillingRun) -> list[SkipRow]:
 def list_operators(person: Person) -> list[tuple[Organisation, BillingProfile | None, InvoiceSeries | None]]:
     """Return the operators that the person may bill for, with how they bill."""
     reached = access.visible_subject_ids(person, "bill")
+    of_customers = visibility.works_with_customers().filter(operator=OuterRef("pk"))
     operators = Organisation.objects.filter(
-        Q(pk__in=reached), Q(works__connections__isnull=False) | Q(billing_profile__isnull=False)
-    ).distinct().select_related("subject")  # fmt: skip
+        Q(pk__in=reached), Exists(of_customers) | Q(billing_profile__isnull=False)
+    ).select_related("subject")  # fmt: skip
     profiles = BillingProfile.objects.in_bulk([one.pk for one in operators])
     series = {row.operator_id: row for row in InvoiceSeries.objects.filter(is_active=True)}
     return [(one, profiles.get(one.pk), series.get(one.pk)) for one in operators]

@@ -25,7 +25,7 @@ from machnuoc.billing.run_columns import GROUPS, REASONS, Priced
 from machnuoc.core import audit, jobs, notices
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
-from machnuoc.customers import application_operations
+from machnuoc.customers import application_operations, visibility
 from machnuoc.places import access
 from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.works.models import Work
@@ -73,9 +73,7 @@ def list_works(scope: Subject | int) -> list[Work]:
     """Return the works under a subject that have somebody to bill."""
     scope_id = scope if isinstance(scope, int) else scope.pk
     inside = Containment.objects.filter(ancestor_id=scope_id).values("descendant_id")
-    return list(
-        Work.objects.filter(pk__in=inside, connections__isnull=False).distinct().select_related("subject", "operator")
-    )
+    return list(visibility.works_with_customers().filter(pk__in=inside).select_related("subject", "operator"))
 
 
 @transaction.atomic

@@ -39,7 +39,7 @@ class MeterFilter(forms.Form):
     def __init__(self, data: QueryDict, person: Person) -> None:
         super().__init__(data)
         ids = visibility.list_work_ids(person)
-        names = Subject.objects.filter(kind=Subject.Kind.WORK, work__connections__isnull=False).distinct()
+        names = Subject.objects.filter(pk__in=visibility.works_with_customers().values("pk"))
         if ids is not None:
             names = Subject.objects.filter(pk__in=ids)
         rows = [(str(pk), name) for pk, name in names.order_by("name").values_list("pk", "name")[:500]]

@@ -57,6 +57,7 @@ class Posting(models.Model):
             models.Index(fields=["connection", "debit", "credit"], name="posting_by_connection"),
             models.Index(fields=["source", "source_id"], name="posting_by_source"),
             models.Index(fields=["operator", "date"], name="posting_by_date"),
+            models.Index(fields=["date", "id"], name="posting_newest"),
         ]
 
     def __str__(self) -> str:
