@@ -79,6 +79,7 @@ def debt_list(request: HttpRequest) -> HttpResponseBase:
         ],
         "stations": stations if len(stations) > 1 else [], "is_filtered": is_filtered(request),
         "may_bill": access.may(person, "bill"), "next": request.get_full_path(),
+        "has_simulated": Connection.objects.filter(work__in=list(found.works), is_simulated=True).exists(),
     }  # fmt: skip
     return render(request, "billing/debts/list.html", context)
 

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, Min, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
 
 from machnuoc.billing import ledger
 from machnuoc.billing.ledger import Move
@@ -68,6 +68,7 @@ class Held:
     amount_vnd: int
     back_vnd: int
     oldest: datetime | None
+    simulated: int  # payments among them that are made up
 
     @property
     def label(self) -> str:
@@ -77,12 +78,12 @@ class Held:
 def sum_up_held(operators: Sequence[Organisation]) -> list[Held]:
     """Return what each gateway still holds of each operator; none of those that hold nothing."""
     own = {operator.pk: operator for operator in operators}
-    sums: dict[tuple[int, str], list[Any]] = defaultdict(lambda: [0, 0, 0, None])
+    sums: dict[tuple[int, str], list[Any]] = defaultdict(lambda: [0, 0, 0, None, 0])
     held = list_held(operator__in=own).order_by().values_list("operator_id", "method")
-    for pk, gateway, count, amount_vnd, oldest in held.annotate(
-        n=Count("pk"), a=Sum("amount_vnd"), o=Min("received_at")
+    for pk, gateway, count, amount_vnd, oldest, simulated in held.annotate(
+        n=Count("pk"), a=Sum("amount_vnd"), o=Min("received_at"), s=Count("pk", filter=Q(is_simulated=True))
     ):
-        sums[pk, gateway] = [count, amount_vnd, 0, oldest]
+        sums[pk, gateway] = [count, amount_vnd, 0, oldest, simulated]
     back = list_deductible(operator__in=own).order_by().values_list("operator_id", "method")
     for pk, gateway, amount_vnd in back.annotate(a=Sum("amount_vnd")):
         sums[pk, gateway][2] = amount_vnd
