@@ -714,7 +714,7 @@ def _silence(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: in
 
     def say(worst: float, when: int) -> str:
         if is_new and when - grace == rule.since_ms:
-            return f"{track.label}: chưa nhận được số liệu từ {moment_text(when - grace)}"
+            return f"{track.label}: chưa nhận được số liệu lần nào, theo dõi từ {moment_text(when - grace)}"
         spell = duration_text(grace / SECOND_MS)
         return f"{track.label}: không có số liệu từ {moment_text(when - grace)} (cho phép {spell})"
 
