@@ -830,6 +830,9 @@ def _low_chlorine(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_m
     return _Signal(track.at[first:], sign, ratio, ratio, say)
 
 
+EMPTY_SHARE = 0.05  # of the capacity: what the outlet of a tank does not reach
+
+
 def _tank_hours(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
     level = tracks[rule.channel].believable()
     if not level.capacity_m3 or not level.full_at:
@@ -854,6 +857,8 @@ def _tank_hours(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms:
     hours = np.where(
         outflow > 0, volume_m3 / np.where(outflow > 0, outflow, 1.0), np.where(outflow <= 0, np.inf, np.nan)
     )
+    # Nothing flows out of an empty tank: that is no reason to be calm.
+    hours = np.where(volume_m3 <= EMPTY_SHARE * level.capacity_m3, 0.0, hours)
     least = _number(rule, "hours")
     sign = np.where(np.isnan(hours), 0, np.where(hours < least, 1, np.where(hours >= 1.1 * least, -1, 0)))
     severity = np.where(np.isfinite(hours), least - hours, -np.inf)

@@ -161,6 +161,14 @@ def test_a_tank_is_told_by_its_hours_of_supply():
     assert found[0].text == "Bể 1: bể còn đủ cấp 1,0 giờ (ngưỡng 2,0 giờ)"
 
 
+def test_a_tank_that_ran_empty_is_no_reason_to_be_calm_although_nothing_flows_out_any_more():
+    level = track(every(15, [3, 1, 0.1, 0.1, 0.1, 1, 3]), label="Bể 1", capacity_m3=300, full_at=3)
+    outflow = track(every(15, [100, 100, 100, 0, 0, 0, 0]))
+    rule = Rule("TANK_HOURS", 0, {"hours": 2, "averaging_s": 900})
+
+    assert spans(find(rule, level, outflow)) == [(15, 75)]
+
+
 def test_a_tank_of_unknown_size_says_why_it_is_not_judged():
     verdict = rules.judge(Rule("TANK_HOURS", 0, {}), {0: track(every(5, [1]))}, until_ms=MONDAY)
 
