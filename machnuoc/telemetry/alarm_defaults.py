@@ -15,6 +15,7 @@ from machnuoc.core.models import Person
 from machnuoc.core.periods import local_date
 from machnuoc.telemetry import alarm_operations, quality_limits
 from machnuoc.telemetry.models import AlarmRule, Channel, QualityLimit
+from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind
 
 Operating = Mapping[str, tuple[float | None, float | None]]
 
@@ -56,6 +57,9 @@ def _wanted(channel: Channel, now: datetime, operating: Operating) -> dict[str, 
     }
     if channel.quantity in {"chlorine", "turbidity", "ph"}:
         wanted |= _quality(channel, now, operating)
+    elif QUANTITIES[channel.quantity].is_own:
+        if QUANTITIES[channel.quantity].kind == ChannelKind.INSTANT:
+            wanted |= {"stuck": _stuck(channel), **_quality(channel, now, operating)}
     elif channel.quantity == "flow":
         wanted |= _flow(channel)
     elif channel.quantity == "pressure":
@@ -106,7 +110,7 @@ def _quality(channel: Channel, now: datetime, operating: Operating) -> dict[str,
         "chlorine": "Kiểm tra bơm định lượng, bình clo; lấy mẫu đối chứng.",
         "turbidity": "Kiểm tra phèn, bể lắng, bể lọc; lấy mẫu đối chứng.",
         "ph": "Kiểm tra điện cực và châm hóa chất; lấy mẫu đối chứng.",
-    }[channel.quantity]
+    }.get(channel.quantity, "Kiểm tra đầu đo; lấy mẫu đối chứng.")
     wanted = {
         "limit": _rule(
             "THRESHOLD", f"{channel.name}: ngoài giới hạn", _P.HIGH, edges, advice, on_delay_s=600, off_delay_s=600
@@ -115,10 +119,12 @@ def _quality(channel: Channel, now: datetime, operating: Operating) -> dict[str,
     if channel.quantity == "chlorine" and edges.get("low"):
         long = {key: edge for key, edge in edges.items() if key != "high"}
         wanted["low_long"] = _rule("LOW_CHLORINE", f"{channel.name}: thấp kéo dài", _P.URGENT, long, advice)
-    wanted["stuck"] = _rule(
-        "STUCK", f"{channel.name}: đứng số", _P.LOW, {"hold_s": 43_200}, "Vệ sinh, hiệu chuẩn đầu đo."
-    )
+    wanted["stuck"] = _stuck(channel)
     return wanted
+
+
+def _stuck(channel: Channel) -> dict[str, Any]:
+    return _rule("STUCK", f"{channel.name}: đứng số", _P.LOW, {"hold_s": 43_200}, "Vệ sinh, hiệu chuẩn đầu đo.")
 
 
 def _flow(channel: Channel) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -395,7 +396,9 @@ def _judge_batch(batch: Sequence[Watched], changed_ms: Mapping[int, int], now: d
             at, value, is_believable = _joined(parts) if parts else _EMPTY
             if len(at):
                 newest = max(newest, int(at[-1]))
-            tracks[channel] = rules.Track(at, value, is_believable, **one.words[channel])
+            tracks[channel] = rules.Track(
+                at, value, is_believable, **one.words[channel], earlier=partial(_last_reading_ms, channel)
+            )
         start = starts[one.id]
         verdict = rules.judge(
             one.rule,
@@ -444,6 +447,11 @@ def _remember(one: Watched, verdict: rules.Verdict, found: Sequence[rules.Episod
 def _first_reading_ms(channel: int, otherwise_ms: int) -> int:
     found = history.instants_from(channel, 0, 1)
     return found[0] if found else otherwise_ms
+
+
+def _last_reading_ms(channel: int, before_ms: int) -> int | None:
+    found = history.instants_before(channel, before_ms, 1)
+    return found[0] if found else None
 
 
 def _known(alarm: Alarm) -> rules.Known:

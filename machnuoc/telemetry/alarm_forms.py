@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils import timezone
 
+from machnuoc.core import folding
 from machnuoc.core.choices import DayField, MomentField, OneOf, SomeOf
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import NumberField, WholeField
@@ -79,13 +80,19 @@ class AlarmFilter(forms.Form):
 
     def __init__(self, data: QueryDict, person: Person) -> None:
         super().__init__(data)
-        self.works = list(visible_works(person).values_list("pk", "subject__name"))
+        works = visible_works(person).values_list("pk", "subject__name")
+        self.works = sorted(works, key=lambda row: folding.sort_key(row[1]))
         self.fields["work"].choices = [("", "Mọi trạm"), *((str(pk), name) for pk, name in self.works)]  # type: ignore[attr-defined]
 
     def read(self) -> dict[str, str]:
         """Return what is asked for; what makes no sense asks for nothing."""
         self.is_valid()
         return {name: str(self.cleaned_data.get(name) or "").replace("\0", "") for name in self.fields}
+
+    def unread(self) -> list[tuple[str, str]]:
+        """Return (filter, what was given) of each that makes no sense and so narrows nothing."""
+        self.is_valid()
+        return [(str(self.fields[name].label), str(self.data.get(name, ""))[:100]) for name in self.errors]
 
     def describe(self) -> list[tuple[str, str]]:
         wanted = self.read()

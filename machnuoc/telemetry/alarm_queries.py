@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from machnuoc.core.models import Person
@@ -16,6 +16,13 @@ LINGER = timedelta(minutes=10)  # a consequence speaks for itself so long after 
 FLAPPING_QUIET = timedelta(minutes=60)
 STANDING_AFTER = timedelta(hours=24)
 CHATTERING_RAISES = 3  # in one hour
+TONES = {1: ("danger", "alert-circle"), 2: ("warning", "alert-triangle"), 3: ("info", "bell"), 4: ("neutral", "point")}
+_TURN = Case(  # what burns and nobody has taken comes before what somebody took, and that before what is over
+    When(state=Alarm.State.ACTIVE_UNACKED, then=Value(0)),
+    When(state=Alarm.State.ACTIVE_ACKED, then=Value(1)),
+    default=Value(2),
+    output_field=IntegerField(),
+)
 
 
 def list_visible(visible_to: Person) -> QuerySet[Alarm]:
@@ -83,7 +90,7 @@ def list_calling(now: datetime) -> QuerySet[Alarm]:
 
 
 def list_open(person: Person, *, now: datetime | None = None, work_id: int | None = None) -> QuerySet[Alarm]:
-    """Return the alarms that are not done: not acknowledged before acknowledged, urgent first, newest first.
+    """Return the alarms that are not done: those that burn untaken, those taken, those over; each urgent, newest first.
 
     Those that follow a cause are left out: `consequence_count` says how many it speaks for. Each row carries
     is_in_maintenance and is_shelved; rule, channel, device, work and who acknowledged are loaded.
@@ -101,8 +108,15 @@ def list_open(person: Person, *, now: datetime | None = None, work_id: int | Non
             is_unacked=Q(state__in=[Alarm.State.ACTIVE_UNACKED, Alarm.State.RETURNED_UNACKED]),
         )
         .select_related("rule__channel__device", "work__subject", "acked_by")
-        .order_by("-is_unacked", "priority", "-raised_at", "-pk")
+        .order_by(_TURN, "priority", "-raised_at", "-pk")
     )
+
+
+def list_standing(person: Person, *, now: datetime | None = None) -> QuerySet[Alarm]:
+    """Return the alarms that are not done, those that follow a cause too, with their reasons; most urgent first."""
+    now = now or timezone.now()
+    rows = list_visible(person).filter(is_withdrawn=False).exclude(state=Alarm.State.NORMAL)
+    return with_reasons(rows, now).order_by("priority", "-raised_at", "-pk")
 
 
 def history(

@@ -50,7 +50,8 @@ class Track:
     """Readings of one channel by time, shapes (n,), and what the words about them need.
 
     value: stored unit. is_believable: inside what the channel can measure. interval_s: between readings, as expected.
-    capacity_m3, full_at: of a tank whose level this is, where known.
+    capacity_m3, full_at: of a tank whose level this is, where known. earlier: its last reading before an instant, for
+    words about what lies before the track; None where there is none.
     """
 
     at: Ints
@@ -62,6 +63,7 @@ class Track:
     decimals: int = 1
     capacity_m3: float | None = None
     full_at: float | None = None
+    earlier: Callable[[int], int | None] | None = None
 
     def believable(self) -> "Track":
         """Return the track without readings that cannot be true."""
@@ -275,7 +277,8 @@ def _plain(number: float | None) -> str:
     return "…" if number is None else vietnamese.format_number(number)
 
 
-def _number(rule: Rule, key: str) -> float:
+def number_of(rule: Rule, key: str) -> float:
+    """Return a parameter of a rule, its default where nothing is given, 0 where it has none."""
     given = rule.parameters.get(key)
     if given is not None:
         return float(given)
@@ -299,13 +302,13 @@ def look_back_ms(rule: Rule, interval_s: float) -> int:
         case "SILENCE":
             return grace_ms(rule, interval_s)
         case "RATE" | "LOW_CHLORINE":
-            return int(_number(rule, "window_s") * SECOND_MS)
+            return int(number_of(rule, "window_s") * SECOND_MS)
         case "STUCK":
-            return int(_number(rule, "hold_s") * SECOND_MS)
+            return int(number_of(rule, "hold_s") * SECOND_MS)
         case "PUMP_CYCLING":
-            return int(2 * _number(rule, "window_s") * SECOND_MS)
+            return int(2 * number_of(rule, "window_s") * SECOND_MS)
         case "TANK_HOURS":
-            return int(_number(rule, "averaging_s") * SECOND_MS)
+            return int(number_of(rule, "averaging_s") * SECOND_MS)
         case "COMBINATION":
             return valid_ms(rule, interval_s)
     return 0
@@ -324,14 +327,14 @@ def list_windows(rule: Rule, interval_s: float, from_ms: int, until_ms: int) -> 
         start, end = _floor(from_ms, HOUR_MS), _floor(until_ms, HOUR_MS) + HOUR_MS
         back = [
             (start - w * WEEK_H * HOUR_MS, end - w * WEEK_H * HOUR_MS)
-            for w in range(int(_number(rule, "weeks")), 0, -1)
+            for w in range(int(number_of(rule, "weeks")), 0, -1)
         ]
         return _joined([*back, (start, until_ms + 1)])
     if rule.kind == "NIGHT_FLOW":
         days = _night_days(from_ms, until_ms)
         if not days:
             return []
-        nights = range(days[0] - int(_number(rule, "nights")) * DAY_MS, days[-1] + 1, DAY_MS)
+        nights = range(days[0] - int(number_of(rule, "nights")) * DAY_MS, days[-1] + 1, DAY_MS)
         return [(day + 2 * HOUR_MS, day + 4 * HOUR_MS) for day in nights]
     return [(first, until_ms + 1)]
 
@@ -624,8 +627,8 @@ def _first_index(track: Track, from_ms: int) -> int:
 
 def _rate(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
     track = tracks[rule.channel].believable()
-    window_ms = int(_number(rule, "window_s") * SECOND_MS)
-    direction, change = _number(rule, "direction"), _number(rule, "change")
+    window_ms = int(number_of(rule, "window_s") * SECOND_MS)
+    direction, change = number_of(rule, "direction"), number_of(rule, "change")
     first = _first_index(track, from_ms)
     opened = np.searchsorted(track.at, track.at[first:] - window_ms)
     steps = np.zeros(len(track.at) - first)
@@ -651,7 +654,7 @@ def _rate(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) 
 
 def _pattern(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
     track = tracks[rule.channel].believable()
-    weeks, k = int(_number(rule, "weeks")), _number(rule, "k")
+    weeks, k = int(number_of(rule, "weeks")), number_of(rule, "k")
     hour = track.at // HOUR_MS
     first = _first_index(track, from_ms)
     sign = np.zeros(len(track.at) - first, np.int8)
@@ -671,7 +674,9 @@ def _pattern(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: in
         pool = np.concatenate(pieces)
         median = float(np.median(pool))
         deviation = MAD_TO_DEVIATION * float(np.median(np.abs(pool - median)))
-        allowed = max(k * deviation, _number(rule, "least_difference"), _number(rule, "least_pct") / 100 * abs(median))
+        allowed = max(
+            k * deviation, number_of(rule, "least_difference"), number_of(rule, "least_pct") / 100 * abs(median)
+        )
         usual[one] = median, allowed
         severity[inside] = np.abs(track.value[first:][inside] - median) - allowed
         sign[inside] = np.where(severity[inside] > 0, 1, -1)
@@ -713,9 +718,14 @@ def _silence(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: in
     missed_s = np.concatenate([np.zeros(len(at)), np.full(len(quiet_from), grace / SECOND_MS)])
 
     def say(worst: float, when: int) -> str:
-        if is_new and when - grace == rule.since_ms:
-            return f"{track.label}: chưa nhận được số liệu lần nào, theo dõi từ {moment_text(when - grace)}"
         spell = duration_text(grace / SECOND_MS)
+        if is_new and when - grace == rule.since_ms:
+            watched = f"theo dõi từ {moment_text(rule.since_ms)}"
+            before = track.at[track.at < rule.since_ms]
+            heard = int(before[-1]) if len(before) else track.earlier(rule.since_ms) if track.earlier else None
+            if heard is None:
+                return f"{track.label}: chưa nhận được số liệu lần nào, {watched}"
+            return f"{track.label}: số liệu cuối cùng lúc {moment_text(heard)}, {watched} (cho phép {spell})"
         return f"{track.label}: không có số liệu từ {moment_text(when - grace)} (cho phép {spell})"
 
     next_check_ms = None if long[-1] else last + grace + 1
@@ -724,7 +734,7 @@ def _silence(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: in
 
 def _stuck(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
     track = tracks[rule.channel].believable()
-    hold_ms, tolerance = int(_number(rule, "hold_s") * SECOND_MS), _number(rule, "tolerance")
+    hold_ms, tolerance = int(number_of(rule, "hold_s") * SECOND_MS), number_of(rule, "tolerance")
     except_value = rule.parameters.get("except_value")
     slack_ms = min(int(2 * track.interval_s * SECOND_MS), hold_ms // 2)
     first = _first_index(track, from_ms)
@@ -773,7 +783,7 @@ def _night_flow(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms:
     days = _night_days(from_ms, until_ms) if from_ms > NEVER else []
     if not days:
         return _silent(next_check_ms=next_check_ms)
-    nights, least = int(_number(rule, "nights")), int(_number(rule, "least_nights"))
+    nights, least = int(number_of(rule, "nights")), int(number_of(rule, "least_nights"))
     minima = {
         day: night_minimum_m3h(track.at, track.value, day, track.interval_s)
         for day in range(days[0] - nights * DAY_MS, days[-1] + 1, DAY_MS)
@@ -791,7 +801,7 @@ def _night_flow(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms:
         median = float(np.median(past))
         usual[day + 4 * HOUR_MS] = median
         value[index] = lowest
-        limit = max(_number(rule, "ratio") * median, median + _number(rule, "least_increase_m3h"))
+        limit = max(number_of(rule, "ratio") * median, median + number_of(rule, "least_increase_m3h"))
         severity[index] = lowest - limit
         sign[index] = 1 if lowest > limit else -1
 
@@ -805,8 +815,8 @@ def _night_flow(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms:
 
 def _low_chlorine(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
     track = tracks[rule.channel].believable()
-    low, share = _number(rule, "low"), _number(rule, "share_pct") / 100
-    window_ms = int(_number(rule, "window_s") * SECOND_MS)
+    low, share = number_of(rule, "low"), number_of(rule, "share_pct") / 100
+    window_ms = int(number_of(rule, "window_s") * SECOND_MS)
     first = _first_index(track, from_ms)
     if first == len(track.at):
         return _silent()
@@ -833,15 +843,32 @@ def _low_chlorine(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_m
 EMPTY_SHARE = 0.05  # of the capacity: what the outlet of a tank does not reach
 
 
-def _tank_hours(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
+@dataclass(frozen=True, eq=False)
+class TankReckoning:
+    """How long a tank lasts, at each reading of its level: arrays of shape (n,), by time.
+
+    outflow_m3h: mean of the outlets over the averaging span, or the estimate of the rule; NaN where nothing was read.
+    hours: inf where nothing flows out, 0 where the tank is as good as empty, NaN where it is not known.
+    """
+
+    at: Ints
+    level: Floats
+    volume_m3: Floats
+    outflow_m3h: Floats
+    hours: Floats
+    is_empty: Bools
+
+
+def reckon_tank(rule: Rule, tracks: Mapping[int, Track], from_ms: int) -> TankReckoning | str:
+    """Return the reckoning of a TANK_HOURS rule from an instant on, or in words why there is none."""
     level = tracks[rule.channel].believable()
     if not level.capacity_m3 or not level.full_at:
-        return _silent("Chưa tính được: kênh mực nước chưa khai dung tích và mức đầy bể.")
+        return "Chưa tính được: kênh mực nước chưa khai dung tích và mức đầy bể."
     first = _first_index(level, from_ms)
     at = level.at[first:]
     volume_m3 = np.maximum(level.value[first:], 0.0) / level.full_at * level.capacity_m3
     outlets = [track.believable() for channel, track in tracks.items() if channel != rule.channel]
-    averaging_ms = int(_number(rule, "averaging_s") * SECOND_MS)
+    averaging_ms = int(number_of(rule, "averaging_s") * SECOND_MS)
     given = rule.parameters.get("outflow_m3h")
     if outlets:
         outflow = np.zeros(len(at))
@@ -853,25 +880,33 @@ def _tank_hours(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms:
     elif given:
         outflow = np.full(len(at), float(given))
     else:
-        return _silent("Chưa tính được: quy tắc chưa có kênh lưu lượng ra, cũng chưa có lượng ra ước tính.")
+        return "Chưa tính được: quy tắc chưa có kênh lưu lượng ra, cũng chưa có lượng ra ước tính."
     hours = np.where(
         outflow > 0, volume_m3 / np.where(outflow > 0, outflow, 1.0), np.where(outflow <= 0, np.inf, np.nan)
     )
     # Nothing flows out of an empty tank: that is no reason to be calm.
-    hours = np.where(volume_m3 <= EMPTY_SHARE * level.capacity_m3, 0.0, hours)
-    least = _number(rule, "hours")
+    is_empty = volume_m3 <= EMPTY_SHARE * level.capacity_m3
+    hours = np.where(is_empty, 0.0, hours)
+    return TankReckoning(at, level.value[first:], volume_m3, outflow, hours, is_empty)
+
+
+def _tank_hours(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
+    found = reckon_tank(rule, tracks, from_ms)
+    if isinstance(found, str):
+        return _silent(found)
+    label, hours, least = tracks[rule.channel].label, found.hours, number_of(rule, "hours")
     sign = np.where(np.isnan(hours), 0, np.where(hours < least, 1, np.where(hours >= 1.1 * least, -1, 0)))
     severity = np.where(np.isfinite(hours), least - hours, -np.inf)
 
     def say(worst: float, when: int) -> str:
-        return f"{level.label}: bể còn đủ cấp {shown(worst, 1, 'giờ')} (ngưỡng {shown(least, 1, 'giờ')})"
+        return f"{label}: bể còn đủ cấp {shown(worst, 1, 'giờ')} (ngưỡng {shown(least, 1, 'giờ')})"
 
-    return _Signal(at, sign.astype(np.int8), severity, np.where(np.isfinite(hours), hours, 0.0), say)
+    return _Signal(found.at, sign.astype(np.int8), severity, np.where(np.isfinite(hours), hours, 0.0), say)
 
 
 def _pump_cycling(rule: Rule, tracks: Mapping[int, Track], from_ms: int, until_ms: int) -> _Signal:
     track = tracks[rule.channel].believable()
-    window_ms, most = int(_number(rule, "window_s") * SECOND_MS), _number(rule, "starts")
+    window_ms, most = int(number_of(rule, "window_s") * SECOND_MS), number_of(rule, "starts")
     runs = track.value >= 0.5
     is_start = runs[1:] & ~runs[:-1] & (np.diff(track.at) <= window_ms)
     starts = track.at[1:][is_start]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -27,6 +28,7 @@ from machnuoc.telemetry import (
     alarm_queries,
     alarm_rules,
     history,
+    live_queries,
     rule_words,
     store,
 )
@@ -41,7 +43,7 @@ _CHART_POINTS = 240
 _AT_ONCE = 500  # alarms that one press of a button acknowledges
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
-TONES = {1: ("danger", "alert-circle"), 2: ("warning", "alert-triangle"), 3: ("info", "bell"), 4: ("neutral", "point")}
+TONES = alarm_queries.TONES
 _STATE_TONES = {
     Alarm.State.ACTIVE_UNACKED: ("danger", "bell"),
     Alarm.State.ACTIVE_ACKED: ("warning", "user-circle"),
@@ -296,12 +298,17 @@ def _evidence(alarm: Alarm, now: datetime) -> dict[str, Any]:
         ],
     }  # fmt: skip
     began_ms = round(alarm.began_at.timestamp() * 1000)
+    ended_ms = None if alarm.ended_at is None else round(alarm.ended_at.timestamp() * 1000)
+    words = live_queries.STATE_WORDS.get(channel.quantity)
     before = history.instants_before(channel.pk, began_ms, 4)
     first_ms = min([began_ms, *before])
     raw = history.read_raw(channel.pk, first_ms, to_ms) if to_ms - first_ms < 7 * store.DAY_MS else None
     rows = [
         {
-            "at": _moment(int(at)), "value": float(value), "is_inside": int(at) >= began_ms,
+            "at": _moment(int(at)), "value": float(value),
+            "words": words[1 if value >= 0.5 else 0] if words else "",
+            "is_inside": int(at) >= began_ms and (ended_ms is None or int(at) < ended_ms),
+            "is_after": ended_ms is not None and int(at) >= ended_ms,
             "is_doubtful": bool(quality & store.OUT_OF_RANGE), "is_overruled": bool(quality & store.OVERRULED),
         }
         for at, value, quality in zip(raw.at[:_READINGS_SHOWN], raw.value, raw.quality, strict=False)
@@ -310,7 +317,48 @@ def _evidence(alarm: Alarm, now: datetime) -> dict[str, Any]:
         "chart": shown if len(series.at) else None, "rows": rows, "from": start, "to": end,
         "more": max(0, (len(raw) if raw is not None else series.readings) - len(rows)),
         "decimals": QUANTITIES[channel.quantity].decimals,
+        "tank": _tank(alarm, began_ms, to_ms if ended_ms is None else ended_ms),
     }  # fmt: skip
+
+
+def _tank(alarm: Alarm, began_ms: int, to_ms: int) -> list[tuple[str, str]]:
+    """Return how the hours that a tank lasts were reckoned: at the beginning, and when least was left."""
+    if alarm.rule.kind != AlarmRule.Kind.TANK_HOURS:
+        return []
+    level, outlets = alarm.rule.channel, list(alarm.rule.others.all())
+    rule = alarm_rules.Rule(alarm.rule.kind, level.pk, alarm.rule.parameters)
+    back_ms = began_ms - alarm_rules.look_back_ms(rule, float(level.expected_interval_s))
+    to_ms = min(to_ms, began_ms + 7 * store.DAY_MS)
+    tracks = {one.pk: rule_words.read_track(one, back_ms, to_ms) for one in (level, *outlets)}
+    found = alarm_rules.reckon_tank(rule, tracks, began_ms)
+    if isinstance(found, str) or not len(found.at):
+        return [("Cách tính", found if isinstance(found, str) else "số đo lúc bắt đầu không còn lưu")]
+    averaging = alarm_rules.duration_text(alarm_rules.number_of(rule, "averaging_s"))
+    source = f"trung bình {averaging} của {', '.join(one.name for one in outlets)}" if outlets else "ước tính đã khai"
+    worst = int(np.argmin(np.where(np.isnan(found.hours), np.inf, found.hours)))
+    full, capacity = (alarm_rules.shown(size or 0.0, 2) for size in (level.full_at, level.capacity_m3))
+    facts = [
+        ("Cách tính", f"nước trong bể = mực nước / mức đầy {full} m × dung tích {capacity} m³; giờ = nước / lượng ra"),
+        ("Lượng ra", source),
+        ("Lúc bắt đầu", _tank_at(found, 0)),
+    ]
+    return [*facts, ("Lúc còn ít nhất", _tank_at(found, worst))] if worst else facts
+
+
+def _tank_at(found: alarm_rules.TankReckoning, index: int) -> str:
+    shown = alarm_rules.shown
+    level, volume_m3, outflow_m3h, hours = (
+        float(column[index]) for column in (found.level, found.volume_m3, found.outflow_m3h, found.hours)
+    )
+    if found.is_empty[index]:
+        said = f"0,0 giờ, vì không quá {shown(100 * alarm_rules.EMPTY_SHARE, 0, '%')} dung tích thì coi như cạn"
+    elif np.isnan(hours):
+        said = "chưa biết số giờ"
+    else:
+        said = shown(hours, 1, "giờ") if np.isfinite(hours) else "không có nước ra"
+    flow = "chưa có số đo lượng ra" if np.isnan(outflow_m3h) else f"lượng ra {shown(outflow_m3h, 1, 'm³/giờ')}"
+    when = alarm_rules.moment_text(int(found.at[index]))
+    return f"{when}: mực nước {shown(level, 2, 'm')}, trong bể {shown(volume_m3, 1, 'm³')}, {flow} → {said}"
 
 
 def _moment(at_ms: int) -> datetime:

@@ -8,7 +8,11 @@ class TelemetryConfig(AppConfig):
     verbose_name = "Giám sát trực tuyến"
 
     def ready(self) -> None:
+        from machnuoc.telemetry import quantity_operations
+        from machnuoc.telemetry.quantities import QUANTITIES
+
         post_migrate.connect(_prepare_store, sender=self)
+        QUANTITIES.extend(quantity_operations.load)
 
 
 def _prepare_store(**_: object) -> None:

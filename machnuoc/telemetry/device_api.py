@@ -58,6 +58,7 @@ class TelemetryChannelOut(Schema):
     expected_interval_s: int
     is_active: bool
     is_public: bool
+    measuring_place: str = Field(description="name of the place at which it measures; empty: the work itself")
     is_simulated: bool
 
 
@@ -181,7 +182,7 @@ def list_telemetry_devices(request: HttpRequest, wanted: Query[TelemetryFilter])
 
 def _channels(person: Person, wanted: TelemetryFilter) -> tuple[list[Channel], str | None]:
     rows = Channel.objects.filter(device__in=device_queries.list_devices(person).values("pk"))
-    rows = rows.select_related("device__work__subject")
+    rows = rows.select_related("device__work__subject", "feature")
     if wanted.work_key:
         rows = rows.filter(device__work__subject__key=wanted.work_key)
     if wanted.device_code:
@@ -193,7 +194,10 @@ def _channels(person: Person, wanted: TelemetryFilter) -> tuple[list[Channel], s
 def list_telemetry_channels(request: HttpRequest, wanted: Query[TelemetryFilter]):  # type: ignore[no-untyped-def]
     found, cursor = _channels(person_of(request), wanted)
     names = ("id", "key", "name", "quantity", "point", "expected_interval_s", "is_active", "is_public")
-    items = [{**{name: getattr(one, name) for name in names}, **_about(one)} for one in found]
+    items = [
+        {**{name: getattr(one, name) for name in names}, "measuring_place": str(one.feature or ""), **_about(one)}
+        for one in found
+    ]
     return {"items": items, "next_cursor": cursor}
 
 

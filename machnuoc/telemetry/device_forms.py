@@ -1,5 +1,6 @@
 """Filters of the pages of devices, and the forms of devices, channels, calibrations, limits."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,20 +9,30 @@ from django import forms
 from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.html import format_html
 
 from machnuoc.core import units
 from machnuoc.core.choices import DayField, MomentField, OneOf
 from machnuoc.core.models import Document, Person
 from machnuoc.core.number_fields import NumberField, WholeField
+from machnuoc.core.periods import LOCAL_ZONE
+from machnuoc.core.vietnamese import format_number
 from machnuoc.places import access
 from machnuoc.places.models import Subject
-from machnuoc.telemetry import alarm_forms, device_queries
-from machnuoc.telemetry.models import Channel, Device, QualityLimit, TotaliserMark
-from machnuoc.telemetry.quantities import QUANTITIES
+from machnuoc.telemetry import alarm_forms, counter_steps, device_queries
+from machnuoc.telemetry.models import Channel, Device, MeasuringPlace, QualityLimit, TotaliserMark
+from machnuoc.telemetry.quantities import QUANTITIES, list_limited
 from machnuoc.works.models import Work
 
-_ALL_UNITS = sorted({unit for one in QUANTITIES.values() for unit in (one.unit, *one.accepted_units)})
-LIMITED = ("chlorine", "turbidity", "ph", "conductivity", "temperature")
+
+def _units() -> list[tuple[str, str]]:
+    """Return every unit that some quantity is stored or sent in."""
+    found = sorted({unit for one in QUANTITIES.values() for unit in (one.unit, *one.accepted_units)})
+    return [("", "Đơn vị lưu của đại lượng"), *((one, units.label(one) or "không đơn vị") for one in found)]
+
+
+def _quantities() -> list[tuple[str, str]]:
+    return [(one.key, one.name) for one in QUANTITIES.values()]
 
 
 def shown(number: float | None) -> Decimal | None:
@@ -179,11 +190,8 @@ class SecretForm(forms.Form):
 class ChannelForm(forms.Form):
     key = forms.CharField(label="Khóa trong bản tin", max_length=48, help_text="Đúng như thiết bị gửi, ví dụ flow.")
     name = forms.CharField(label="Tên", max_length=120)
-    quantity = forms.ChoiceField(label="Đại lượng", choices=[(one.key, one.name) for one in QUANTITIES.values()])
-    sent_unit = forms.ChoiceField(
-        label="Đơn vị thiết bị gửi", required=False,
-        choices=[("", "Đơn vị lưu của đại lượng"), *((one, units.label(one) or "không đơn vị") for one in _ALL_UNITS)],
-    )  # fmt: skip
+    quantity = forms.ChoiceField(label="Đại lượng", choices=_quantities)
+    sent_unit = forms.ChoiceField(label="Đơn vị thiết bị gửi", required=False, choices=_units)
     point = forms.ChoiceField(label="Điểm đo", choices=Channel.Point.choices, initial=Channel.Point.STATION)
     role = forms.ChoiceField(label="Dùng cho", choices=Channel.Role.choices, required=False)
     expected_interval_s = WholeField(label="Chu kỳ gửi (giây)", min_value=1, max_value=604_800, initial=300)
@@ -202,10 +210,14 @@ class ChannelForm(forms.Form):
     is_active = forms.BooleanField(label="Đang dùng", required=False, initial=True)
     is_public = forms.BooleanField(label="Công bố trên trang công khai", required=False)
     description = forms.CharField(label="Mô tả", max_length=300, required=False)
+    feature = OneOf(
+        MeasuringPlace.objects.none(), label="Nơi đo", required=False, empty_label="Tại công trình",
+        help_text="Đổi nơi thì số đọc cũ cũng thuộc nơi mới; đầu đo dời đi chỗ khác thì thêm kênh mới.",
+    )  # fmt: skip
 
     _NUMBERS = ("low", "high", "resolution", "minimum", "capacity_m3", "full_at", "rolls_over_at", "largest_step_per_h")
 
-    def __init__(self, data: QueryDict | None, *, channel: Channel | None = None) -> None:
+    def __init__(self, data: QueryDict | None, *, work: int, channel: Channel | None = None) -> None:
         initial: dict[str, Any] = {}
         if channel:
             for name in self.base_fields:
@@ -215,9 +227,15 @@ class ChannelForm(forms.Form):
         if channel:
             about = QUANTITIES[channel.quantity]
             self.fields["quantity"].choices = [(about.key, about.name)]  # type: ignore[attr-defined]
+        places = MeasuringPlace.objects.filter(work=work)
+        if places.exists():
+            self.fields["feature"].queryset = places  # type: ignore[attr-defined]
+        else:
+            del self.fields["feature"]
 
     def said(self) -> dict[str, Any]:
-        given = dict(self.cleaned_data)
+        """Return what is said of the channel itself; its place is given to it by itself."""
+        given = {name: value for name, value in self.cleaned_data.items() if name != "feature"}
         for name in self._NUMBERS:
             given[name] = None if given[name] is None else float(given[name])
         given["resolution"] = given["resolution"] or 0.0
@@ -228,17 +246,31 @@ class CalibrationForm(forms.Form):
     valid_from = MomentField(
         label="Có hiệu lực từ", help_text="Lúc đã qua: số đọc từ lúc ấy được tính lại ở chế độ nền và ghi là sửa."
     )
-    factor = NumberField(label="Hệ số", initial=Decimal(1), help_text="Giá trị lưu = giá trị gửi × hệ số + độ lệch.")
+    factor = NumberField(label="Hệ số", initial=Decimal(1))
     offset = NumberField(label="Độ lệch", initial=Decimal(0))
     note = forms.CharField(label="Căn cứ", max_length=200, help_text="Biên bản, số giấy hiệu chuẩn.")
 
-    def __init__(self, data: QueryDict | None) -> None:
+    def __init__(self, data: QueryDict | None, *, channel: Channel) -> None:
         super().__init__(data, initial={"valid_from": timezone.now()})
+        stored = QUANTITIES[channel.quantity].unit
+        unit, sent = units.label(stored), units.label(channel.sent_unit)
+        if unit:
+            self.fields["offset"].label = f"Độ lệch ({unit})"
+        of_sent = "giá trị gửi" if channel.sent_unit == stored else f"giá trị gửi ({sent}) đổi sang {unit}"
+        self.fields["factor"].help_text = f"Giá trị lưu{f' ({unit})' if unit else ''} = {of_sent} × hệ số + độ lệch."
 
 
 class MarkForm(forms.Form):
-    at = MomentField(label="Số đọc sau sự kiện", widget=forms.DateTimeInput(
-        {"type": "datetime-local", "step": "1"}, "%Y-%m-%dT%H:%M:%S"))  # fmt: skip
+    """What a person says of one step of a counter: one that the program saw, or that of a reading named by its time."""
+
+    OTHER = "other"
+
+    step = forms.ChoiceField(label="Bước nhảy", widget=forms.RadioSelect)
+    at = MomentField(
+        label="Lúc của số đọc khác", required=False,
+        widget=forms.DateTimeInput({"type": "datetime-local", "step": "1"}, "%Y-%m-%dT%H:%M:%S"),
+        help_text="Chỉ khi chọn «Số đọc khác»: lúc đo của số đọc ngay sau sự kiện, đúng đến phút hoặc giây.",
+    )  # fmt: skip
     what = forms.ChoiceField(label="Sự kiện", choices=TotaliserMark.What.choices)
     step_m3 = NumberField(
         label="Lượng nước tính cho bước này", required=False, min_value=Decimal(0),
@@ -246,10 +278,62 @@ class MarkForm(forms.Form):
     )  # fmt: skip
     reason = forms.CharField(label="Lý do", max_length=200)
 
+    def __init__(
+        self, data: QueryDict | None, *, channel: Channel, steps: Sequence[counter_steps.CounterStep], chosen: str = ""
+    ) -> None:
+        super().__init__(data, initial={"step": chosen or (str(steps[0].at_ms) if steps else self.OTHER)})
+        self.channel = channel
+        choices = [(str(step.at_ms), _told(step)) for step in steps]
+        given = self.fields["at"].widget.value_from_datadict(self.data, self.files, "at") if self.is_bound else None
+        try:
+            at = self.fields["at"].clean(given) if given else None
+        except forms.ValidationError:
+            at = None  # said again where the field is checked
+        self.about = counter_steps.readings_about(channel, at) if at else []
+        known = {value for value, _ in choices}
+        unit, decimals = QUANTITIES[channel.quantity].unit, QUANTITIES[channel.quantity].decimals
+        for at_ms, value in self.about:
+            if str(at_ms) not in known:
+                moment = datetime.fromtimestamp(at_ms / 1000, LOCAL_ZONE)
+                said = f"Số đọc {format_number(value, decimals)} {units.label(unit)} lúc {moment:%H:%M:%S %d/%m/%Y}"
+                choices.append((str(at_ms), said))
+        self.fields["step"].choices = [*choices, (self.OTHER, "Số đọc khác, ghi lúc đo bên dưới")]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if given.get("step") != self.OTHER or self.errors.get("at"):
+            return given
+        at = given.get("at")
+        if at is None:
+            self.add_error("at", "Ghi lúc đo của số đọc ngay sau sự kiện, hoặc chọn một bước nhảy ở trên.")
+        elif not self.about:
+            self.add_error(
+                "at", f"Kênh {self.channel.key} không có số đọc nào lúc {timezone.localtime(at):%H:%M %d/%m/%Y}. "
+                "Xem các số đọc ở trang kênh rồi ghi lại.",
+            )  # fmt: skip
+        elif len(self.about) > 1:
+            self.add_error("step", f"Lúc ấy có {len(self.about)} số đọc. Chọn một số đọc trong danh sách.")
+        else:
+            given["step"] = str(self.about[0][0])
+        return given
+
+    def at_ms(self) -> int:
+        """Return the instant of the reading after the step."""
+        return int(self.cleaned_data["step"])
+
+
+def _told(step: counter_steps.CounterStep) -> str:
+    by = f" Đã quyết định: {step.mark.decided_by.full_name}." if step.mark else ""
+    return format_html(
+        '<span><strong>{}</strong> {}, {} <span class="is-quiet">({})</span>; tính {}'
+        '<small class="under">{}{}</small></span>',
+        step.when, step.readings, step.label.lower(), step.confidence.lower(), step.counted, step.rule, by,
+    )  # fmt: skip
+
 
 class LimitForm(forms.Form):
     subject = OneOf(Subject.objects.none(), label="Áp dụng cho")
-    quantity = forms.ChoiceField(label="Đại lượng", choices=[(key, QUANTITIES[key].name) for key in LIMITED])
+    quantity = forms.ChoiceField(label="Đại lượng", choices=lambda: [(one.key, one.name) for one in list_limited()])
     low = NumberField(label="Không nhỏ hơn", required=False)
     high = NumberField(label="Không lớn hơn", required=False)
     valid_from = DayField(label="Có hiệu lực từ", required=False)

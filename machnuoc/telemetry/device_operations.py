@@ -12,15 +12,16 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from machnuoc.core import audit, jobs
 from machnuoc.core.models import Document, Person
 from machnuoc.core.vietnamese import format_datetime
 from machnuoc.places import access
 from machnuoc.places.models import Containment, Subject
-from machnuoc.telemetry import alarm_defaults, broker, credentials, rollups, store
+from machnuoc.telemetry import alarm_defaults, broker, counter_steps, credentials, quantity_operations, rollups, store
 from machnuoc.telemetry.models import Alarm, AlarmRule, Calibration, Channel, Device, QualityLimit, TotaliserMark
-from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind
+from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind, list_limited
 from machnuoc.telemetry.store import DAY_MS, HOUR_MS
 from machnuoc.works.models import Work
 
@@ -247,7 +248,7 @@ def put_channel(
     _require(by, device.work_id)
     key = key.strip()
     about = QUANTITIES.get(quantity)
-    if about is None:
+    if about is None or not quantity_operations.hold(quantity):
         raise DeviceError(f"Không có đại lượng «{quantity[:30]}».")
     if not _KEY.fullmatch(key):
         raise DeviceError(f"Khóa «{key[:60]}» không dùng được: chữ không dấu, số, «_», «-», «.»; tối đa 48 ký tự.")
@@ -406,7 +407,8 @@ def overrule_totaliser(
 ) -> TotaliserMark:
     """Say what happened to a counter at a step, in the place of what the rule saw there; its volumes are made anew.
 
-    at: of the reading after the event. step_m3: what flowed in that step; None lets the kind of event say.
+    at: of the reading after the event, to the millisecond: a decision about no reading would change nothing, and is
+    refused. step_m3: what flowed in that step; None lets the kind of event say.
     Raises DeviceError, PermissionDenied.
     """
     _require(by, channel.device.work_id)
@@ -416,6 +418,11 @@ def overrule_totaliser(
         raise DeviceError("Chọn sự kiện của đồng hồ.")
     if not reason.strip():
         raise DeviceError("Ghi lý do của quyết định: người đọc số sau này cần biết.")
+    if not counter_steps.has_step(channel.pk, _ms(at)):
+        raise DeviceError(
+            f"Kênh {channel.key} không có bước nào kết thúc lúc {timezone.localtime(at):%H:%M:%S %d/%m/%Y}: không có "
+            "số đọc lúc ấy, hoặc đó là số đọc đầu tiên. Chọn số đọc ngay sau sự kiện."
+        )
     values = {"what": what, "step_m3": step_m3, "reason": reason.strip()[:200], "decided_by": by, "decided_at": now}
     mark, _ = TotaliserMark.objects.update_or_create(channel=channel, at=at, defaults=values)
     transaction.on_commit(lambda: rollups.mark([channel.pk], _ms(at) - DAY_MS, _ms(at) + DAY_MS))
@@ -448,8 +455,9 @@ def put_limit(
     Raises DeviceError, PermissionDenied.
     """
     access.require(by, "manage", subject)
-    if quantity not in {"chlorine", "turbidity", "ph", "conductivity", "temperature"}:
-        raise DeviceError("Chỉ đặt được giới hạn cho clo dư, độ đục, pH, độ dẫn điện và nhiệt độ.")
+    limited = list_limited()
+    if quantity not in {each.key for each in limited} or not quantity_operations.hold(quantity):
+        raise DeviceError(f"Chỉ đặt được giới hạn cho: {', '.join(each.name.lower() for each in limited)}.")
     if low is None and high is None:
         raise DeviceError("Ghi mức dưới, mức trên, hoặc cả hai.")
     if low is not None and high is not None and low >= high:

@@ -1,5 +1,6 @@
 """Devices as people see them, within their scope: how they are, what arrived from them, what became of it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,13 +9,14 @@ from typing import Any
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
-from machnuoc.core import search
+from machnuoc.core import search, units
 from machnuoc.core.models import Person
+from machnuoc.core.vietnamese import format_number
 from machnuoc.places import access
-from machnuoc.telemetry import alarm_rules, store
-from machnuoc.telemetry.models import Channel, Device
+from machnuoc.telemetry import alarm_rules, payloads, store
+from machnuoc.telemetry.models import Calibration, Channel, Device
 from machnuoc.telemetry.quantities import QUANTITIES
-from machnuoc.telemetry.receive import REASONS, UNKNOWN
+from machnuoc.telemetry.receive import BY_HTTP, REASONS, UNKNOWN
 from machnuoc.telemetry.store import DAY_MS, HOUR_MS
 from machnuoc.works import search_entries
 
@@ -52,6 +54,7 @@ class Health:
     battery_pct: float | None = None
     share_pct: float | None = None
     silence_s: float | None = None
+    has_drift: bool = False
 
     @property
     def label(self) -> str:
@@ -69,8 +72,14 @@ class Health:
         return "" if self.silence_s is None else alarm_rules.duration_text(max(0.0, self.silence_s))
 
     @property
-    def has_drift(self) -> bool:
-        return self.drift_s is not None and abs(self.drift_s) * 1000 > DRIFT_MS
+    def drift_text(self) -> str:
+        """Say how the clock of the device goes: «chạy nhanh 16 phút»; empty where nothing is known."""
+        if self.drift_s is None:
+            return ""
+        if not self.has_drift:
+            return "không thấy lệch"
+        way = "nhanh" if self.drift_s < 0 else "chậm"
+        return f"chạy {way} {alarm_rules.duration_text(abs(self.drift_s))}"
 
 
 def list_devices(person: Person, action: str = "view") -> QuerySet[Device]:
@@ -128,6 +137,15 @@ def with_intervals(rows: QuerySet[Device]) -> QuerySet[Device]:
     )
 
 
+def is_off(drift_ms: float, interval_s: int | None) -> bool:
+    """Return whether a clock so far behind (ahead: negative) is off.
+
+    A device that sends what it measured an interval ago is not slow; nothing is a day slow or fast (receive.py).
+    """
+    slowest_ms = DRIFT_MS + 1000 * (interval_s or 300)
+    return -DAY_MS <= drift_ms < -DRIFT_MS or slowest_ms < drift_ms <= DAY_MS
+
+
 def read_health(devices: Sequence[Any], *, now: datetime, with_share: bool = False) -> dict[int, Health]:
     """Return {device: how it is}. devices: of with_intervals. with_share: also what came of the last 24 hours."""
     if not devices:
@@ -152,19 +170,20 @@ def read_health(devices: Sequence[Any], *, now: datetime, with_share: bool = Fal
         received_ms, measured_ms, drift_ms, messages, rssi, snr, battery = state
         silence_s = (now_ms - received_ms) / 1000
         allowed_s = max(SILENT_INTERVALS * (device.interval_s or 300), SILENT_LEAST_S)
+        has_drift = is_off(drift_ms, device.interval_s)
         if device.removed_at is not None:
             key = "removed"
         elif silence_s > allowed_s:
             key = "silent"
         elif battery is not None and battery <= BATTERY_LOW_PCT:
             key = "battery"
-        elif abs(drift_ms) > DRIFT_MS:
+        elif has_drift:
             key = "drift"
         else:
             key = "ok"
         found[device.pk] = Health(
             key, _moment(received_ms), _moment(measured_ms) if measured_ms else None, drift_ms / 1000, messages, rssi,
-            snr, battery, shares.get(device.pk), silence_s,
+            snr, battery, shares.get(device.pk), silence_s, has_drift,
         )  # fmt: skip
     return found
 
@@ -236,6 +255,13 @@ def latest_of(channels: Sequence[Channel], now: datetime) -> list[dict[str, Any]
             }  # fmt: skip
         found.append(row)
     return found
+
+
+def line_text(line: Calibration) -> str:
+    """Say a calibration in the stored unit of its channel: «× 1,1 + 0,5 m cột nước»."""
+    unit = units.label(QUANTITIES[line.channel.quantity].unit)
+    sign = "−" if line.offset < 0 else "+"
+    return f"× {format_number(line.factor)} {sign} {format_number(abs(line.offset))} {unit}".strip()
 
 
 # --- the ledger
@@ -332,9 +358,9 @@ def _reasons(
                 known[1:] = [last_at, sample, name]
     for row in rows:
         found = by_row.get((row.device_id, row.start.timestamp()), {})
-        row.reasons = [(REASONS.get(key, key), one[0], one[2]) for key, one in found.items()]
+        row.reasons = [(REASONS.get(key, key), one[0], sample_text(one[2])) for key, one in found.items()]
     ordered = sorted(by_reason.items(), key=lambda item: -item[1][0])
-    return [(REASONS.get(key, key), one[0], one[2], one[3]) for key, one in ordered]
+    return [(REASONS.get(key, key), one[0], sample_text(one[2]), one[3]) for key, one in ordered]
 
 
 # --- quarantine
@@ -360,6 +386,14 @@ class Quarantined:
     @property
     def name(self) -> str:
         return self.device.code if self.device else UNKNOWN_NAME
+
+    @property
+    def road(self) -> str:
+        """Say how the message came: its topic, or by HTTP in which form."""
+        if not self.topic.startswith(BY_HTTP):
+            return f"MQTT, chủ đề {self.topic}"
+        _, form, code = self.topic.split(":", 2)
+        return f"HTTP, dạng {'CSV' if form == 'CSV' else 'JSON'}, mã truy cập của thiết bị {code}"
 
     @property
     def label(self) -> tuple[str, str, str]:
@@ -410,27 +444,73 @@ def get_quarantined(person: Person, number: int) -> Quarantined:
 def _quarantined(row: Sequence[Any], devices: Mapping[int, Device]) -> Quarantined:
     number, device_id, topic, size, received_ms, reason, state, outcome, decided_ms, decided_by, *payload = row
     return Quarantined(
-        number, device_id, topic, size, _moment(received_ms), reason, state, outcome,
+        number, device_id, topic, size, _moment(received_ms), payloads.in_words(reason), state, outcome,
         _moment(decided_ms) if decided_ms else None, decided_by, devices.get(device_id),
         bytes(payload[0]) if payload else None,
     )  # fmt: skip
 
 
-def list_corrections(channels: Sequence[int], *, limit: int = 20) -> list[tuple[int, datetime, float, datetime, str]]:
-    """Return the newest replaced readings: (channel, measured at, former value, replaced at, reason)."""
+@dataclass(frozen=True)
+class Correction:
+    """A reading that was replaced. new: what replaced it; None where that lies in the archive."""
+
+    channel: int
+    at: datetime
+    old: float
+    new: float | None
+    replaced_at: datetime
+    reason: str
+
+
+def list_corrections(channels: Sequence[int], *, limit: int = 20) -> list[Correction]:
+    """Return the newest replaced readings, the last replaced first."""
     if not channels:
         return []
     marks = ", ".join("?" for _ in channels)
     sql = f"SELECT channel, at, value, replaced_at, reason FROM telemetry_reading_history WHERE channel IN ({marks}) "  # noqa: S608
     rows = store.query(sql + f"ORDER BY replaced_at DESC, at DESC LIMIT {int(limit)}", list(channels))
-    return [(row[0], _moment(row[1]), row[2], _moment(row[3]), row[4]) for row in rows]
+    replaced_by: dict[tuple[int, int], float] = {}
+    if rows:
+        pairs = sorted({(row[0], row[1]) for row in rows})
+        which = " OR ".join("(channel = ? AND at = ?)" for _ in pairs)
+        sql = f"SELECT channel, at, value FROM telemetry_reading WHERE {which}"  # noqa: S608 - marks alone
+        now = store.query(sql, [number for pair in pairs for number in pair])
+        replaced_by = {(channel, at): value for channel, at, value in now}
+    found = []
+    for channel, at, old, replaced_at, reason in rows:  # of several replacements of one reading the last comes first
+        new = replaced_by.get((channel, at))
+        found.append(Correction(channel, _moment(at), old, new, _moment(replaced_at), reason))
+        replaced_by[channel, at] = old
+    return found
 
 
 def list_rejections(device: Device, *, since: datetime, limit: int = 12) -> list[tuple[str, int, datetime, str]]:
     """Return the newest refusals of a device: (words, readings, last at, a sample)."""
     sql = "SELECT reason, readings, last_at, sample FROM telemetry_rejection WHERE device = ? AND hour >= ? "
     rows = store.query(sql + f"ORDER BY last_at DESC LIMIT {int(limit)}", [device.pk, _ms(since)])
-    return [(REASONS.get(row[0], row[0]), row[1], _moment(row[2]), row[3]) for row in rows]
+    return [(REASONS.get(row[0], row[0]), row[1], _moment(row[2]), sample_text(row[3])) for row in rows]
+
+
+_SAMPLE = re.compile(r"(?:(?P<key>[^=]*)=)?(?P<value>.*?) @ (?P<at>[^@]*)")
+
+
+def sample_text(sample: str) -> str:
+    """Return how a refused reading read, in words and local time.
+
+    >>> sample_text("p=abc @ 1795389832719"), sample_text("12.5 @ 2026-11-22T00:00:00Z"), sample_text("p=1 @ hôm qua")
+    ('p = abc, đo lúc 06:23:52 23/11/2026', '12.5, đo lúc 07:00:00 22/11/2026', 'p = 1, giờ ghi là «hôm qua»')
+    >>> sample_text("10 byte: b'[[['"), sample_text("p=1 @ 99999999999999999999")
+    ("10 byte: b'[[['", 'p = 1, giờ ghi là «99999999999999999999»')
+    """
+    found = _SAMPLE.fullmatch(sample)
+    if found is None:
+        return sample
+    read = f"{found['key']} = {found['value']}" if found["key"] else found["value"]
+    written = found["at"]
+    at = payloads.instant_of(int(written) if written.isascii() and written.isdigit() else written)
+    if isinstance(at, str):
+        return f"{read}, giờ ghi là «{written}»"
+    return f"{read}, đo lúc {_moment(at):%H:%M:%S %d/%m/%Y}"
 
 
 def show_payload(payload: bytes, most: int = 4_000) -> tuple[str, bool]:

@@ -67,7 +67,7 @@ COLUMNS: dict[str, dict[str, tuple[tuple[str, ...], bool, str]]] = {
         "device": (("Mã thiết bị", "Thiết bị"), True, "Thiết bị đã khai."),
         "key": (("Khóa", "Kênh"), True, "Đúng như thiết bị gửi, ví dụ flow."),
         "name": (("Tên",), False, "Để trống: tên đại lượng."),
-        "quantity": (("Đại lượng",), True, f"Một trong: {', '.join(one.name for one in QUANTITIES.values())}."),
+        "quantity": (("Đại lượng",), True, "Tên hoặc khóa của một đại lượng."),
         "sent_unit": (("Đơn vị thiết bị gửi", "Đơn vị"), False, "Để trống: đơn vị lưu của đại lượng."),
         "point": (("Điểm đo",), False, f"Một trong: {', '.join(str(one) for one in Channel.Point.labels)}."),
         "role": (("Dùng cho",), False, f"Một trong: {', '.join(str(one) for one in Channel.Role.labels)}."),
@@ -99,10 +99,12 @@ def template(kind: str) -> bytes:
     sheet.freeze_panes(1, 0)
     guide.set_column(0, 0, 28)
     guide.set_column(1, 1, 100, wrap)
-    for position, (titles, is_required, how) in enumerate(COLUMNS[kind].values()):
+    for position, (column, (titles, is_required, how)) in enumerate(COLUMNS[kind].items()):
         sheet.set_column(position, position, 22)
         sheet.write_string(0, position, f"{titles[0]} *" if is_required else titles[0], bold)
         guide.write_string(position, 0, titles[0], bold)
+        if column == "quantity":
+            how = f"Một trong: {', '.join(one.name for one in QUANTITIES.values())}."
         guide.write_string(position, 1, f"{'Bắt buộc. ' if is_required else ''}{how}")
     book.close()
     return file.getvalue()

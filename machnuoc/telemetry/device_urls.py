@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from machnuoc.telemetry import device_views, sheet_views
+from machnuoc.telemetry import device_views, quantity_views, sheet_views
 
 _DEVICE = "giam-sat/thiet-bi/<slug:code>/"
 
@@ -25,6 +25,10 @@ urlpatterns: list[URLPattern] = [
     path("giam-sat/gioi-han/", device_views.limit_list, name="limit_list"),
     path("giam-sat/gioi-han/them/", device_views.limit_add, name="limit_add"),
     path("giam-sat/gioi-han/<int:pk>/sua/", device_views.limit_edit, name="limit_edit"),
+    path("giam-sat/dai-luong/", quantity_views.quantity_list, name="quantity_list"),
+    path("giam-sat/dai-luong/them/", quantity_views.quantity_add, name="quantity_add"),
+    path("giam-sat/dai-luong/<slug:key>/sua/", quantity_views.quantity_edit, name="quantity_edit"),
+    path("giam-sat/dai-luong/<slug:key>/xoa/", quantity_views.quantity_delete, name="quantity_delete"),
     path("giam-sat/so-nhan/", device_views.ledger, name="ledger"),
     path("giam-sat/cach-ly/", device_views.quarantine_list, name="quarantine_list"),
     path("giam-sat/cach-ly/<int:pk>/", device_views.quarantine_item, name="quarantine_item"),

@@ -27,17 +27,20 @@ from machnuoc.places import access
 from machnuoc.telemetry import (
     alarm_queries,
     broker,
+    counter_steps,
     credentials,
     device_forms,
     device_operations,
     device_queries,
+    measuring_places,
     receive,
 )
 from machnuoc.telemetry.device_operations import ChangedMeanwhile, DeviceError
-from machnuoc.telemetry.models import Channel, Credential, Device, QualityLimit
+from machnuoc.telemetry.models import Channel, Credential, Device, QualityLimit, TotaliserMark
 from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind
 
 _ROWS_A_PAGE = 50
+_STEPS_OFFERED = 12
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -53,10 +56,10 @@ def _is_filtered(request: HttpRequest) -> bool:
     return any(value for key, value in request.GET.items() if key not in {"page", "sort", "export"})
 
 
-def _tabs() -> list[tuple[str, str, str]]:
+def tabs() -> list[tuple[str, str, str]]:
     names = (
         ("device_list", "Thiết bị"), ("device_health", "Sức khỏe"), ("ledger", "Sổ nhận"),
-        ("quarantine_list", "Cách ly"), ("limit_list", "Giới hạn"),
+        ("quarantine_list", "Cách ly"), ("limit_list", "Giới hạn"), ("quantity_list", "Đại lượng"),
     )  # fmt: skip
     return [(name, title, reverse(f"telemetry:{name}")) for name, title in names]
 
@@ -65,7 +68,7 @@ def _now_ms(now: datetime) -> int:
     return round(now.timestamp() * 1000)
 
 
-def _form_page(request: HttpRequest, form: Any, *, title: str, back: str, **more: Any) -> HttpResponse:
+def form_page(request: HttpRequest, form: Any, *, title: str, back: str, **more: Any) -> HttpResponse:
     is_stale = bool(more.pop("is_stale", False))
     context = {
         "form": form, "title": title, "back_url": back, "is_stale": is_stale, "button": "Lưu",
@@ -94,7 +97,7 @@ def device_list(request: HttpRequest) -> HttpResponseBase:
     health = device_queries.read_health(list(page.object_list), now=now, with_share=True)
     context = {
         "form": form, "page": page, "rows": [(device, health[device.pk]) for device in page.object_list],
-        "tabs": _tabs(), "is_filtered": _is_filtered(request),
+        "tabs": tabs(), "is_filtered": _is_filtered(request),
         "may_bring": access.may(person, "enter") or access.may(person, "manage"),
         "may_manage": access.may(person, "manage"),
     }  # fmt: skip
@@ -113,7 +116,7 @@ def _columns(health: Mapping[int, device_queries.Health]) -> Sequence[export.Col
         ("Tình trạng", lambda row: health[row.pk].label, "text"),
         ("Nhận lần cuối", lambda row: health[row.pk].received_at, "datetime"),
         ("Đo lần cuối", lambda row: health[row.pk].measured_at, "datetime"),
-        ("Lệch đồng hồ (giây)", lambda row: health[row.pk].drift_s, "number"),
+        ("Đồng hồ thiết bị", lambda row: health[row.pk].drift_text, "text"),
         ("Pin (%)", lambda row: health[row.pk].battery_pct, "number"),
         ("RSSI (dBm)", lambda row: health[row.pk].rssi_dbm, "number"),
         ("Đủ số liệu 24 giờ (%)", lambda row: health[row.pk].share_pct, "number"),
@@ -130,7 +133,7 @@ def device_health(request: HttpRequest) -> HttpResponse:
         for key in ("silent", "never", "battery", "drift", "ok")
     ]
     page = _page_of(found.worst, request)
-    context = {"found": found, "tiles": tiles, "page": page, "tabs": _tabs()}
+    context = {"found": found, "tiles": tiles, "page": page, "tabs": tabs()}
     return render(request, "telemetry/devices/health.html", context)
 
 
@@ -159,15 +162,16 @@ def _show_device(
     may_manage = access.may(person, "manage", device.work_id)
     names = {channel.pk: channel for channel in channels}
     corrections = [
-        {"channel": names[pk], "at": at, "value": value, "replaced_at": replaced_at, "reason": reason,
-         "decimals": QUANTITIES[names[pk].quantity].decimals}
-        for pk, at, value, replaced_at, reason in device_queries.list_corrections(list(names))
-    ]  # fmt: skip
+        {"channel": names[one.channel], "about": QUANTITIES[names[one.channel].quantity], "one": one}
+        for one in device_queries.list_corrections(list(names))
+    ]
     is_open = device.removed_at is None
     alarms = alarm_queries.list_open(person, now=now, work_id=device.work_id).filter(rule__channel__device=device)
     shown = device_queries.latest_of(channels, now)
     for row in shown:
-        row["calibrations"] = list(row["channel"].calibrations.all())[-1:]
+        row["calibrations"] = [
+            (device_queries.line_text(one), one.valid_from) for one in list(row["channel"].calibrations.all())[-1:]
+        ]
     context = {
         "device": full, "health": health, "facts": _facts(full), "signs": _signs(health),
         "channels": shown, "may_manage": may_manage and is_open,
@@ -206,7 +210,7 @@ def _signs(health: device_queries.Health) -> list[tuple[str, Any]]:
          if health.received_at else None),
         ("Số đo mới nhất", format_datetime(health.measured_at) if health.measured_at else None),
         ("Đủ số liệu 24 giờ qua", number(health.share_pct, 1, "%")),
-        ("Lệch đồng hồ", number(health.drift_s, 0, "giây")),
+        ("Đồng hồ thiết bị", health.drift_text or None),
         ("Pin", number(health.battery_pct, 0, "%")), ("Cường độ tín hiệu (RSSI)", number(health.rssi_dbm, 0, "dBm")),
         ("Tỷ số tín hiệu trên nhiễu (SNR)", number(health.snr_db, 1, "dB")),
         ("Bản tin đã nhận", number(health.messages, 0, "")),
@@ -291,7 +295,7 @@ def _save_device(request: HttpRequest, device: Device | None) -> HttpResponse:
             return redirect("telemetry:device_detail", saved.code)
     back = reverse("telemetry:device_detail", args=[device.code]) if device else reverse("telemetry:device_list")
     title = "Sửa thiết bị" if device else "Thêm thiết bị"
-    return _form_page(request, form, title=title, back=back, device=device, is_stale=is_stale)
+    return form_page(request, form, title=title, back=back, device=device, is_stale=is_stale)
 
 
 @_get_or_post
@@ -309,7 +313,7 @@ def device_remove(request: HttpRequest, code: str) -> HttpResponse:
         else:
             messages.success(request, f"Đã ghi tháo thiết bị {device.code}; mã truy cập của nó hết hiệu lực.")
             return redirect("telemetry:device_detail", device.code)
-    return _form_page(
+    return form_page(
         request, form, title="Tháo thiết bị", back=reverse("telemetry:device_detail", args=[code]), device=device,
         button="Ghi tháo thiết bị",
         lead="Số đọc sau lúc tháo bị từ chối, mã truy cập hết hiệu lực. Số liệu cũ và lịch sử giữ nguyên.",
@@ -367,12 +371,16 @@ def channel_edit(request: HttpRequest, code: str, pk: int) -> HttpResponse:
 
 
 def _save_channel(request: HttpRequest, device: Device, channel: Channel | None) -> HttpResponse:
-    form = device_forms.ChannelForm(request.POST if request.method == "POST" else None, channel=channel)
+    form = device_forms.ChannelForm(
+        request.POST if request.method == "POST" else None, channel=channel, work=device.work_id
+    )
     if form.is_bound and form.is_valid():
         try:
-            saved, _ = device_operations.put_channel(
-                device, channel=channel, by=_person(request), now=timezone.now(), **form.said()
-            )
+            with transaction.atomic():
+                saved, _ = device_operations.put_channel(
+                    device, channel=channel, by=_person(request), now=timezone.now(), **form.said()
+                )
+                measuring_places.assign(saved, form.cleaned_data.get("feature"), by=_person(request))
         except DeviceError as reason:
             form.add_error(None, str(reason))
         else:
@@ -380,7 +388,7 @@ def _save_channel(request: HttpRequest, device: Device, channel: Channel | None)
             messages.success(request, f"{done} «{saved.name}».")
             return redirect("telemetry:device_detail", device.code)
     title = f"Sửa kênh {channel.key}" if channel else "Thêm kênh"
-    return _form_page(
+    return form_page(
         request, form, title=title, back=reverse("telemetry:device_detail", args=[device.code]), device=device
     )
 
@@ -389,7 +397,7 @@ def _save_channel(request: HttpRequest, device: Device, channel: Channel | None)
 def channel_calibrate(request: HttpRequest, code: str, pk: int) -> HttpResponse:
     device = _managed(request, code)
     channel = _get_channel(device, pk)
-    form = device_forms.CalibrationForm(request.POST if request.method == "POST" else None)
+    form = device_forms.CalibrationForm(request.POST if request.method == "POST" else None, channel=channel)
     if form.is_bound and form.is_valid():
         said = form.cleaned_data
         try:
@@ -404,13 +412,20 @@ def channel_calibrate(request: HttpRequest, code: str, pk: int) -> HttpResponse:
             messages.success(request, f"Đã ghi hiệu chuẩn của kênh «{channel.name}».{more}")
             return redirect("telemetry:device_detail", device.code)
     facts = [
-        (format_datetime(one.valid_from), f"× {one.factor:g} + {one.offset:g}; {one.note or 'không ghi căn cứ'}")
+        (format_datetime(one.valid_from), f"{device_queries.line_text(one)}; {one.note or 'không ghi căn cứ'}")
         for one in channel.calibrations.all()
     ]
-    return _form_page(
+    return form_page(
         request, form, title=f"Hiệu chuẩn kênh {channel.key}", facts=facts, facts_title="Các lần hiệu chuẩn",
         back=reverse("telemetry:device_detail", args=[code]), device=device,
     )  # fmt: skip
+
+
+def _decided(mark: TotaliserMark) -> str:
+    said = f"{mark.get_what_display()}: {mark.reason} ({mark.decided_by.full_name}, {format_datetime(mark.decided_at)})"
+    if counter_steps.has_step(mark.channel_id, round(mark.at.timestamp() * 1000)):
+        return said
+    return f"{said}. Không có hiệu lực: không có số đọc nào đúng lúc ấy. Ghi lại với số đọc ngay sau sự kiện."
 
 
 @_get_or_post
@@ -419,24 +434,38 @@ def channel_totaliser(request: HttpRequest, code: str, pk: int) -> HttpResponse:
     channel = _get_channel(device, pk)
     if QUANTITIES[channel.quantity].kind != ChannelKind.TOTAL:
         raise Http404("no counter")
-    form = device_forms.MarkForm(request.POST if request.method == "POST" else None)
+    chosen = request.GET.get("step", "")
+    steps = list(counter_steps.list_steps(channel, 0, _now_ms(timezone.now()) + 1, most=_STEPS_OFFERED).rows)
+    for given in {chosen, request.POST.get("step", "")} - {str(step.at_ms) for step in steps}:
+        named = counter_steps.find_step(channel, int(given)) if given.isdecimal() and len(given) < 14 else None
+        steps += [named] if named else []
+    steps.sort(key=lambda step: -step.at_ms)
+    form = device_forms.MarkForm(
+        request.POST if request.method == "POST" else None, channel=channel, steps=steps,
+        chosen=chosen if chosen in {str(step.at_ms) for step in steps} else "",
+    )  # fmt: skip
     if form.is_bound and form.is_valid():
         said = form.cleaned_data
         try:
             device_operations.overrule_totaliser(
-                channel, at=said["at"], what=said["what"], reason=said["reason"], by=_person(request),
+                channel, at=datetime.fromtimestamp(form.at_ms() / 1000, LOCAL_ZONE), what=said["what"],
+                reason=said["reason"], by=_person(request),
                 step_m3=None if said["step_m3"] is None else float(said["step_m3"]), now=timezone.now(),
             )  # fmt: skip
         except DeviceError as reason:
             form.add_error(None, str(reason))
         else:
             messages.success(request, "Đã ghi quyết định; lượng nước của các giờ đó đang được tính lại.")
-            return redirect("telemetry:device_detail", device.code)
+            at = datetime.fromtimestamp(form.at_ms() / 1000, LOCAL_ZONE)
+            span = "&".join(
+                f"{name}={at + timedelta(hours=hours):%Y-%m-%dT%H:%M}" for name, hours in (("from", -12), ("to", 12))
+            )
+            return redirect(f"{reverse('telemetry:channel', args=[channel.pk])}?{span}")
     facts = [
-        (format_datetime(one.at), f"{one.get_what_display()}: {one.reason} ({one.decided_by.full_name})")
-        for one in channel.marks.select_related("decided_by")
-    ]
-    return _form_page(
+        (f"{timezone.localtime(one.at):%H:%M:%S %d/%m/%Y}", _decided(one)) for one in
+        channel.marks.select_related("decided_by").order_by("-at")[:_STEPS_OFFERED]
+    ]  # fmt: skip
+    return form_page(
         request, form, title=f"Quyết định về đồng hồ {channel.key}", facts=facts, facts_title="Đã quyết định",
         back=reverse("telemetry:device_detail", args=[code]), device=device,
         lead="Khi chương trình nhận sai một bước nhảy (về 0, quay vòng, thay đồng hồ, chảy ngược), ghi điều đã xảy ra.",
@@ -479,7 +508,7 @@ def limit_list(request: HttpRequest) -> HttpResponseBase:
         {"row": row, "unit": units.label(QUANTITIES[row.quantity].unit), "may_edit": row.subject_id in managed}
         for row in page.object_list
     ]
-    context = {"page": page, "rows": listed, "tabs": _tabs(), "may_manage": may_manage}
+    context = {"page": page, "rows": listed, "tabs": tabs(), "may_manage": may_manage}
     return render(request, "telemetry/devices/limits.html", context)
 
 
@@ -508,7 +537,7 @@ def _save_limit(request: HttpRequest, limit: QualityLimit | None) -> HttpRespons
         else:
             messages.success(request, "Đã lưu giới hạn.")
             return redirect("telemetry:limit_list")
-    return _form_page(
+    return form_page(
         request, form, title="Sửa giới hạn" if limit else "Thêm giới hạn", back=reverse("telemetry:limit_list"),
         lead="Chỉ ghi giới hạn có văn bản. Giới hạn của trạm đứng trước giới hạn của tỉnh và cả nước.",
     )  # fmt: skip
@@ -551,7 +580,7 @@ def ledger(request: HttpRequest) -> HttpResponseBase:
         ]  # fmt: skip
         return export.export(request, name="Sổ nhận số liệu", columns=columns, rows=found.rows)
     context = {
-        "form": form, "found": found, "page": _page_of(found.rows, request), "by_hour": by_hour, "tabs": _tabs(),
+        "form": form, "found": found, "page": _page_of(found.rows, request), "by_hour": by_hour, "tabs": tabs(),
         "first": first, "last": last, "is_missing": is_missing, "code": code,
     }  # fmt: skip
     return render(request, "telemetry/devices/ledger.html", context)
@@ -566,7 +595,7 @@ def quarantine_list(request: HttpRequest) -> HttpResponse:
     device = device_queries.list_devices(person).filter(code=code).first() if code else None
     state = {"": "NEW", "ALL": ""}.get(said.get("state", ""), said.get("state", ""))
     found = [] if code and device is None else device_queries.list_quarantine(person, state=state, device=device)
-    context = {"form": form, "page": _page_of(found, request), "tabs": _tabs(), "is_filtered": _is_filtered(request)}
+    context = {"form": form, "page": _page_of(found, request), "tabs": tabs(), "is_filtered": _is_filtered(request)}
     return render(request, "telemetry/devices/quarantine.html", context)
 
 
@@ -592,7 +621,7 @@ def _show_quarantined(request: HttpRequest, found: device_queries.Quarantined, f
     text, is_text = device_queries.show_payload(found.payload or b"")
     by = Person.objects.filter(pk=found.decided_by).first() if found.decided_by else None
     facts = [
-        ("Nhận lúc", format_datetime(found.received_at)), ("Người gửi", found.name), ("Chủ đề", found.topic),
+        ("Nhận lúc", format_datetime(found.received_at)), ("Người gửi", found.name), ("Đến bằng", found.road),
         ("Cỡ", f"{found.size:,} byte".replace(",", ".")), ("Vì sao", found.reason),
     ]  # fmt: skip
     if found.decided_at:

@@ -35,6 +35,7 @@ REASONS: Mapping[str, str] = MappingProxyType({
     "unknown_channel": "Thiết bị không có kênh mang khóa này",
     "channel_inactive": "Kênh đã ngừng dùng",
     "foreign_topic": "Gửi vào chủ đề của thiết bị khác",
+    "foreign_device": "Bản tin ghi tên một thiết bị khác: mỗi thiết bị chỉ gửi số đọc của chính nó",
     "device_removed": "Thiết bị đã tháo trước thời điểm đo",
     "expired": "Mã truy cập của thiết bị đã hết hạn hoặc bị thu hồi",
     "too_large": "Bản tin quá lớn",
@@ -78,7 +79,8 @@ class Batch:
     """Messages taken apart. The arrays: shape (n,) by reading that passed; or by message, shape (m,).
 
     rows: what to write, in order of arrival. which: their places among all readings. message: which message each is of.
-    device, received: by message. newest: newest instant that its readings claim, -1 if there is none.
+    device, received: by message. newest: newest instant that its readings claim, -1 if there is none. is_single: it is
+    the only one.
     """
 
     rows: Readings
@@ -87,6 +89,7 @@ class Batch:
     device: Ints
     received: Ints
     newest: Ints
+    is_single: NDArray[np.bool_]
     signals: dict[int, Signal]
     rejections: Rejections
     quarantined: list[Quarantined]
@@ -148,7 +151,7 @@ def take_apart(messages: Sequence[Message], now_ms: int) -> Batch:
         fault = _fault_of_sender(message, sender, decoded, snapshot)
         if fault:
             readings = len(decoded.keys) + sum(refused.readings for refused in decoded.refused)
-            sample = f"{message.topic or message.device_claimed}"
+            sample = ", ".join(decoded.names) if fault == "foreign_device" else message.topic or message.device_claimed
             rejections.add(sender.id if sender else UNKNOWN, message.received_ms, fault, readings, sample)
             continue
         if sender is None:  # said above; told again for the type checker
@@ -185,6 +188,8 @@ def _fault_of_sender(message: Message, sender: Sender | None, decoded: Decoded, 
         return "foreign_topic"
     if decoded.sender and snapshot.find(decoded.sender) is not sender:
         return "foreign_topic"
+    if any(snapshot.find(each) not in (None, sender) for each in decoded.names):
+        return "foreign_device"
     return ""
 
 
@@ -217,7 +222,7 @@ def judge(
     """
     place, at, stored = parts.place, parts.at, parts.value
     message = np.repeat(np.arange(len(parts.counts)), parts.counts)
-    newest = _newest_by_message(at, parts.counts)
+    newest, is_single = _newest_by_message(at, parts.counts)
     check = np.zeros(len(place), np.int8)
     is_known = place >= 0
     if not is_known.all():
@@ -242,16 +247,21 @@ def judge(
         rows = Readings(snapshot.channel[place], at, stored, outside * OUT_OF_RANGE)
     else:  # also where there are no channels at all
         rows = Readings(place, at, stored, place)
-    return Batch(rows, which, message, parts.device, parts.received, newest, signals, rejections, quarantined)
+    return Batch(
+        rows, which, message, parts.device, parts.received, newest, is_single, signals, rejections, quarantined
+    )
 
 
-def _newest_by_message(at: Ints, counts: Ints) -> Ints:
+def _newest_by_message(at: Ints, counts: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the newest instant of each message, -1 without any, and whether it is the only one."""
     newest = np.full(len(counts), -1, np.int64)
+    is_single = np.zeros(len(counts), np.bool_)
     has_some = counts > 0
     if has_some.any():
         starts = (np.cumsum(counts) - counts)[has_some]
         newest[has_some] = np.maximum.reduceat(at, starts)
-    return newest
+        is_single[has_some] = np.minimum.reduceat(at, starts) == newest[has_some]
+    return newest, is_single
 
 
 def _reject(parts: Parts, which: NDArray[np.bool_], message: Ints, reason: str, rejections: Rejections) -> None:

@@ -12,20 +12,24 @@ from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.indicators.queries import list_places_of
 from machnuoc.places import access
-from machnuoc.telemetry import alarm_queries, quality_limits, store
-from machnuoc.telemetry.models import Alarm, Channel, QualityLimit
+from machnuoc.telemetry import alarm_queries, device_queries, quality_limits, store
+from machnuoc.telemetry.alarm_rules import EMPTY_SHARE
+from machnuoc.telemetry.models import Alarm, AlarmRule, Channel, QualityLimit
 from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind, Quantity
 from machnuoc.works.models import Work
 
 STALE_INTERVALS = 3  # a figure is old after so many expected intervals
 LEAST_STALE_MS = 120_000
+AHEAD_MS = 60_000  # a reading from so much later than now tells that the clock of its device is wrong
 SPARK_HOURS = 24
 TONES = {
-    "urgent": ("danger", "Khẩn cấp"), "attention": ("warning", "Có cảnh báo"), "stale": ("neutral", "Mất số liệu"),
+    "urgent": ("danger", "Khẩn cấp"), "attention": ("warning", "Có cảnh báo"),
+    "partial": ("warning", "Có số cũ"), "stale": ("neutral", "Mất số liệu"),
     "none": ("neutral", "Chưa có số liệu"), "good": ("good", "Bình thường"),
 }  # fmt: skip
-STATES = ("urgent", "attention", "stale", "none", "good")
-_STATE_WORDS = {"pump": ("dừng", "chạy"), "power": ("mất điện", "có điện")}
+STATES = ("urgent", "attention", "partial", "stale", "none", "good")
+OPERATING = "mức vận hành của trạm"
+STATE_WORDS = {"pump": ("dừng", "chạy"), "power": ("mất điện", "có điện")}
 # What a tile shows: (title, quantity, points in order of preference).
 _KEY_FIGURES = (
     ("Lưu lượng ra", "flow", ("OUTLET", "NETWORK", "STATION", "TREATMENT", "SOURCE")),
@@ -34,6 +38,19 @@ _KEY_FIGURES = (
     ("Mực bể", "level", ("TANK", "STATION")),
 )
 ONLINE = ("pressure", "chlorine", "turbidity", "ph")
+
+
+@dataclass(frozen=True)
+class Band:
+    """Between what the station runs by its own rule. name: whence the edges are; priority: of the rule's alarm."""
+
+    low: float | None
+    high: float | None
+    name: str
+    priority: int
+
+    def holds(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
 @dataclass
@@ -46,10 +63,12 @@ class Figure:
     value: float | None = None
     quality: int = 0
     limit: QualityLimit | None = None
+    rule_bands: tuple[Band, ...] = ()  # most urgent first
     spark: str = ""
     spark_last: str = ""
     stale_after_ms: int = 0
     is_stale: bool = False
+    is_drifting: bool = False  # the clock of its device is off, or it tells of the future
 
     @property
     def quantity(self) -> Quantity:
@@ -61,7 +80,7 @@ class Figure:
 
     @property
     def words(self) -> tuple[str, str] | None:
-        return _STATE_WORDS.get(self.channel.quantity)
+        return STATE_WORDS.get(self.channel.quantity)
 
     @property
     def text(self) -> str:
@@ -90,13 +109,48 @@ class Figure:
         return (low is not None and self.value < low) or (high is not None and self.value > high)
 
     @property
+    def bands(self) -> tuple[Band, ...]:
+        """Return what it runs by where no limit is known."""
+        return () if self.limit_text else self.rule_bands
+
+    @property
+    def off_band(self) -> Band | None:
+        """Return the most urgent band that the latest reading is out of."""
+        if self.value is None or self.is_doubtful:
+            return None
+        return next((band for band in self.bands if not band.holds(self.value)), None)
+
+    @property
+    def tone(self) -> str:
+        """Return the colour of its value: that of the alarm it is worth, empty where there is nothing to see."""
+        if self.is_beyond:
+            return "danger"
+        if self.off_band is not None:
+            return alarm_queries.TONES[self.off_band.priority][0]
+        if self.value is None or self.is_doubtful:
+            return ""
+        if self.channel.quantity == "power" and self.value < 0.5:
+            return "warning"
+        return "danger" if self.fill_pct is not None and self.fill_pct <= 100 * EMPTY_SHARE else ""
+
+    @property
+    def band_text(self) -> str:
+        return "; ".join(self._span(band.low, band.high) for band in self.bands)
+
+    @property
+    def band_name(self) -> str:
+        return "; ".join(dict.fromkeys(band.name for band in self.bands))
+
+    @property
     def limit_text(self) -> str:
         """Return what it is held against, empty where nobody knows."""
         if self.channel.role == Channel.Role.CONTINUITY and self.channel.minimum is not None:
             return f"tối thiểu {self._number(self.channel.minimum)} {self.unit}".strip()
         if self.limit is None:
             return ""
-        low, high = self.limit.low, self.limit.high
+        return self._span(self.limit.low, self.limit.high)
+
+    def _span(self, low: float | None, high: float | None) -> str:
         if low is not None and high is not None:
             return f"{self._number(low)} đến {self._number(high)} {self.unit}".strip()
         if low is not None:
@@ -122,10 +176,13 @@ class Station:
     place: str
     figures: list[Figure] = field(default_factory=list)  # of the tile
     every: list[Figure] = field(default_factory=list)
-    alarms: int = 0
-    worst: Alarm | None = None
+    alarms: int = 0  # as the list of alarms counts them
+    folded: int = 0  # that burn too and follow one of those
+    returned: int = 0  # of `alarms`, over but nobody has taken note
+    worst: Alarm | None = None  # of those that burn
     newest_ms: int | None = None
     is_stale: bool = False
+    is_drifting: bool = False
     is_simulated: bool = False
     stale_after_ms: int = 0
 
@@ -139,11 +196,15 @@ class Station:
 
     @property
     def state(self) -> str:
-        if self.worst is not None:
-            return "urgent" if self.worst.priority <= 2 else "attention"
+        if self.worst is not None and self.worst.priority == AlarmRule.Priority.URGENT:
+            return "urgent"
+        if self.worst is not None or self.returned:
+            return "attention"
         if self.newest_ms is None:
             return "none"
-        return "stale" if self.is_stale else "good"
+        if self.is_stale:
+            return "stale"
+        return "partial" if any(figure.is_stale for figure in self.figures) else "good"
 
     @property
     def key_cells(self) -> list[tuple[str, "Figure | None"]]:
@@ -160,7 +221,16 @@ class Station:
         return TONES[self.state][1]
 
     @property
-    def newest_at(self) -> datetime | None:
+    def shown_from(self) -> datetime | None:
+        """Return of when the oldest figure of the tile is; of a tile without figures the newest reading."""
+        return min((figure.at for figure in self.figures if figure.at is not None), default=self._newest_at)
+
+    @property
+    def shown_to(self) -> datetime | None:
+        return max((figure.at for figure in self.figures if figure.at is not None), default=self._newest_at)
+
+    @property
+    def _newest_at(self) -> datetime | None:
         return None if self.newest_ms is None else datetime.fromtimestamp(self.newest_ms / 1000, UTC)
 
 
@@ -174,9 +244,16 @@ def list_channels(person: Person) -> QuerySet[Channel]:
     return rows.order_by("device__work__subject__name", "device_id", "pk")
 
 
-def dress(channels: Iterable[Channel], now_ms: int, *, with_limits: bool = True) -> list[Figure]:
-    """Return the channels with their latest readings and limits. One question to the store, two to the database."""
+def dress(
+    channels: Iterable[Channel], now_ms: int, *, with_limits: bool = True, with_marks: bool = True
+) -> list[Figure]:
+    """Return the channels with their latest readings and limits; with_marks: what they run by and whose clock is off.
+
+    Two questions to the store, three to the database.
+    """
     rows = list(channels)
+    bands = _list_bands(rows) if with_marks else {}
+    drifts = _read_drifts() if with_marks and rows else {}
     latest = store.latest([row.pk for row in rows])
     limits = {}
     if with_limits and any(row.role == Channel.Role.QUALITY for row in rows):
@@ -190,8 +267,31 @@ def dress(channels: Iterable[Channel], now_ms: int, *, with_limits: bool = True)
         if row.pk in latest:
             figure.at_ms, figure.value, figure.quality = latest[row.pk]
         figure.is_stale = figure.at_ms is None or now_ms - figure.at_ms > figure.stale_after_ms
+        figure.rule_bands = bands.get(row.pk, ())
+        figure.is_drifting = with_marks and (
+            device_queries.is_off(drifts.get(row.device_id, 0), row.expected_interval_s)
+            or (figure.at_ms is not None and figure.at_ms - now_ms > AHEAD_MS)
+        )
         found.append(figure)
     return found
+
+
+def _list_bands(channels: Sequence[Channel]) -> dict[int, tuple[Band, ...]]:
+    """Return what rules in use hold the readings between, most urgent first."""
+    rules = AlarmRule.objects.filter(
+        channel__in=[row.pk for row in channels], kind=AlarmRule.Kind.THRESHOLD, is_enabled=True,
+        out_of_service_reason="",
+    ).order_by("priority", "pk")  # fmt: skip
+    found: dict[int, tuple[Band, ...]] = {}
+    for channel, parameters, priority in rules.values_list("channel_id", "parameters", "priority"):
+        band = Band(parameters.get("low"), parameters.get("high"), parameters.get("basis") or OPERATING, priority)
+        found[channel] = (*found.get(channel, ()), band)
+    return found
+
+
+def _read_drifts() -> dict[int, int]:
+    """Return how far behind the clock of each device is, in ms; ahead is negative."""
+    return dict(store.query("SELECT device, drift_ms FROM telemetry_device_state"))
 
 
 def _stale_after(channel: Channel) -> int:
@@ -215,19 +315,29 @@ def list_stations(person: Person, now_ms: int, *, with_sparks: bool = True) -> l
             station.newest_ms, station.is_stale = newest.at_ms, newest.is_stale
         station.stale_after_ms = min(figure.stale_after_ms for figure in station.every)
         station.figures = _key_figures(station.every)
-    for alarm in alarm_queries.list_open(person):
-        if alarm.work_id in found and not alarm.is_shelved and not alarm.is_in_maintenance:  # type: ignore[attr-defined]
-            station = found[alarm.work_id]
+        station.is_drifting = any(figure.is_drifting for figure in station.every)
+    for row in alarm_queries.list_standing(person):
+        alarm: Any = row
+        if alarm.work_id not in found or alarm.is_shelved or alarm.is_in_maintenance:
+            continue
+        station, is_over = found[alarm.work_id], alarm.ended_at is not None
+        if not alarm.is_explained:
             station.alarms += 1
-            if alarm.ended_at is not None:
-                continue  # over, though nobody has taken note of it
-            if station.worst is None or alarm.priority < station.worst.priority:
-                station.worst = alarm
+            station.returned += is_over
+        elif not is_over:
+            station.folded += 1
+        if not is_over and (station.worst is None or _weight(alarm) < _weight(station.worst)):
+            station.worst = alarm
     if with_sparks:
         add_sparks([figure for station in found.values() for figure in station.figures], now_ms)
     return sorted(
-        found.values(), key=lambda one: (STATES.index(one.state), one.worst.priority if one.worst else 9, one.name)
+        found.values(),
+        key=lambda one: (STATES.index(one.state), one.worst.priority if one.worst else 9, folding.sort_key(one.name)),
     )
+
+
+def _weight(alarm: Any) -> tuple[int, bool]:
+    return alarm.priority, alarm.is_explained
 
 
 def list_key_titles() -> list[str]:
@@ -304,7 +414,7 @@ def filter_wall(stations: Sequence[Station], *, query: str = "", state: str = ""
     counts = {key: sum(one.state == key for one in fitting) for key in STATES}
     return Wall(
         [one for one in fitting if not state or one.state == state],
-        counts, len(stations), sorted({one.place for one in stations if one.place}),
+        counts, len(stations), sorted({one.place for one in stations if one.place}, key=folding.sort_key),
         any(one.is_simulated for one in stations),
     )  # fmt: skip
 
@@ -318,10 +428,14 @@ def snapshot(person: Person, now_ms: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Share:
-    """How much of a span was within its limit: hours counted by readings. within_pct None: nothing was judged."""
+    """How much of a span was within its limit: hours counted by readings. within_pct None: nothing was judged.
+
+    readings: that came in the span.
+    """
 
     within_pct: float | None
     data_pct: float | None
+    readings: int = 0
 
 
 def shares(channels: Collection[int], from_ms: int, to_ms: int) -> dict[int, Share]:
@@ -339,6 +453,7 @@ def shares(channels: Collection[int], from_ms: int, to_ms: int) -> dict[int, Sha
         channel: Share(
             100 * within / judged if judged and within is not None else None,
             min(100.0, 100 * readings / expected) if expected else None,
+            readings,
         )
         for channel, judged, within, readings, expected in rows
     }

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from machnuoc.core import audit, export, units, vietnamese
 from machnuoc.core.models import Person
 from machnuoc.places import access
-from machnuoc.telemetry import alarm_queries, channel_terms, history, live, quality_limits, store
+from machnuoc.telemetry import alarm_queries, channel_terms, counter_steps, history, live, quality_limits, store
 from machnuoc.telemetry import live_queries as queries
 from machnuoc.telemetry.models import Channel, ChannelNote
 from machnuoc.telemetry.quantities import QUANTITIES
@@ -29,6 +30,7 @@ from machnuoc.works.models import Work
 
 MOST_POINTS = 2_000
 MOST_COMPARED = 4
+_STEPS_EXPORTED = 1_000
 SPANS = {
     "3h": ("3 giờ", 3), "24h": ("24 giờ", 24), "7d": ("7 ngày", 168), "30d": ("30 ngày", 720), "1y": ("1 năm", 8_784),
     "5y": ("5 năm", 43_848),
@@ -128,7 +130,9 @@ def _stages(figures: list[queries.Figure]) -> list[dict[str, Any]]:
         tank = next((one for one in its if one.fill_pct is not None), None)
         fill = None if tank is None else tank.fill_pct
         written = [one for one in its if one.channel.quantity != "pump"]
+        values = [one for one in its if one.channel.quantity == "level"]
         found.append({
+            "is_empty": any(one.value is not None and one.tone == "danger" for one in values),
             "point": point, "title": title, "x": 20 + number * 245, "figures": written[:_LINES], "fill": fill,
             "fill_y": 150 - (fill or 0) * 0.9, "fill_height": (fill or 0) * 0.9,
             "pump": next((one for one in its if one.channel.quantity == "pump"), None),
@@ -157,7 +161,7 @@ def _flowing(figures: list[queries.Figure]) -> str:
 
 def get_channel(person: Person, pk: int) -> Channel:
     """Return a channel of a work in the person's scope, in use or not; 404 otherwise."""
-    rows = Channel.objects.select_related("device__work__subject")
+    rows = Channel.objects.select_related("device__work__subject", "feature")
     if not access.sees_everything(person):
         rows = rows.filter(device__work_id__in=access.visible_subject_ids(person))
     found = rows.filter(pk=pk).first()
@@ -208,12 +212,15 @@ def channel(request: HttpRequest, pk: int) -> HttpResponseBase:
     if export.format_of(request):
         return _export(request, compared, from_ms, to_ms)
     figure = queries.dress([shown], now_ms)[0]
-    main = _read_series(shown, compared, from_ms, to_ms)
+    steps = counter_steps.list_steps(shown, from_ms, to_ms)
+    main = counter_steps.break_line(_read_series(shown, compared, from_ms, to_ms), steps.rows)
     from_at, to_at = (datetime.fromtimestamp(at / 1000, UTC) for at in (from_ms, to_ms))
     siblings = queries.list_channels(person).filter(device__work_id=shown.device.work_id)
     context = {
         "channel": shown, "work": shown.device.work, "subject": shown.device.work.subject, "figure": figure,
-        "series": main, "rows": _table(main), "span": span, "from_at": from_at, "to_at": to_at,
+        "series": main, "rows": _table(main, steps.rows), "steps": steps, "is_counter": counter_steps.is_counter(shown),
+        "may_manage": access.may(person, "manage", shown.device.work_id),
+        "span": span, "from_at": from_at, "to_at": to_at,
         "spans": [(key, title, f"?span={key}{_with(compared)}") for key, (title, _) in SPANS.items()],
         "compared": compared[1:], "data_url": _data_url(shown, compared, from_ms, to_ms),
         "others": [one for one in siblings if one.pk not in {row.pk for row in compared}],
@@ -242,7 +249,20 @@ def _data_url(shown: Channel, compared: list[Channel], from_ms: int, to_ms: int)
 def _read_series(row: Channel, compared: list[Channel], from_ms: int, to_ms: int) -> history.Series:
     """Return what is drawn of a channel; the table beside the chart is of the same."""
     points = MOST_POINTS - 200 if len(compared) == 1 else 900
-    return history.read(row.pk, from_ms, to_ms, points=points, terms=channel_terms.without_limits(row))
+    return _finished(history.read(row.pk, from_ms, to_ms, points=points, terms=channel_terms.without_limits(row)))
+
+
+def _finished(series: history.Series) -> history.Series:
+    """Return a series of days or more without a last bucket that still runs: half a day beside whole ones looks low."""
+    if series.bucket_ms < store.DAY_MS or len(series.at) < 2:
+        return series
+    local_ms = int(series.at[-1]) + 7 * store.HOUR_MS  # Việt Nam has no summer time
+    if (local_ms // series.bucket_ms + 1) * series.bucket_ms - 7 * store.HOUR_MS <= series.to_ms:
+        return series
+    volume = None if series.volume is None else series.volume[:-1]
+    return replace(
+        series, at=series.at[:-1], value=series.value[:-1], low=series.low[:-1], high=series.high[:-1], volume=volume
+    )
 
 
 def name_source(series: history.Series) -> str:
@@ -256,14 +276,20 @@ def name_source(series: history.Series) -> str:
     return f"số {'tổng hợp' if series.is_rollup else 'đo gộp'} mỗi {step}"
 
 
-def _table(series: history.Series) -> list[tuple[datetime, float, float, float]]:
-    """Return the newest rows of the table beside the chart."""
+def _table(
+    series: history.Series, steps: Sequence[counter_steps.CounterStep]
+) -> list[tuple[datetime, float, float, float, list[counter_steps.CounterStep]]]:
+    """Return the newest rows of the table beside the chart; with what happened to a counter in each."""
     known = np.flatnonzero(~np.isnan(series.value))[:-49:-1]
     columns = (series.at[known], series.value[known], series.low[known], series.high[known])
+    width = max(series.bucket_ms, 1)
     return [
-        (datetime.fromtimestamp(at / 1000, UTC), value, low, high)
+        (
+            datetime.fromtimestamp(at / 1000, UTC), value, low, high,
+            [step for step in steps if at <= step.at_ms < at + width],
+        )
         for at, value, low, high in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    ]  # fmt: skip
 
 
 @require_safe
@@ -273,7 +299,10 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
     shown = get_channel(person, pk)
     _, from_ms, to_ms = _read_span(request, _now_ms())
     compared = _compared(request, person, shown)
-    read = [(row, _read_series(row, compared, from_ms, to_ms)) for row in compared]
+    steps = {row.pk: counter_steps.list_steps(row, from_ms, to_ms).rows for row in compared}
+    read = [
+        (row, counter_steps.break_line(_read_series(row, compared, from_ms, to_ms), steps[row.pk])) for row in compared
+    ]
     from_at, to_at = (datetime.fromtimestamp(at / 1000, UTC) for at in (from_ms, to_ms))
     day = timezone.localdate(to_at)
     limit = (
@@ -296,6 +325,10 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
             {"value": value, "name": limit.standard + doubt}
             for value in (limit.low, limit.high) if value is not None
         ],
+        "bands": [
+            {"value": value, "name": band.name}
+            for band in queries.dress([shown], to_ms)[0].bands for value in (band.low, band.high) if value is not None
+        ],
         "minimum": shown.minimum if shown.role == "CONTINUITY" else None,
         "alarms": [
             {"from": live.store_ms(row.began_at), "to": live.store_ms(row.ended_at) if row.ended_at else None,
@@ -306,6 +339,7 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
             {"at": live.store_ms(at), "text": text}
             for at, text in shown.notes.filter(at__gte=from_at, at__lt=to_at).values_list("at", "text")[:100]
         ],
+        "steps": [{"at": step.at_ms, "text": step.label} for step in steps[shown.pk]],
     }  # fmt: skip
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
@@ -321,6 +355,15 @@ def channel_data(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _export(request: HttpRequest, channels: list[Channel], from_ms: int, to_ms: int) -> HttpResponseBase:
     by_id = {row.pk: row for row in channels}
+    has_counter = any(counter_steps.is_counter(row) for row in channels)
+    steps = {
+        (row.pk, step.at_ms): step.sentence
+        for row in channels for step in counter_steps.list_steps(row, from_ms, to_ms, most=_STEPS_EXPORTED).rows
+    }  # fmt: skip
+
+    told: list[export.Column] = []
+    if has_counter:
+        told.append(("Bước nhảy của đồng hồ", lambda row: steps.get((row[0].pk, row[1]), ""), "text"))
 
     def rows() -> Iterator[tuple[Channel, int, float, int]]:
         for one, at, value, quality in history.export_rows(list(by_id), from_ms, to_ms):
@@ -336,6 +379,7 @@ def _export(request: HttpRequest, channels: list[Channel], from_ms: int, to_ms: 
             ("Giá trị", lambda row: row[2], "number"),
             ("Đơn vị", lambda row: units.label(QUANTITIES[row[0].quantity].unit), "text"),
             ("Ghi chú", lambda row: "ngoài khoảng tin được" if row[3] & store.OUT_OF_RANGE else "", "text"),
+            *told,
         ],
         rows=rows(),
         source_note="Số đo của thiết bị, đổi về đơn vị lưu và đã hiệu chuẩn.",

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from machnuoc.core.models import Document, Job, Person, StoredFile
 from machnuoc.places.models import Subject
-from machnuoc.telemetry.quantities import QUANTITIES
+from machnuoc.telemetry.quantities import QUANTITIES, ChannelKind
 from machnuoc.works.models import Work
 
 
@@ -83,6 +83,26 @@ class Credential(models.Model):
         return f"{self.device_id} {self.made_at:%Y-%m-%d}"
 
 
+class MeasuringPlace(models.Model):
+    """A place of a work at which channels measure: a tap, the end of a main. Without one: at its work.
+
+    FeatureOfInterest of SensorThings.
+    """
+
+    work = models.ForeignKey(Work, models.PROTECT, related_name="measuring_places", verbose_name="công trình")
+    name = models.CharField("tên", max_length=120)
+    description = models.CharField("mô tả", max_length=300, blank=True)
+    latitude = models.FloatField("vĩ độ")  # degrees of WGS 84
+    longitude = models.FloatField("kinh độ")
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["work", "name"], name="measuring_place_name_once_a_work")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Channel(models.Model):
     """One quantity at one point. Its id is the `channel` of the store."""
 
@@ -108,7 +128,7 @@ class Channel(models.Model):
     device = models.ForeignKey(Device, models.PROTECT, related_name="channels")
     key = models.CharField("khóa trong bản tin", max_length=48)
     name = models.CharField("tên", max_length=120)
-    quantity = models.CharField("đại lượng", max_length=16, choices=[(q.key, q.name) for q in QUANTITIES.values()])
+    quantity = models.CharField("đại lượng", max_length=16)  # a key of quantities.QUANTITIES
     sent_unit = models.CharField("đơn vị thiết bị gửi", max_length=12)
     low = models.FloatField("tin được từ")  # in the stored unit
     high = models.FloatField("tin được đến")
@@ -124,6 +144,9 @@ class Channel(models.Model):
     is_active = models.BooleanField("đang dùng", default=True)
     is_public = models.BooleanField("công bố", default=False)
     description = models.CharField("mô tả", max_length=300, blank=True)
+    feature = models.ForeignKey(  # of the same work; none: the work itself
+        MeasuringPlace, models.PROTECT, related_name="channels", null=True, blank=True, verbose_name="nơi đo"
+    )
 
     class Meta:
         ordering = ["device__code", "id"]
@@ -134,6 +157,36 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device_id}/{self.key}"
+
+    def get_quantity_display(self) -> str:
+        return QUANTITIES[self.quantity].name
+
+
+class OwnQuantity(models.Model):
+    """A quantity that people added to the built-in ones (quantities.py). Its unit and kind stand once it is used."""
+
+    class Kind(models.TextChoices):
+        INSTANT = ChannelKind.INSTANT, "Trị số tức thời"
+        TOTAL = ChannelKind.TOTAL, "Số đếm cộng dồn"
+        STATE = ChannelKind.STATE, "Trạng thái"
+
+    key = models.CharField("khóa", max_length=16, unique=True)
+    name = models.CharField("tên", max_length=80)
+    definition = models.CharField("định nghĩa", max_length=300, blank=True)
+    description = models.CharField("mô tả", max_length=300, blank=True)
+    unit = models.CharField("đơn vị lưu", max_length=12)
+    kind = models.CharField("loại", max_length=8, choices=Kind)
+    low = models.FloatField("tin được từ")
+    high = models.FloatField("tin được đến")
+    decimals = models.PositiveSmallIntegerField("số chữ số lẻ", default=2)
+    accepted_units = models.JSONField("đơn vị khác mà thiết bị được gửi", default=list)
+
+    class Meta:
+        ordering = ["name", "key"]
+        constraints = [models.CheckConstraint(condition=Q(low__lt=F("high")), name="own_quantity_span_is_open")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Calibration(models.Model):
@@ -208,7 +261,7 @@ class QualityLimit(models.Model):
         RECALLED = "RECALLED", "Chưa đối chiếu văn bản"
 
     subject = models.ForeignKey(Subject, models.PROTECT, related_name="+")  # a work, or a place that contains works
-    quantity = models.CharField("đại lượng", max_length=16, choices=[(q.key, q.name) for q in QUANTITIES.values()])
+    quantity = models.CharField("đại lượng", max_length=16)  # a key of quantities.QUANTITIES
     low = models.FloatField("không nhỏ hơn", null=True, blank=True)  # in the stored unit of the quantity
     high = models.FloatField("không lớn hơn", null=True, blank=True)
     valid_from = models.DateField("từ ngày", null=True, blank=True)
@@ -228,6 +281,9 @@ class QualityLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.standard} {self.quantity}"
+
+    def get_quantity_display(self) -> str:
+        return QUANTITIES[self.quantity].name
 
 
 class AlarmRule(models.Model):

@@ -31,12 +31,16 @@ PUBLIC_FOR_S = 60  # how long the published figures are kept
 
 @dataclass
 class Row:
-    """One index at one station. share_24h, share_30d: of judged readings within the limit, percent, or None."""
+    """One index at one station. share_24h, share_30d: of judged readings within the limit, percent, or None.
+
+    data_30d: of the readings that thirty days of the channel's interval make, how many came, percent.
+    """
 
     figure: queries.Figure
     share_24h: float | None = None
     share_30d: float | None = None
     data_24h: float | None = None
+    data_30d: float = 0.0
 
     @property
     def standard(self) -> str:
@@ -73,8 +77,10 @@ class Group:
 
 def _rows(channels: Any, now_ms: int) -> list[Row]:
     order = {key: number for number, key in enumerate(queries.ONLINE)}
-    rows = [Row(one) for one in queries.dress(channels.filter(quantity__in=queries.ONLINE), now_ms)]
-    return sorted(rows, key=lambda row: (row.work.subject.name, row.work.pk, order[row.figure.channel.quantity]))
+    rows = [Row(one) for one in queries.dress(channels.filter(quantity__in=queries.ONLINE), now_ms, with_marks=False)]
+    return sorted(
+        rows, key=lambda row: (folding.sort_key(row.work.subject.name), row.work.pk, order[row.figure.channel.quantity])
+    )
 
 
 def _add_shares(rows: list[Row], now_ms: int) -> list[Row]:
@@ -86,7 +92,9 @@ def _add_shares(rows: list[Row], now_ms: int) -> list[Row]:
     for row in rows:
         today = day.get(row.figure.channel.pk, nothing)
         row.share_24h, row.data_24h = today.within_pct, today.data_pct
-        row.share_30d = month.get(row.figure.channel.pk, nothing).within_pct
+        whole = month.get(row.figure.channel.pk, nothing)
+        due = 30 * store.DAY_MS / 1_000 / row.figure.channel.expected_interval_s
+        row.share_30d, row.data_30d = whole.within_pct, min(100.0, 100 * whole.readings / due)
     return rows
 
 
@@ -108,7 +116,7 @@ def online(request: HttpRequest) -> HttpResponseBase:
     now_ms = time.time_ns() // 1_000_000
     rows = _rows(queries.list_channels(person), now_ms)
     places = list_places_of(list({row.work.pk for row in rows}), "COMMUNE")
-    names = sorted(set(places.values()))
+    names = sorted(set(places.values()), key=folding.sort_key)
     place = request.GET.get("place", "")
     if place in names:
         rows = [row for row in rows if places.get(row.work.pk) == place]
@@ -135,6 +143,7 @@ def online(request: HttpRequest) -> HttpResponseBase:
                 ("Văn bản", lambda row: _standard(row), "text"),
                 ("Trong giới hạn 24 giờ (%)", lambda row: row.share_24h, "number"),
                 ("Trong giới hạn 30 ngày (%)", lambda row: row.share_30d, "number"),
+                ("Số đo có của 30 ngày (%)", lambda row: round(row.data_30d, 1), "number"),
                 ("Mô phỏng", lambda row: "mô phỏng" if row.figure.channel.device.is_simulated else "", "text"),
             ],
             rows=_add_shares(rows, now_ms),
@@ -177,6 +186,7 @@ def _published(now_ms: int) -> dict[str, Any]:
                 "limit": row.figure.limit_text, "standard": _standard(row),
                 "within_24h_pct": None if row.share_24h is None else round(row.share_24h, 1),
                 "within_30d_pct": None if row.share_30d is None else round(row.share_30d, 1),
+                "data_30d_pct": round(row.data_30d, 1),
                 "is_simulated": row.figure.channel.device.is_simulated,
             }
             for row in _add_shares(_rows(channels, now_ms), now_ms)
@@ -226,7 +236,7 @@ def public(request: HttpRequest) -> HttpResponse:
 def _as_csv(figures: list[dict[str, Any]]) -> str:
     columns = (
         "station", "quantity", "point", "value", "unit", "at", "limit", "standard", "within_24h_pct", "within_30d_pct",
-        "is_simulated",
+        "data_30d_pct", "is_simulated",
     )  # fmt: skip
     file = io.StringIO()
     writer = csv.writer(file)

@@ -66,6 +66,7 @@ class Decoded(msgspec.Struct, gc=False):
 
     keys: name of the channel as sent. at: ms UTC, 0 to MAX_AT_MS. value: in the sent unit, finite or not.
     sender: who the payload itself says it is from; empty where the topic alone says. rssi dBm, snr dB, battery_pct %.
+    names: devices that samples name beside their readings; a device speaks only for itself.
     """
 
     keys: list[str]
@@ -76,6 +77,7 @@ class Decoded(msgspec.Struct, gc=False):
     rssi: float | None = None
     snr: float | None = None
     battery_pct: float | None = None
+    names: tuple[str, ...] = ()
 
 
 class Decoder(Protocol):
@@ -214,6 +216,33 @@ def number_of(sent: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+_WORDS = (
+    (r"JSON is malformed: ", ""),
+    (r"Input data was truncated", "bản tin bị cắt giữa chừng"),
+    (r"invalid character", "ký tự không hợp lệ"), (r"trailing characters", "thừa ký tự sau khi bản tin đã hết"),
+    (r"invalid utf-8 encoding|Invalid UTF-8 encoded string|Invalid UTF-8", "không phải chữ UTF-8"),
+    (r"invalid number", "số viết sai"), (r"invalid escape character in string", "ký tự sau «\\\\» không hợp lệ"),
+    (r"object keys must be strings", "tên trường phải là chữ trong dấu nháy"), (r"expected ", "thiếu "),
+    (r"number out of range", "số quá lớn"),
+    (r"Object missing required field `([^`]*)`", r"thiếu trường «\1»"),
+    (r"Expected `([^`]*)`, got `([^`]*)`", r"phải là \1, đã gửi \2"),
+    (r" - at `\$?\.?([^`]*)`", r", ở «\1»"),
+)  # fmt: skip
+
+
+def in_words(reason: str) -> str:
+    """Return what the JSON reader complains of, in Vietnamese; what it never said before stays as it is.
+
+    >>> in_words("JSON is malformed: invalid character (byte 0)")
+    'ký tự không hợp lệ ở ký tự thứ 1'
+    >>> in_words("Object missing required field `time` - at `$.object`")
+    'thiếu trường «time», ở «object»'
+    """
+    for pattern, words in _WORDS:
+        reason = re.sub(pattern, words, reason)
+    return re.sub(r" ?\(byte (\d+)\)", lambda found: f" ở ký tự thứ {int(found[1]) + 1}", reason)
 
 
 def shown(key: object, value: object, at: object = "") -> str:

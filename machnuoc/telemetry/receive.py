@@ -21,6 +21,7 @@ from machnuoc.telemetry.payloads import Message
 from machnuoc.telemetry.store import HOUR_MS, OUT_OF_RANGE, Floats, Ints, Readings
 
 __all__ = [
+    "BY_HTTP",
     "REASONS",
     "UNKNOWN",
     "CannotDecide",
@@ -35,10 +36,12 @@ __all__ = [
 
 QUARANTINE_MAX = 1_000  # undecided messages of one device; its next ones are rejected until a person has looked
 QUARANTINE_MAX_BYTES = 64 * 1024 * 1024
-BACKLOG_MS = store.DAY_MS  # what lags by more was kept and sent late: no clock is a day slow; time zones are within it
+CLOCK_MOST_MS = store.DAY_MS  # no clock is a day off; time zones are within it. More is a backlog, or a false date
+LATE_MS = 120_000  # what lags by more may come from a slow clock, or come late: one message does not tell
+STEADY_MS = 60_000  # a clock that is slow lags alike from one message to the next; what comes late does not
 BATCH_KEPT_MS = 7 * store.DAY_MS  # how long a repeated HTTP batch is recognised
 _ATTEMPTS = 4
-_BY_HTTP = "http:"  # in the place of a topic, with protocol and device behind it
+BY_HTTP = "http:"  # in the place of a topic, with protocol and device behind it
 
 Ledger = dict[tuple[int, int], list[int]]  # (device, hour of receipt): counts in the order of the fields of Counts
 T = TypeVar("T")
@@ -149,7 +152,7 @@ def replay(quarantine_id: int, by: Person, now_ms: int) -> Receipt:
     """
     device, topic, payload, received_ms = _get_quarantined(quarantine_id)
     message = Message(topic, bytes(payload), received_ms)
-    if topic.startswith(_BY_HTTP):
+    if topic.startswith(BY_HTTP):
         _, protocol, code = topic.split(":", 2)
         message = Message("", bytes(payload), received_ms, code, protocol)
     batch = judging.take_apart([message], now_ms)
@@ -376,6 +379,17 @@ _SEEN = """ON CONFLICT (device) DO UPDATE SET
 _DRIFTED = """,
     drift_ms = CASE WHEN excluded.received_at - excluded.drift_ms >= telemetry_device_state.measured_at
         THEN excluded.drift_ms ELSE telemetry_device_state.drift_ms END"""
+# A message that lags: its clock is slow if the message before lagged as much, and as much time went by between the two
+# at the device as here. A backlog that is sent in one go, or piece by piece, lags less and less.
+_HERE = "(excluded.received_at - telemetry_device_state.received_at)"
+_THERE = "(excluded.measured_at - telemetry_device_state.measured_at)"
+_LAG = "(excluded.received_at - excluded.measured_at)"
+_LAGGED = f""",
+    drift_ms = CASE WHEN {_THERE} <= 0 THEN telemetry_device_state.drift_ms
+        WHEN {_LAG} < telemetry_device_state.drift_ms THEN {_LAG}
+        WHEN abs({_HERE} - {_THERE}) <= {STEADY_MS} AND 2 * {_HERE} >= {_THERE} AND 2 * {_THERE} >= {_HERE}
+            AND telemetry_device_state.received_at - telemetry_device_state.measured_at > {LATE_MS} THEN {_LAG}
+        ELSE telemetry_device_state.drift_ms END"""
 
 
 def _write_device_state(cursor: Any, batch: Batch) -> None:
@@ -390,16 +404,21 @@ def _write_device_state(cursor: Any, batch: Batch) -> None:
     newest = batch.newest[order][last]
     received = batch.received[order]
     said = [batch.signals.get(each, (None, None, None)) for each in device[starts].tolist()]
+    lag = received[last] - newest
     columns = [
         device[starts], np.maximum.reduceat(received, starts), np.maximum.reduceat(accepted[order], starts),
-        received[last] - newest, np.diff(starts, append=len(order)),
+        lag, np.diff(starts, append=len(order)),
     ]  # fmt: skip
-    tells_clock = (newest >= 0) & (received[last] - newest <= BACKLOG_MS)
-    for has_told, tail in ((True, _SEEN + _DRIFTED), (False, _SEEN)):
-        which = np.flatnonzero(tells_clock == has_told)
+    # Loggers measure often and send seldom: of several instants in a message, none lags because of the clock.
+    is_single = batch.is_single[order][last] & (np.diff(starts, append=len(order)) == 1)
+    tells = (newest >= 0) & (np.abs(lag) <= CLOCK_MOST_MS)
+    tells_now, may_be_slow = tells & (lag <= LATE_MS), tells & (lag > LATE_MS) & is_single
+    ways = ((tells_now, _SEEN + _DRIFTED), (may_be_slow, _SEEN + _LAGGED), (~tells_now & ~may_be_slow, _SEEN))
+    for chosen, tail in ways:
+        which = np.flatnonzero(chosen)
         if len(which):
             numbers = [column[which].tolist() for column in columns]
-            if not has_told:
+            if chosen is not tells_now:
                 numbers[3] = [0] * len(which)
             signs = [[said[row][index] for row in which.tolist()] for index in range(3)]
             store_writing.upsert(cursor, _STATE, _STATE_TYPES, [*numbers, *signs], tail)
@@ -425,7 +444,7 @@ def _write_quarantine(cursor: Any, quarantined: list[Quarantined], ledger: Ledge
         used[0] += 1
         used[1] += size
         sql = "INSERT INTO telemetry_quarantine (device, topic, payload, received_at, reason) VALUES (?, ?, ?, ?, ?)"
-        topic = message.topic or f"{_BY_HTTP}{message.protocol}:{message.device_claimed}"
+        topic = message.topic or f"{BY_HTTP}{message.protocol}:{message.device_claimed}"
         cursor.execute(
             store.adapt(sql),
             (

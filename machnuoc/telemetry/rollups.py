@@ -18,7 +18,7 @@ import numpy as np
 from machnuoc.telemetry import archive, channel_terms, history, store, totalisers
 from machnuoc.telemetry.channel_terms import NO_LIMIT, Terms
 from machnuoc.telemetry.quantities import ChannelKind
-from machnuoc.telemetry.store import DAY_MS, HOUR_MS, OUT_OF_RANGE, Readings
+from machnuoc.telemetry.store import DAY_MS, HOUR_MS, OUT_OF_RANGE, Ints, Readings
 
 LIMIT = 2_000  # hours, or days, in one run; on PostgreSQL also in one transaction
 PIECE = 100  # SQLite: hours in one transaction at first, then as many as HELD_S allows: all other writers wait for it
@@ -102,17 +102,16 @@ def mark(channels: Iterable[int], from_ms: int, to_ms: int) -> int:
     return marked
 
 
-def _mark_days(cursor: Any, hours: Iterable[tuple[int, int]]) -> None:
-    """Mark the days of these (channel, hour); late are those whose day had been made up after the hour was over."""
-    latest: dict[tuple[int, int], int] = {}
-    for channel, hour in hours:
-        key = (channel, store.local_day(hour))
-        latest[key] = max(latest.get(key, 0), hour)
-    if not latest:
+def _mark_days(cursor: Any, hours: Ints) -> None:
+    """Mark the days of hours, rows of (channel, hour); late are those whose day was made up after the hour was over."""
+    if not len(hours):
         return
+    channel, hour = hours[np.lexsort((hours[:, 1], hours[:, 0]))].T
+    day = (hour + store.LOCAL_OFFSET_MS) // DAY_MS * DAY_MS - store.LOCAL_OFFSET_MS
+    is_last = np.append((np.diff(channel) != 0) | (np.diff(day) != 0), True)
     relation, parameters = _relation(
         cursor, "marked_day", (("channel", "integer"), ("day", "bigint"), ("hour", "bigint")),
-        [(*key, hour) for key, hour in latest.items()],
+        list(zip(*(column[is_last].tolist() for column in (channel, day, hour)), strict=True)),
     )  # fmt: skip
     cursor.execute(
         store.adapt(
@@ -181,16 +180,18 @@ def roll_hours(now_ms: int, limit: int = LIMIT, *, with_running: bool = True) ->
     SQLite: in several transactions, so that those who store readings come between.
     """
     before = _NEVER if with_running else now_ms // HOUR_MS * HOUR_MS
-    rows = _list_marks(before, limit)
-    if not rows:
+    if not _list_marks(before, 1):
         return 0
     if store.is_postgresql():
         with store.transaction() as cursor:
             if not _is_alone(cursor):
                 return 0
+            cursor.execute("SET LOCAL jit = off")  # a piece is done before its machine code would be ready
             rows = _list_marks(before, limit)
-            _roll_marked(cursor, rows, now_ms)
+            if rows:
+                _roll_marked(cursor, rows, now_ms)
             return len(rows)
+    rows = _list_marks(before, limit)
     rows.sort(key=itemgetter(1, 0))  # a piece of few channels and many hours reads less than one of many channels
     done, piece = 0, PIECE
     while done < len(rows):
@@ -215,32 +216,32 @@ def _list_marks(before: int, limit: int) -> list[tuple[Any, ...]]:
 
 def _roll_marked(cursor: Any, rows: Sequence[tuple[Any, ...]], now_ms: int) -> None:
     """Make these hours anew. rows: of _list_marks."""
-    terms = channel_terms.load({row[1] for row in rows})
-    hours: dict[int, list[int]] = {}
-    for hour, channel, _ in rows:
-        hours.setdefault(channel, []).append(hour)
-    changed = [(channel, hour) for hour, channel, _ in rows if channel in terms]
+    marks = np.array(rows, np.int64)[:, [1, 0, 2]]
+    marks = marks[np.lexsort((marks[:, 1], marks[:, 0]))]
+    channels, starts = np.unique(marks[:, 0], return_index=True)
+    terms = channel_terms.load(channels.tolist())
+    changed = [marks[np.isin(marks[:, 0], list(terms)), :2]]
     archived = archive.list_months()
     runs: list[Run] = []
     from_archive: list[Run] = []
-    for channel, its_hours in hours.items():
+    for channel, its_hours in zip(channels.tolist(), np.split(marks[:, 1], starts[1:]), strict=True):
         its = terms.get(channel)
         if its is None:
             continue
-        its_hours.sort()
         if its.kind == ChannelKind.TOTAL:
-            changed += _roll_counter(cursor, its, its_hours, now_ms)
+            around = _roll_counter(cursor, its, its_hours.tolist(), now_ms)
+            changed.append(np.array(around, np.int64).reshape(-1, 2))
             continue
         for run in _runs(its, its_hours):
             is_archived = any(month.from_ms < run.to_ms and month.to_ms > run.from_ms for month in archived)
             (from_archive if is_archived else runs).append(run)
     _roll_levels(cursor, runs, now_ms)
     _roll_archived(cursor, from_archive, archived, now_ms)
-    _mark_days(cursor, changed)
-    _forget(cursor, "hour", [(row[1], row[0], row[2]) for row in rows])
+    _mark_days(cursor, np.concatenate(changed))
+    _forget(cursor, "hour", list(zip(*marks.T.tolist(), strict=True)))
 
 
-def _runs(terms: Terms, hours: Sequence[int]) -> list[Run]:
+def _runs(terms: Terms, hours: Ints) -> list[Run]:
     """Return the hours, ascending, as runs that count alike."""
     moments = {terms.removed_ms, *(at for held in terms.held for at in (held.from_ms, held.to_ms))}
     if terms.installed_ms is not None:
@@ -251,17 +252,16 @@ def _runs(terms: Terms, hours: Sequence[int]) -> list[Run]:
         ),
         np.int64,
     )
-    each = np.array(hours, np.int64)
-    zone = np.searchsorted(edges, each, "right")
-    starts = np.flatnonzero((np.diff(each, prepend=-HOUR_MS) != HOUR_MS) | (np.diff(zone, prepend=-1) != 0))
+    zone = np.searchsorted(edges, hours, "right")
+    starts = np.flatnonzero((np.diff(hours, prepend=-HOUR_MS) != HOUR_MS) | (np.diff(zone, prepend=-1) != 0))
     runs = []
     for start, end in pairwise([*starts.tolist(), len(hours)]):
-        hour = hours[start]
+        hour, last = int(hours[start]), int(hours[end - 1])
         held = terms.held_at(hour)
         low, high = (held.low, held.high) if held else (-NO_LIMIT, NO_LIMIT)
         runs.append(
             Run(
-                terms.channel, hour, hours[end - 1] + HOUR_MS, terms.expected(hour, hour + HOUR_MS),
+                terms.channel, hour, last + HOUR_MS, terms.expected(hour, hour + HOUR_MS),
                 int(held is not None), low, high, int(terms.quantity == "flow"),
             )
         )  # fmt: skip
@@ -528,23 +528,31 @@ def _forget(cursor: Any, what: str, marks: Sequence[tuple[int, int, int]]) -> No
     relation, parameters = _relation(
         cursor, "seen", (("channel", "integer"), (what, "bigint"), ("version", "bigint")), marks
     )
+    # From the first to the last of them only: of a backlog the whole table would be read in every piece.
+    first, last = min(mark[1] for mark in marks), max(mark[1] for mark in marks)
     cursor.execute(
         store.adapt(
             f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT t.ctid FROM {relation} JOIN {table} t "  # noqa: S608
-            f"ON t.channel = d.channel AND t.{what} = d.{what} AND t.version = d.version FOR UPDATE OF t SKIP LOCKED))"
+            f"ON t.channel = d.channel AND t.{what} = d.{what} AND t.version = d.version "
+            f"WHERE t.{what} >= ? AND t.{what} <= ? FOR UPDATE OF t SKIP LOCKED))"
         ),
-        tuple(parameters),
+        (*parameters, first, last),
     )
 
 
 def _relation(
     cursor: Any, name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
-    """Return rows as something to select FROM, called `d`, and the parameters that it takes. types: PostgreSQL's."""
+    """Return rows of numbers as something to select FROM, called `d`, and the parameters that it takes.
+
+    columns: names and PostgreSQL's types.
+    """
     names = ", ".join(column for column, _ in columns)
     if store.is_postgresql():
         arrays = ", ".join(f"?::{its_type}[]" for _, its_type in columns)
-        return f"unnest({arrays}) AS d({names})", [list(column) for column in zip(*rows, strict=True)]
+        # As text: the driver takes ten times as long to write a list out as Python does.
+        texts = [f"{{{','.join(map(str, map(itemgetter(place), rows)))}}}" for place in range(len(columns))]
+        return f"unnest({arrays}) AS d({names})", texts
     table = f"temp.{name}"
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({names})")
     cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names

@@ -131,7 +131,7 @@ def preview(
     rule = alarm_rules.Rule(kind, channel.pk, clean, on_delay_s, off_delay_s)
     windows = alarm_rules.list_windows(rule, channel.expected_interval_s, from_ms, to_ms)
     first_ms = max(windows[0][0] if windows else from_ms, from_ms - _MOST_LOOK_BACK_MS)
-    tracks = {one.pk: _track(one, first_ms, to_ms) for one in read}
+    tracks = {one.pk: read_track(one, first_ms, to_ms) for one in read}
     verdict = alarm_rules.judge(rule, tracks, from_ms=from_ms, until_ms=to_ms)
     found = list(reversed(verdict.episodes))
     listed = [
@@ -142,7 +142,8 @@ def preview(
     return Preview(days, len(found), inside, listed, verdict.note)
 
 
-def _track(channel: Channel, from_ms: int, to_ms: int) -> alarm_rules.Track:
+def read_track(channel: Channel, from_ms: int, to_ms: int) -> alarm_rules.Track:
+    """Return the readings of a channel in [from_ms, to_ms) as rules judge them."""
     found = history.read_raw(channel.pk, from_ms, to_ms)
     return alarm_rules.Track(
         found.at, found.value, (found.quality & OUT_OF_RANGE) == 0, interval_s=float(channel.expected_interval_s),

@@ -50,7 +50,9 @@ def decode(payload: bytes, clock_offset_min: int) -> Decoded:
     except RecursionError:
         raise DecodeError("JSON lồng nhau quá sâu") from None
     except (msgspec.MsgspecError, ValueError, OverflowError) as reason:
-        raise DecodeError(f"không phải bản tin «up» của ChirpStack v4: {str(reason)[:120]}") from None
+        raise DecodeError(
+            f"không phải bản tin «up» của ChirpStack v4: {payloads.in_words(str(reason))[:160]}"
+        ) from None
     if uplink.object is None:
         raise DecodeError("không có «object»: hồ sơ thiết bị trên ChirpStack chưa có bộ giải mã (codec)")
     numbers: dict[str, float] = {}

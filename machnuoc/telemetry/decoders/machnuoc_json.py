@@ -5,7 +5,8 @@
     {"batch": [{"t": …, "v": {…}}, …]}
 
 t: RFC 3339 with offset, or milliseconds since 1970 UTC. v: number by channel key, in the channel's sent unit. A sample
-may also say how the device is: "rssi" (dBm), "snr" (dB), "battery" (per cent). Other fields are not looked at.
+may also say how the device is: "rssi" (dBm), "snr" (dB), "battery" (per cent). "device" of a sample or of a batch must
+not name another device than the one that sends. Other fields are not looked at.
 """
 
 from datetime import datetime
@@ -30,10 +31,12 @@ class _Sample(msgspec.Struct, gc=False):
     rssi: float | None = None
     snr: float | None = None
     battery: float | None = None
+    device: Any = None
 
 
 class _Batch(msgspec.Struct, gc=False):
     batch: list[_Sample]
+    device: Any = None
 
 
 _one = msgspec.json.Decoder(_Sample)
@@ -56,7 +59,8 @@ def decode(payload: bytes, clock_offset_min: int) -> Decoded:
     except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError):
         pass  # as a whole it is not what we hope for: look at it piece by piece
     try:
-        return _columns(_batch.decode(payload).batch)
+        batch = _batch.decode(payload)
+        return _columns(batch.batch, batch.device)
     except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError):
         return _piece_by_piece(payload)
 
@@ -65,12 +69,19 @@ def _column(sample: _Sample) -> Decoded:
     values = sample.v
     at = sample.t if isinstance(sample.t, int) else _checked(sample.t)
     return Decoded(
-        list(values), [at] * len(values), list(values.values()), [], "", sample.rssi, sample.snr, sample.battery
-    )
+        list(values), [at] * len(values), list(values.values()), [], "", sample.rssi, sample.snr, sample.battery,
+        _names(sample.device),
+    )  # fmt: skip
 
 
-def _columns(samples: list[_Sample]) -> Decoded:
+def _names(*named: object) -> tuple[str, ...]:
+    """Return the devices that are named, each once; what is no text names none."""
+    return tuple(dict.fromkeys(each for each in named if isinstance(each, str)))
+
+
+def _columns(samples: list[_Sample], device: object = None) -> Decoded:
     found = Decoded([], [], [], [])
+    found.names = _names(device, *(sample.device for sample in samples if sample.device is not None))
     for sample in samples:
         values = sample.v
         at = sample.t if isinstance(sample.t, int) else _checked(sample.t)
@@ -99,7 +110,8 @@ def _piece_by_piece(payload: bytes) -> Decoded:
     except RecursionError:
         raise DecodeError("JSON lồng nhau quá sâu") from None
     except (msgspec.MsgspecError, ValueError, OverflowError) as reason:
-        raise DecodeError(f"không phải JSON hợp lệ: {str(reason)[:120]}") from None
+        raise DecodeError(f"không phải JSON hợp lệ: {payloads.in_words(str(reason))[:160]}") from None
+    device = whole.get("device") if isinstance(whole, dict) else None
     if isinstance(whole, dict) and isinstance(whole.get("batch"), list):
         whole = whole["batch"]
     samples = whole if isinstance(whole, list) else [whole]
@@ -108,6 +120,7 @@ def _piece_by_piece(payload: bytes) -> Decoded:
         if not isinstance(sample, dict) or not isinstance(sample.get("v"), dict) or "t" not in sample:
             raise DecodeError(f"mẫu thứ {number} không có dạng {{«t»: thời điểm, «v»: {{khóa: số}}}}")
         _add_sample(found, sample)
+    found.names = _names(device, *(sample.get("device") for sample in samples))
     return found
 
 

@@ -31,7 +31,7 @@ from machnuoc.core.models import ApiToken, Person
 from machnuoc.telemetry import payloads
 from machnuoc.telemetry.models import Credential
 from machnuoc.telemetry.quantities import QUANTITIES
-from machnuoc.telemetry.sensorthings import answers, batches, entities, observations, world, writing
+from machnuoc.telemetry.sensorthings import answers, batches, bodies, entities, observations, world, writing
 from machnuoc.telemetry.sensorthings.answers import Place, Writer
 from machnuoc.telemetry.sensorthings.model import KINDS, Entity, in_path
 from machnuoc.telemetry.sensorthings.options import NotThere, Options, QueryError, Step, read_options, read_path
@@ -51,15 +51,23 @@ CONFORMANCE = [
     )
 ]  # fmt: skip
 PROVISIONING = (
-    "Ở địa chỉ này không ghi được. Sensors và Datastreams (thiết bị, kênh) tạo bằng POST vào tập của chúng, sửa tên và "
-    f"mô tả bằng PATCH; phần còn lại và mã bí mật ở {entities.DEVICES}."
+    "Ở địa chỉ này không ghi được. Things, Locations, Sensors, Datastreams, ObservedProperties, FeaturesOfInterest "
+    "(công trình, vị trí, thiết bị, kênh, đại lượng, nơi đo) tạo bằng POST vào tập của chúng, sửa tên "
+    f"và mô tả bằng PATCH; phần còn lại và mã bí mật ở {bodies.DEVICES}."
 )
 # What a client must not look for, in the answer of the root: plainly, instead of by a missing line above.
 NOT_THERE = [
-    "PATCH và PUT chỉ đổi name, description của Datastreams và Sensors, metadata của Sensors, description của Things; "
-    "phần còn lại, và mã bí mật của thiết bị, ở các trang của chương trình.",
-    "Không có POST và DELETE cho Things, Locations, ObservedProperties, FeaturesOfInterest (công trình và danh mục).",
-    "DELETE chỉ xóa Sensors và Datastreams chưa từng có số đọc.",
+    "PATCH và PUT chỉ đổi name, description của Things, Datastreams, Sensors và FeaturesOfInterest, properties.status "
+    "của Things, metadata của Sensors, location của Locations, feature của FeaturesOfInterest, "
+    "properties.featureOfInterest của Datastreams; phần còn lại, và mã bí mật của thiết bị, ở các trang của chương "
+    "trình.",
+    "Không xóa Things (cho dừng bằng properties.status); mỗi Thing có một Location, name và description của Location "
+    "do chương trình đặt.",
+    "ObservedProperties có sẵn của chương trình không sửa, xóa được; đại lượng đã có kênh thì giữ đơn vị và loại.",
+    "FeatureOfInterest là của kênh (properties.featureOfInterest của Datastreams): mỗi Observation chỉ về nơi đo hiện "
+    "nay của kênh, không tạo kèm Observation; hình là một điểm.",
+    "DELETE chỉ xóa Sensors và Datastreams chưa từng có số đọc, ObservedProperties chưa dùng, FeaturesOfInterest không "
+    "kênh nào dùng, vị trí của công trình.",
     "Không sửa, xóa Observations: gửi số khác cho cùng thời điểm là đính chính.",
     "$filter theo không gian chỉ có geo.distance, st_distance (mét) và st_within, cho điểm và đa giác; "
     "không có các hàm st_ và geo. khác.",
@@ -209,6 +217,9 @@ def _narrow(steps: tuple[Step, ...], query: str) -> Q | None:
     if first.id is None or is_wide:
         return None
     id_ = first.id
+    place = world.read_place_id(id_) if first.name == "FeaturesOfInterest" else None
+    if place is not None:
+        return Q(device__work__measuring_places=place)
     if first.name == "Observations":
         key = observations.read_id(id_)
         id_ = key[0] if key else 0
@@ -253,9 +264,9 @@ def _write(request: HttpRequest, steps: tuple[Step, ...], root: str, now: dateti
     is_arrays = names == ["CreateObservations"]
     is_set = names[-1:] == ["Observations"] and steps[-1].id is None
     if len(steps) == 1 and steps[0].id is not None:
-        if request.method in ("PATCH", "PUT") and names[0] in _CHANGED:
+        if request.method in ("PATCH", "PUT") and names[0] in _MADE:
             return _change(request, steps[0], root, now)
-        if request.method == "DELETE" and names[0] in _MADE:
+        if request.method == "DELETE" and names[0] in _DELETED:
             return _delete(request, steps[0], now)
     if request.method == "POST" and _is_to_create(steps):
         return _create(request, steps, root, now)
@@ -309,7 +320,7 @@ def _person_viewer(request: HttpRequest, now: datetime) -> Viewer:
 
 
 def _create(request: HttpRequest, steps: tuple[Step, ...], root: str, now: datetime) -> HttpResponse:
-    """Make a Sensor or Datastream; below another entity, its link to that one is said by the address."""
+    """Make an entity; below another one, its link to that one is said by the address."""
     viewer = _person_viewer(request, now)
     body = _read_body(request)
     above = None
@@ -327,7 +338,7 @@ def _create(request: HttpRequest, steps: tuple[Step, ...], root: str, now: datet
 
 
 def _change(request: HttpRequest, step: Step, root: str, now: datetime) -> HttpResponse:
-    """Change name or description; what else is said must be as it is already."""
+    """Change what may be changed; what else is said must be as it is already."""
     viewer = _person_viewer(request, now)
     body = _read_body(request)
     entities.change(viewer, _find(viewer, step), body, _written(viewer, step, root, now))
@@ -356,9 +367,9 @@ def _written(viewer: Viewer, step: Step, root: str, now: datetime) -> dict[str, 
     return Writer(seen, root, now).write_all([entity], Options())[0]
 
 
-_MADE = ("Datastreams", "Sensors")
-_CHANGED = (*_MADE, "Things")
-_ABOVE = {"Datastreams": ("Things", "Sensors", "ObservedProperties")}
+_MADE = ("Things", "Locations", "Datastreams", "Sensors", "ObservedProperties", "FeaturesOfInterest")
+_DELETED = ("Locations", "Datastreams", "Sensors", "ObservedProperties", "FeaturesOfInterest")
+_ABOVE = {"Datastreams": ("Things", "Sensors", "ObservedProperties"), "Locations": ("Things",)}
 
 
 def _is_to_create(steps: tuple[Step, ...]) -> bool:
@@ -374,12 +385,11 @@ def _not_here(steps: tuple[Step, ...]) -> Refused:
     if names[:1] == ["Observations"]:
         return Refused(405, NO_CHANGE, "GET, HEAD")
     name = names[-1] if names else ""
-    if name in entities.ELSEWHERE:
-        return Refused(405, entities.ELSEWHERE[name], "GET, HEAD, PATCH" if name == "Things" else "GET, HEAD")
     allow = "GET, HEAD"
     if name in _MADE and len(steps) == 1:
-        allow += ", POST" if steps[0].id is None else ", PATCH, PUT, DELETE"
-    return Refused(405, PROVISIONING, allow)
+        allow += ", POST" if steps[0].id is None else ", PATCH, PUT"
+        allow += ", DELETE" if steps[0].id is not None and name in _DELETED else ""
+    return Refused(405, entities.ELSEWHERE.get(name, PROVISIONING), allow)
 
 
 def _channel_of(steps: tuple[Step, ...]) -> int | None:

@@ -1,9 +1,11 @@
 """What somebody may see through SensorThings: works, devices, channels and quantities, read once a request.
 
-Things are works with devices, Sensors devices, Datastreams channels, ObservedProperties quantities, Locations and
-FeaturesOfInterest the places of works. Readings are not here: observations.py reads them.
+Things are works (beyond one's scope only those with a device that may be seen), Sensors devices, Datastreams channels,
+ObservedProperties quantities, Locations the places of works, FeaturesOfInterest works (by their number) and places at
+which channels measure (p and a number). Readings are not here: observations.py reads them.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,12 +13,13 @@ from functools import cached_property
 from time import monotonic
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from machnuoc.core import units
 from machnuoc.core.models import Person
 from machnuoc.places import access
-from machnuoc.telemetry.models import Channel, Device
+from machnuoc.places.models import ParentLink, Subject
+from machnuoc.telemetry.models import Channel, Device, MeasuringPlace
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.telemetry.sensorthings.filters import Interval, Many
 from machnuoc.telemetry.sensorthings.model import KINDS, Entity, Id
@@ -33,13 +36,18 @@ SPANS = frozenset({"phenomenonTime", "resultTime"})
 
 _CHANNEL = (
     "id", "device_id", "device__work_id", "key", "name", "quantity", "low", "high", "resolution",
-    "expected_interval_s", "point", "role", "is_active", "is_public", "description",
+    "expected_interval_s", "point", "role", "is_active", "is_public", "description", "feature_id",
     "device__is_simulated", "device__code",
 )  # fmt: skip
 _DEVICE = (
     "id", "code", "name", "kind", "protocol", "make", "serial", "place_note", "latitude", "longitude", "installed_at",
-    "removed_at", "is_simulated", "work_id", "work__kind", "work__status", "work__subject__key",
+    "removed_at", "is_simulated", "work_id", "work__kind", "work__status", "work__sector", "work__subject__key",
     "work__subject__name", "work__subject__latitude", "work__subject__longitude", "note", "work__note",
+)  # fmt: skip
+_PLACE = ("id", "work_id", "name", "description", "latitude", "longitude")
+_OWN_WORK = (
+    "pk", "kind", "status", "sector", "note", "subject__key", "subject__name", "subject__latitude",
+    "subject__longitude", "operator__subject__key",
 )  # fmt: skip
 
 
@@ -59,14 +67,22 @@ class World:
     channels: dict[int, dict[str, Any]]
     devices: dict[int, dict[str, Any]]
     spans: Callable[[Iterable[int]], Mapping[int, tuple[int, int]]]
+    own_works: QuerySet[Work]
+    sees_catalogue: bool  # also own quantities that no channel of theirs has
     until: float = field(default_factory=lambda: monotonic() + WITHIN_S)
     _made: dict[tuple[str, Id], Entity] = field(default_factory=dict)
     _spans: dict[int, tuple[int, int] | None] = field(default_factory=dict)
 
     @cached_property
     def works(self) -> dict[int, dict[str, Any]]:
-        """Every work by its id: the first of its devices says what is known of it; when the first was installed."""
+        """Every work by its id, and since when it has a device.
+
+        Works of the viewer's scope are read as they are; of others one of their devices says what is known.
+        """
         found: dict[int, dict[str, Any]] = {}
+        for row in self.own_works.values(*_OWN_WORK):
+            about = {f"work__{key}": value for key, value in row.items()}
+            found[row["pk"]] = {**about, "since": None, "is_simulated": False, "is_own": True}
         for device in self.devices.values():
             work = found.setdefault(device["work_id"], {**device, "since": None, "is_simulated": False})
             work["is_simulated"] |= device["is_simulated"]
@@ -76,6 +92,25 @@ class World:
         return dict(sorted(found.items()))
 
     @cached_property
+    def places(self) -> dict[str, dict[str, Any]]:
+        """The measuring places by their ids here: of the viewer's works, and those of other channels in sight."""
+        used = {row["feature_id"] for row in self.channels.values()} - {None}
+        seen = MeasuringPlace.objects.filter(Q(work__in=self.own_works) | Q(pk__in=used)).order_by("pk")
+        return {id_of_place(row["id"]): row for row in seen.values(*_PLACE) if row["work_id"] in self.works}
+
+    @cached_property
+    def _territories(self) -> dict[int, list[str]]:
+        """The keys of the units that each work of the viewer's scope lies in, as recorded."""
+        links = ParentLink.objects.filter(
+            child_id__in=self.own_works.values("pk"), reason=ParentLink.Reason.TERRITORY, valid_to__isnull=True,
+            parent__kind=Subject.Kind.UNIT,
+        )  # fmt: skip
+        found: dict[int, list[str]] = {}
+        for child, key in links.order_by("parent__key").values_list("child_id", "parent__key"):
+            found.setdefault(child, []).append(key)
+        return found
+
+    @cached_property
     def _channels_by(self) -> dict[tuple[str, Id], list[int]]:
         found: dict[tuple[str, Id], list[int]] = {}
         for id_, channel in self.channels.items():
@@ -83,10 +118,15 @@ class World:
                 "work": channel["device__work_id"],
                 "device": channel["device_id"],
                 "quantity": channel["quantity"],
+                "feature": self._feature_of(id_),
             }
             for name, key in owners.items():
                 found.setdefault((name, key), []).append(id_)
         return found
+
+    def _feature_of(self, channel: int) -> Id:
+        row = self.channels[channel]
+        return id_of_feature(row["device__work_id"], row["feature_id"])
 
     def ids(self, name: str) -> list[Id]:
         """Return the ids of a set that is not Observations, in order."""
@@ -97,12 +137,15 @@ class World:
                 return list(self.devices)
             case "ObservedProperties":
                 used = {channel["quantity"] for channel in self.channels.values()}
-                return [key for key in QUANTITIES if key in used]
+                own = QUANTITIES.own().keys() if self.sees_catalogue else ()
+                return [key for key in QUANTITIES if key in used or key in own]
             case "Locations":
                 return [id_ for id_ in self.works if self._has_place(id_)]
             case "HistoricalLocations":
                 return [id_ for id_ in self.works if self._has_history(id_)]
-        return list(self.works)  # Things, FeaturesOfInterest
+            case "FeaturesOfInterest":
+                return [*self.works, *self.places]
+        return list(self.works)  # Things
 
     def _has_place(self, work: int) -> bool:
         about = self.works[work]
@@ -121,7 +164,10 @@ class World:
 
     def _is_there(self, name: str, id_: Id) -> bool:
         if name == "ObservedProperties":
-            return isinstance(id_, str) and ("quantity", id_) in self._channels_by
+            is_used = isinstance(id_, str) and ("quantity", id_) in self._channels_by
+            return is_used or (self.sees_catalogue and id_ in QUANTITIES.own())
+        if name == "FeaturesOfInterest" and isinstance(id_, str):
+            return id_ in self.places
         if not isinstance(id_, int):
             return False
         if name == "Datastreams":
@@ -144,13 +190,15 @@ class World:
             return [about["device"]]
         if target == "ObservedProperties":
             return [about["quantity"]]
+        if target == "FeaturesOfInterest":
+            return [self._feature_of(about["channel"])]
         return [about["work"]] if self._is_there(target, about["work"]) else []
 
     def channels_of(self, entity: Entity) -> list[int]:
         """Return the channels whose readings are the Observations of a Datastream or FeatureOfInterest."""
         if entity.kind.name == "Datastreams":
             return [int(entity.id)]
-        return self._channels_by.get(("work", entity.about["work"]), [])
+        return self._channels_by.get(("feature", entity.id), [])
 
     def look_up(self, entity: Entity, names: tuple[str, ...]) -> Any:
         """Return what a path from the entity says: a value, or several (filters.Many) where it leads over many."""
@@ -200,8 +248,14 @@ class World:
         properties = {
             "key": work["work__subject__key"], "kind": work["work__kind"], "kindName": kind,
             "status": work["work__status"], "statusName": Work.Status(work["work__status"]).label,
-            **_simulated(work["is_simulated"]),
+            "sector": work["work__sector"], **_simulated(work["is_simulated"]),
         }  # fmt: skip
+        if "is_own" in work:
+            places = self._territories.get(id_, [])
+            if work["work__operator__subject__key"]:
+                properties["operator"] = work["work__operator__subject__key"]
+            if places:
+                properties["territory"] = places[0] if len(places) == 1 else places
         name = work["work__subject__name"]
         return Entity(
             KINDS["Things"], id_,
@@ -221,15 +275,22 @@ class World:
     def _make_historical_location(self, id_: int) -> Entity:
         return Entity(KINDS["HistoricalLocations"], id_, {"time": self.works[id_]["since"]}, {"work": id_})
 
-    def _make_feature(self, id_: int) -> Entity:
-        work = self.works[id_]
-        name = work["work__subject__name"]
-        feature = _point(work) if self._has_place(id_) else {"type": "Feature", "geometry": None, "properties": {}}
+    def _make_feature(self, id_: Id) -> Entity:
+        feature: dict[str, Any]
+        if isinstance(id_, int):
+            work_id, description = id_, ""
+            name = self.works[id_]["work__subject__name"]
+            is_known = self._has_place(id_)
+            feature = _point(self.works[id_]) if is_known else {"type": "Feature", "geometry": None, "properties": {}}
+        else:
+            place = self.places[id_]
+            work_id, name, description = place["work_id"], place["name"], place["description"]
+            feature = {"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}
         properties = {
-            "name": name, "description": f"Nơi đo: {name}", "encodingType": GEOJSON, "feature": feature,
-            "properties": _simulated(work["is_simulated"]),
+            "name": name, "description": description or f"Nơi đo: {name}", "encodingType": GEOJSON, "feature": feature,
+            "properties": {"thing": work_id, **_simulated(self.works[work_id]["is_simulated"])},
         }  # fmt: skip
-        return Entity(KINDS["FeaturesOfInterest"], id_, properties, {"work": id_})
+        return Entity(KINDS["FeaturesOfInterest"], id_, properties, {"work": work_id})
 
     def _make_sensor(self, id_: int) -> Entity:
         device = self.devices[id_]
@@ -257,10 +318,16 @@ class World:
 
     def _make_observed_property(self, id_: str) -> Entity:
         quantity = QUANTITIES[id_]
+        about: dict[str, Any] = {"key": id_, "unit": quantity.unit, "kind": str(quantity.kind)}
         properties = {
-            "name": quantity.name, "definition": f"urn:machnuoc:quantity:{id_}", "description": quantity.name,
-            "properties": {"key": id_, "unit": quantity.unit, "kind": str(quantity.kind)},
+            "name": quantity.name, "definition": quantity.definition or f"urn:machnuoc:quantity:{id_}",
+            "description": quantity.description or quantity.name, "properties": about,
         }  # fmt: skip
+        if quantity.is_own:
+            about |= {
+                "low": quantity.low, "high": quantity.high, "decimals": quantity.decimals,
+                "acceptedUnits": list(quantity.accepted_units),
+            }  # fmt: skip
         return Entity(KINDS["ObservedProperties"], id_, properties, {"quantity": id_})
 
     def _make_datastream(self, id_: int) -> Entity:
@@ -281,6 +348,7 @@ class World:
                 "pointName": point, "role": channel["role"], "expectedInterval_s": channel["expected_interval_s"],
                 "low": channel["low"], "high": channel["high"], "resolution": channel["resolution"],
                 "isActive": channel["is_active"], "isPublic": channel["is_public"],
+                "featureOfInterest": self._feature_of(id_),
                 **_simulated(channel["device__is_simulated"]),
             },
         }  # fmt: skip
@@ -301,8 +369,10 @@ _MAKERS = {
 def load(viewer: Viewer, spans: Callable[[Iterable[int]], Mapping[int, tuple[int, int]]], narrow: Q | None) -> World:
     """Return what the viewer may see. narrow: a condition on channels beyond which the request does not look."""
     own: frozenset[int] = frozenset()
+    own_works = Work.objects.none()
     if viewer.person is not None:
         works = access.visible_subject_ids(viewer.person, "view")
+        own_works = Work.objects.filter(pk__in=works)
         channels, devices = Q(device__work_id__in=works) | Q(is_public=True), Q(work_id__in=works)
         own = frozenset(works)
     elif viewer.device is not None:
@@ -320,7 +390,32 @@ def load(viewer: Viewer, spans: Callable[[Iterable[int]], Mapping[int, tuple[int
         if not is_own:  # nobody outside needs to know which instrument it is, nor where it hangs
             row["serial"] = row["place_note"] = row["note"] = row["work__note"] = ""
             row["latitude"] = row["longitude"] = None
-    return World({id_: row for id_, row in rows.items() if row["device_id"] in known}, known, spans)
+    return World(
+        {id_: row for id_, row in rows.items() if row["device_id"] in known},
+        known,
+        spans,
+        own_works,
+        viewer.person is not None,
+    )
+
+
+def id_of_place(place: int) -> str:
+    return f"p{place}"
+
+
+def id_of_feature(work: int, place: int | None) -> Id:
+    """Return the id of the FeatureOfInterest of a channel of a work: its place, or the work where it has none."""
+    return work if place is None else id_of_place(place)
+
+
+def read_place_id(id_: object) -> int | None:
+    """Return the number of a measuring place of its id, None for anything else.
+
+    >>> read_place_id("p5"), read_place_id("p05"), read_place_id(5)
+    (5, None, None)
+    """
+    is_id = isinstance(id_, str) and re.fullmatch(r"p[1-9][0-9]{0,8}", id_) is not None
+    return int(str(id_)[1:]) if is_id else None
 
 
 def _point(work: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ enters stands as entered and is marked as filled in by hand.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,8 +19,9 @@ from machnuoc.telemetry.models import Channel, Device
 from machnuoc.telemetry.payloads import Message
 from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.telemetry.sensorthings import observations
+from machnuoc.telemetry.sensorthings.model import in_path
 from machnuoc.telemetry.sensorthings.options import QueryError
-from machnuoc.telemetry.sensorthings.world import Viewer
+from machnuoc.telemetry.sensorthings.world import Viewer, id_of_feature
 
 REASON = "nhập qua SensorThings"
 NOT_STORED = "Kênh đã ngừng dùng, thiết bị đã tháo trước thời điểm đo, hoặc số đã được người có trách nhiệm sửa"
@@ -36,13 +37,14 @@ class NotYet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One Observation as it was sent. at: ms UTC, or the reason why it is none. fault: why it cannot be taken."""
+    """One Observation as it was sent. at: ms UTC, or the reason why it is none. feature: id of the place, if said."""
 
     channel: int
     at: int | str
     value: float | None
     sent_value: Any = None
     sent_at: Any = None
+    feature: Any = None
 
 
 def read_one(body: Any, channel: int | None, now_ms: int) -> Sent:
@@ -53,7 +55,16 @@ def read_one(body: Any, channel: int | None, now_ms: int) -> Sent:
         channel = _id_of_datastream(body)
     if "result" not in body:
         raise QueryError("Observation thiếu «result».")
-    return _sent(channel, body.get("phenomenonTime"), body["result"], now_ms)
+    sent = _sent(channel, body.get("phenomenonTime"), body["result"], now_ms)
+    feature = body.get("FeatureOfInterest")
+    if feature is None:
+        return sent
+    if not isinstance(feature, dict) or "@iot.id" not in feature:
+        raise QueryError(
+            "FeatureOfInterest mới không tạo kèm Observation được. Tạo nơi đo bằng POST FeaturesOfInterest, rồi đặt "
+            f'cho kênh: PATCH Datastreams({channel}) {{"properties": {{"featureOfInterest": "mã"}}}}.'
+        )
+    return replace(sent, feature=feature["@iot.id"])
 
 
 def read_arrays(body: Any, now_ms: int) -> list[Sent]:
@@ -69,10 +80,12 @@ def read_arrays(body: Any, now_ms: int) -> list[Sent]:
             raise QueryError(f"Phần của Datastream {channel}: cần «components» có result, và «dataArray».")
         of_result = components.index("result")
         of_time = components.index("phenomenonTime") if "phenomenonTime" in components else None
+        of_feature = components.index("FeatureOfInterest/id") if "FeatureOfInterest/id" in components else None
         for row in rows:
             if not isinstance(row, list) or len(row) != len(components):
                 raise QueryError(f"Phần của Datastream {channel}: mỗi dòng của dataArray có {len(components)} giá trị.")
-            found.append(_sent(channel, None if of_time is None else row[of_time], row[of_result], now_ms))
+            sent = _sent(channel, None if of_time is None else row[of_time], row[of_result], now_ms)
+            found.append(sent if of_feature is None else replace(sent, feature=row[of_feature]))
         if len(found) > payloads.MAX_READINGS:
             raise QueryError(f"Một lần gửi không quá {payloads.MAX_READINGS} Observations. Chia nhỏ rồi gửi lại.")
     return found
@@ -107,6 +120,7 @@ def write(viewer: Viewer, sent: Sequence[Sent], now: datetime) -> list[tuple[int
     ids = sorted({each.channel for each in sent if 0 < each.channel < 2**31})
     channels = {each.pk: each for each in Channel.objects.filter(pk__in=ids).select_related("device")}
     _check_rights(viewer, sent, channels)
+    _check_features(sent, channels)
     now_ms = payloads.to_ms(now)
     if viewer.device is not None:
         reasons = _take(viewer.device, sent, channels, now_ms)
@@ -154,6 +168,19 @@ def _check_rights(viewer: Viewer, sent: Sequence[Sent], channels: dict[int, Chan
             raise NotAllowed(
                 f"Không ghi được vào Datastream {each.channel}: không có Datastream này, hoặc mã truy cập không được "
                 "ghi vào đó. Thiết bị chỉ ghi kênh của mình; tài khoản cần quyền nhập liệu ở công trình."
+            )
+
+
+def _check_features(sent: Sequence[Sent], channels: dict[int, Channel]) -> None:
+    """A reading is of the place of its channel: one that names another is refused. Raises QueryError."""
+    for each in sent:
+        channel = channels[each.channel]
+        place = id_of_feature(channel.device.work_id, channel.feature_id)
+        if each.feature is not None and (isinstance(each.feature, bool) or each.feature != place):
+            raise QueryError(
+                f"Observation của Datastream {channel.pk}: nơi đo (FeatureOfInterest) của kênh là {in_path(place)}, "
+                "không phải nơi được nêu. Bỏ FeatureOfInterest rồi gửi lại; kênh đã dời thì đổi nơi đo của kênh: "
+                f"PATCH Datastreams({channel.pk})."
             )
 
 

@@ -1,6 +1,7 @@
 """A station of the demonstration with devices, readings, alarms: for tests of the pages."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -58,13 +59,13 @@ def send_hours(device: Device, now: datetime, hours: int = 3) -> None:
 def make_alarm(device: Device, now: datetime, **changes: object) -> Alarm:
     """Raise an alarm by hand, as the engine would."""
     channel = Channel.objects.get(device=device, key="pressure")
-    rule = AlarmRule.objects.get(key=f"{channel.pk}.default.limit")
+    rule: Any = changes.get("rule") or AlarmRule.objects.get(key=f"{channel.pk}.default.limit")
     fields = {
         "work": device.work, "began_at": now - timedelta(minutes=25), "raised_at": now - timedelta(minutes=20),
         "state": Alarm.State.ACTIVE_UNACKED, "priority": rule.priority, "peak": 4.2, "changed_at": now,
         "text": "Áp lực bất lợi 4,2 mH₂O, ngưỡng ≥ 6,0",
     }  # fmt: skip
-    alarm = Alarm.objects.create(rule=rule, **{**fields, **changes})
+    alarm = Alarm.objects.create(**{"rule": rule, **fields, **changes})
     AlarmStep.objects.create(alarm=alarm, what="RAISED", at=alarm.raised_at)
     return alarm
 

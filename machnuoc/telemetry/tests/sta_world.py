@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from machnuoc.core import tokens
 from machnuoc.core.models import Person
-from machnuoc.places.models import Grant
+from machnuoc.places import operations as place_operations
+from machnuoc.places.models import AdministrativeUnit, Containment, Grant, ParentLink, Subject
 from machnuoc.telemetry import payloads, store
 from machnuoc.telemetry.models import Credential
 from machnuoc.telemetry.tests.readings import put
@@ -44,6 +45,30 @@ def measured(stations):
     put((stations["cl"].pk, T0 + n * MINUTE, 0.1 * n, 1 if n == 9 else 0) for n in range(10))
     put((stations["p2"].pk, T0 + n * MINUTE + 1, 40 - n) for n in range(10))
     return stations
+
+
+@pytest.fixture
+def province(db):
+    """A province with two communes and a centre that runs works there; keys vn.tinh-thu, vn.tinh-thu.xa-1, org.tt."""
+    country = Subject.objects.create(key="vn", kind=Subject.Kind.COUNTRY, name="Việt Nam")
+    Containment.objects.create(ancestor=country, descendant=country)
+    found = make_unit("vn.tinh-thu", "Thử", "PROVINCE", "99", [country])
+    for number in (1, 2):
+        around = [country, found.subject]
+        make_unit(f"vn.tinh-thu.xa-{number}", f"Xã {number}", "COMMUNE", f"9900{number}", around, found)
+    place_operations.put_organisation(key="org.tt", name="Trung tâm thử", kind="CENTRE", territory=found)
+    return found
+
+
+def make_unit(key, name, level, code, around, parent=None):
+    subject = Subject.objects.create(key=key, kind=Subject.Kind.UNIT, name=name)
+    for ancestor in (*around, subject):
+        Containment.objects.create(ancestor=ancestor, descendant=subject)
+    for above in around[-1:]:
+        ParentLink.objects.create(child=subject, parent=above, reason=ParentLink.Reason.TERRITORY)
+    return AdministrativeUnit.objects.create(
+        subject=subject, level=level, unit_type="Tỉnh" if level == "PROVINCE" else "Xã", code=code, parent=parent
+    )
 
 
 def make_token(work, role=Grant.Role.STATION, *, can_write=True, name="nguoi-tram"):

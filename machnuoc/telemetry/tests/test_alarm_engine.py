@@ -138,6 +138,18 @@ def test_a_channel_without_a_single_reading_is_told():
     assert told() == [(10, None, "ACTIVE_UNACKED")]
 
 
+def test_a_channel_that_sent_before_its_rule_began_is_not_said_to_have_sent_nothing():
+    channel = make_channel()
+    arrive(channel, (-240, 0.5))
+    make_rule(channel, "SILENCE", {"grace_s": 600}, applies_from=NOON)
+
+    look(11)
+
+    text = Alarm.objects.get().text
+    assert "số liệu cuối cùng lúc 08:00" in text and "theo dõi từ 12:00" in text
+    assert "lần nào" not in text
+
+
 def test_late_readings_find_alarms_of_the_past_and_say_so():
     channel = make_channel()
     low = make_rule(channel, "THRESHOLD", {"low": 0.2}, priority=AlarmRule.Priority.MEDIUM)

@@ -7,8 +7,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import AuditEntry, Person, Roster, Shift
+from machnuoc.telemetry import device_operations, payloads
 from machnuoc.telemetry.models import Alarm, AlarmRule, Channel, Maintenance
-from machnuoc.telemetry.tests.desk import make_alarm, sign_in
+from machnuoc.telemetry.tests.desk import make_alarm, send, sign_in
 from machnuoc.telemetry.tests.desk import station as station
 
 pytestmark = pytest.mark.django_db
@@ -198,3 +199,69 @@ def test_filters_are_in_the_address_and_nonsense_asks_for_nothing(alarm, query):
     page = sign_in("qn.lanhdao").get(at("alarm_list") + query).content.decode()
 
     assert (f'data-alarm="{alarm.pk}"' in page) == (query != "?q=khong-co")
+
+
+def test_what_burns_untaken_comes_first_then_what_is_taken_then_what_is_over(station):
+    now = timezone.now()
+    pressure = make_alarm(station, now, state="RETURNED_UNACKED", priority=1, ended_at=now, text="Hết từ hôm qua")
+    rules = list(AlarmRule.objects.filter(channel__device=station).exclude(pk=pressure.rule_id)[:3])
+    for rule, state, priority, text in zip(
+        rules, ("ACTIVE_ACKED", "ACTIVE_UNACKED", "ACTIVE_UNACKED"), (1, 3, 2),
+        ("Đã có người nhận", "Đang báo mức trung bình", "Đang báo mức cao"), strict=True,
+    ):  # fmt: skip
+        make_alarm(station, now, rule=rule, state=state, priority=priority, text=text)
+
+    page = sign_in("qn.binhchanh").get(at("alarm_list")).content.decode()
+
+    places = [
+        page.index(text)
+        for text in ("Đang báo mức cao", "Đang báo mức trung bình", "Đã có người nhận", "Hết từ hôm qua")
+    ]
+    assert places == sorted(places)
+
+
+def test_readings_after_the_end_are_not_marked_as_in_the_alarm(station):
+    now = timezone.now()
+    alarm = make_alarm(station, now, ended_at=now - timedelta(minutes=12), state="RETURNED_UNACKED")
+
+    rows = sign_in("qn.binhchanh").get(at("alarm_detail", alarm.pk)).context["evidence"]["rows"]
+
+    assert {row["is_inside"] for row in rows if row["at"] >= alarm.ended_at} == {False}
+    assert {row["is_after"] for row in rows if row["at"] >= alarm.ended_at} == {True}
+    assert any(row["is_inside"] for row in rows)
+
+
+def test_states_are_written_in_words_in_the_evidence(station):
+    now = timezone.now()
+    device_operations.put_channel(station, key="power", name="Nguồn điện", quantity="power", by=None, now=now)
+    channel = Channel.objects.get(device=station, key="power")
+    for minutes, value in ((30, 1), (20, 0)):
+        moment = now - timedelta(minutes=minutes)
+        send(station, f'{{"t": {payloads.to_ms(moment)}, "v": {{"power": {value}}}}}', now)
+    rule = AlarmRule.objects.get(key=f"{channel.pk}.default.power")
+    alarm = make_alarm(station, now, rule=rule, text="Mất điện", began_at=now - timedelta(minutes=20))
+
+    page = sign_in("qn.binhchanh").get(at("alarm_detail", alarm.pk)).content.decode()
+
+    assert '<td class="num">mất điện</td>' in page and '<td class="num">có điện</td>' in page
+
+
+def test_an_alarm_of_a_tank_shows_level_capacity_outflow_and_hours_of_when_it_began(station):
+    now = timezone.now()
+    device_operations.put_channel(
+        station, key="level", name="Mực bể", quantity="level", point="TANK", capacity_m3=100.0, full_at=4.0, by=None,
+        now=now,
+    )  # fmt: skip
+    channel = Channel.objects.get(device=station, key="level")
+    began = now - timedelta(minutes=25)
+    for moment, level in ((began, 1.0), (now - timedelta(minutes=10), 0.1)):
+        send(station, f'{{"t": {payloads.to_ms(moment)}, "v": {{"level": {level}}}}}', now)
+    began = timezone.datetime.fromtimestamp(payloads.to_ms(began) / 1000, tz=timezone.get_default_timezone())
+    rule = AlarmRule.objects.get(key=f"{channel.pk}.default.hours")
+    alarm = make_alarm(station, now, rule=rule, text="Mực bể: bể còn đủ cấp 2,0 giờ", began_at=began)
+
+    page = sign_in("qn.binhchanh").get(at("alarm_detail", alarm.pk)).content.decode()
+
+    assert "mức đầy 4,00 m × dung tích 100,00 m³" in page and "trung bình 60 phút của Lưu lượng ra" in page
+    assert "mực nước 1,00 m, trong bể 25,0 m³, lượng ra 12,5 m³/giờ → 2,0 giờ" in page
+    assert "mực nước 0,10 m, trong bể 2,5 m³, lượng ra 12,5 m³/giờ → 0,0 giờ, vì không quá 5 %" in page

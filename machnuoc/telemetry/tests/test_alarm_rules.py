@@ -114,7 +114,32 @@ def test_a_channel_that_never_spoke_is_silent_from_the_day_its_rule_began():
     found = find(rule, track([]), until=MONDAY + HOUR)
 
     assert spans(found) == [(10, None)]
-    assert "chưa nhận được số liệu" in found[0].text
+    assert "chưa nhận được số liệu lần nào, theo dõi từ 00:00" in found[0].text
+
+
+def test_a_silence_tells_the_last_reading_that_is_stored_though_its_rule_is_younger():
+    rule = Rule("SILENCE", 0, {"grace_s": 600}, since_ms=MONDAY)
+    in_sight = track([(MONDAY - 4 * MINUTE, 1)])
+    out_of_sight = track([], earlier=lambda before: before - 9 * HOUR)
+
+    texts = [find(rule, one, until=MONDAY + HOUR)[0].text for one in (in_sight, out_of_sight)]
+
+    assert ["lần nào" in text for text in texts] == [False, False]
+    assert "số liệu cuối cùng lúc 23:56" in texts[0] and "theo dõi từ 00:00" in texts[0]
+    assert "số liệu cuối cùng lúc 15:00" in texts[1]
+
+
+def test_what_a_tank_lasts_can_be_checked_by_its_level_and_what_flows_out():
+    rule = Rule("TANK_HOURS", 0, {"hours": 4.0})
+    level = track([(MONDAY, 2.0), (MONDAY + HOUR, 0.1)], capacity_m3=100.0, full_at=4.0)
+    outlet = track([(MONDAY - 10 * MINUTE, 24.0), (MONDAY, 26.0), (MONDAY + HOUR, 30.0)])
+
+    found = rules.reckon_tank(rule, {0: level, 1: outlet}, MONDAY)
+
+    assert not isinstance(found, str)
+    assert (found.volume_m3.tolist(), found.outflow_m3h.tolist()) == ([50.0, 2.5], [25.0, 30.0])
+    assert (found.hours.tolist(), found.is_empty.tolist()) == ([2.0, 0.0], [False, True])
+    assert "chưa khai dung tích" in str(rules.reckon_tank(rule, {0: track([]), 1: outlet}, MONDAY))
 
 
 def test_a_value_that_stands_still_is_stuck_unless_it_is_the_resting_one():

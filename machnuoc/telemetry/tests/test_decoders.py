@@ -282,3 +282,20 @@ def test_what_a_device_writes_is_what_we_read(readings):
         for at, values in zoned
         for key, value in values.items()
     ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [(b"abc", "ký tự không hợp lệ ở ký tự thứ 1"), (b'{"t": 1', "bị cắt giữa chừng"), (b"{} x", "thừa ký tự"),
+     (b"", "bị cắt giữa chừng")],
+)  # fmt: skip
+def test_what_is_wrong_with_json_is_said_in_vietnamese(payload, told):
+    with pytest.raises(DecodeError, match=told) as reason:
+        payloads.decoders()["MQTT"].decode(payload, 0)
+
+    assert "JSON is" not in str(reason.value) and "byte" not in str(reason.value)
+
+
+def test_what_a_network_server_left_out_is_named():
+    with pytest.raises(DecodeError, match="thiếu trường «deviceInfo»"):
+        payloads.decoders()["CHIRPSTACK"].decode(b"{}", 0)

@@ -11,7 +11,7 @@ from machnuoc.core import jobs
 from machnuoc.core.models import Job
 from machnuoc.places.models import Subject
 from machnuoc.telemetry import device_operations, device_queries, history, payloads, receive, store
-from machnuoc.telemetry.models import AlarmRule, Channel, Device, QualityLimit, TotaliserMark
+from machnuoc.telemetry.models import AlarmRule, Channel, Device, QualityLimit
 from machnuoc.telemetry.tests.desk import make_alarm, person, send, sign_in
 from machnuoc.telemetry.tests.desk import station as station
 
@@ -154,22 +154,6 @@ def test_a_back_dated_calibration_corrects_what_is_stored_and_says_why(station):
     assert store.query("SELECT count(*) FROM telemetry_dirty_hour WHERE channel = ?", [channel.pk])[0][0] > 0
 
 
-def test_a_person_decides_what_a_counter_did(station):
-    client, channel = sign_in("qn.khkt"), Channel.objects.get(key="total")
-    when = timezone.localtime().replace(microsecond=0)
-
-    answer = client.post(
-        at("channel_totaliser", station.code, channel.pk),
-        {"at": f"{when:%Y-%m-%dT%H:%M:%S}", "what": "SWAP", "step_m3": "3,5", "reason": "Thay đồng hồ"},
-    )
-
-    assert answer.status_code == 302
-    mark = TotaliserMark.objects.get()
-    assert (mark.at, mark.step_m3, mark.decided_by.username) == (when, 3.5, "qn.khkt")
-    flow = Channel.objects.get(key="flow")
-    assert client.get(at("channel_totaliser", station.code, flow.pk)).status_code == 404
-
-
 def test_a_limit_needs_its_document_to_be_called_verified(station):
     client = sign_in("qn.khkt")
     said = {"subject": station.work_id, "quantity": "chlorine", "low": "0,2", "high": "1,0", "standard": "QCĐP thử",
@@ -250,3 +234,71 @@ def test_a_page_with_rows_asks_the_database_seldom(station, username, name, djan
 
     with django_assert_max_num_queries(15):
         assert client.get(address).status_code == 200
+
+
+def test_a_calibration_says_in_which_unit_it_counts_and_the_device_what_it_sends(station):
+    client = sign_in("qn.khkt")
+    channel = Channel.objects.get(key="pressure")
+    device_operations.put_channel(
+        station, channel=channel, key="pressure", name="Áp lực", quantity="pressure", sent_unit="bar", minimum=6.0,
+        role="CONTINUITY", by=None, now=timezone.now(),
+    )  # fmt: skip
+    device_operations.calibrate(
+        channel, valid_from=timezone.now(), factor=1.1, offset=-0.5, note="BB", by=None, now=timezone.now()
+    )
+
+    form = client.get(at("channel_calibrate", station.code, channel.pk)).content.decode()
+    page = client.get(at("device_detail", station.code)).content.decode()
+
+    assert "Độ lệch (m cột nước)" in form
+    assert "giá trị gửi (bar) đổi sang m cột nước × hệ số + độ lệch" in form
+    assert "× 1,1 − 0,5 m cột nước" in form and "× 1,1 − 0,5 m cột nước" in page
+    assert "đơn vị bar" in page
+
+
+@pytest.mark.parametrize(("drift_ms", "said", "state"), [
+    (-16 * 60_000, "chạy nhanh 16 phút", "drift"), (16 * 60_000, "chạy chậm 16 phút", "drift"),
+    (4 * 60_000, "không thấy lệch", "ok"), (-90_000, "không thấy lệch", "ok"),
+    (-129_602_167_000, "không thấy lệch", "ok"),
+])  # fmt: skip
+def test_how_a_clock_goes_is_said_in_words(station, drift_ms, said, state):
+    with store.transaction() as cursor:
+        sql = "UPDATE telemetry_device_state SET drift_ms = ?, battery = NULL, received_at = ?"
+        cursor.execute(store.adapt(sql), (drift_ms, payloads.to_ms(timezone.now())))
+    client = sign_in("qn.lanhdao")
+
+    pages = [client.get(at("device_detail", station.code)), client.get(at("device_health"))]
+
+    assert all(said in page.content.decode() for page in pages)
+    rows = list(device_queries.with_intervals(Device.objects.filter(pk=station.pk)))
+    assert device_queries.read_health(rows, now=timezone.now())[station.pk].state == state
+
+
+def test_a_corrected_reading_shows_the_old_value_and_the_new_one_each_time_it_changed(station):
+    now = timezone.now()
+    for value in (10, 11, 12):
+        text = f'{{"t": {payloads.to_ms(now) - 60_000}, "v": {{"flow": {value}}}}}'
+        send(station, text, now + timedelta(seconds=value))
+
+    page = sign_in("qn.khkt").get(at("device_detail", station.code)).content.decode()
+
+    assert "11,0 → 12,0 m³/giờ" in page and "10,0 → 11,0 m³/giờ" in page
+
+
+def test_what_was_refused_or_unreadable_is_told_in_words_and_local_time(station):
+    send(station, '{"t": 1795389832719, "v": {"flow": "abc"}}', timezone.now())
+    now_ms = payloads.to_ms(timezone.now())
+    receive.take([payloads.Message("", b"abc", now_ms, station.code, "MQTT")], now_ms)
+    client = sign_in("qn.khkt")
+
+    device, ledger, waiting = (
+        client.get(address).content.decode()
+        for address in (at("device_detail", station.code), at("ledger"), at("quarantine_list"))
+    )
+    item = client.get(at("quarantine_item", device_queries.list_quarantine(person("qn.khkt"))[0].id)).content.decode()
+
+    for page in (device, ledger):
+        assert "flow = abc, đo lúc 06:23:52 23/11/2026" in page and "@ 17953" not in page
+    for page in (waiting, item):
+        assert "ký tự không hợp lệ ở ký tự thứ 1" in page and "http:MQTT" not in page
+    assert "HTTP, dạng JSON, mã truy cập của thiết bị bc-01" in item

@@ -14,7 +14,7 @@ from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.places.models import Grant, Subject
 from machnuoc.telemetry import live, live_queries, store
-from machnuoc.telemetry.models import QualityLimit
+from machnuoc.telemetry.models import Alarm, AlarmRule, QualityLimit
 from machnuoc.telemetry.tests import world
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_store")]
@@ -278,3 +278,231 @@ def test_a_chart_of_the_past_does_not_say_that_it_is_live(station):
     assert "data-live-mark" in client.get(address).content.decode()
     for query in ("?from=2026-01-01T00:00&to=2026-01-02T00:00", "?span=30d"):
         assert "data-live-mark" not in client.get(address + query).content.decode()
+
+
+def leader(work) -> Person:
+    person = Person.objects.create(username="lanh-dao")
+    Grant.objects.create(person=person, role="LEADER", scope=work.subject, valid_from="2026-01-01")
+    return person
+
+
+def make_rule(channel, kind="THRESHOLD", *, priority=2, parameters=None, **more) -> AlarmRule:
+    return AlarmRule.objects.create(
+        key=f"{channel.pk}.{kind}", name=f"{channel.name}: thử", kind=kind, channel=channel, priority=priority,
+        parameters=parameters or {}, **more,
+    )  # fmt: skip
+
+
+def make_alarm(rule: AlarmRule, state="ACTIVE_UNACKED", **more) -> Alarm:
+    now = timezone.now()
+    values = {
+        "rule": rule, "work": rule.channel.device.work, "began_at": now - timezone.timedelta(minutes=20),
+        "raised_at": now - timezone.timedelta(minutes=20), "state": state, "priority": rule.priority,
+        "text": f"{rule.channel.name} báo", "changed_at": now,
+        "ended_at": None if state.startswith("ACTIVE") else now - timezone.timedelta(minutes=1),
+    }  # fmt: skip
+    return Alarm.objects.create(**{**values, **more})
+
+
+def test_a_tile_marks_each_figure_that_is_old_and_says_of_when_its_figures_are(station):
+    work, channels = station
+    later_ms = NOW_MS + 28 * 60_000
+    put(channels["pump"], (later_ms, 1.0))  # not on the tile
+    put(channels["level"], (later_ms - 30_000, 3.0))
+
+    tile = live_queries.list_stations(leader(work), later_ms)[0]
+
+    assert {one.title: one.is_stale for one in tile.figures} == {
+        "Lưu lượng ra": True, "Áp lực điểm bất lợi": True, "Mực bể": False,
+    }  # fmt: skip
+    assert (tile.state, tile.label) == ("partial", "Có số cũ")
+    assert [round(at.timestamp() * 1000) for at in (tile.shown_from, tile.shown_to)] == [
+        NOW_MS - 1_000, later_ms - 30_000,
+    ]  # fmt: skip
+
+
+def test_the_wall_writes_old_figures_with_their_own_time(station):
+    work, channels = station
+    with store.transaction() as cursor:
+        cursor.execute(store.adapt("DELETE FROM telemetry_reading WHERE channel = ?"), (channels["flow"].pk,))
+    put(channels["flow"], (NOW_MS - 28 * 60_000, 60.0))
+
+    page = sign_in(work).get(reverse("telemetry:wall")).content.decode()
+
+    written = [part[:160] for part in page.split("số cũ, ")[1:]]
+    when = f"{timezone.localtime() - timezone.timedelta(minutes=28):%H:}"
+    assert any(when in part for part in written) and 'class="tile-figure is-old"' in page
+    assert "Có số cũ" in page and "Số liệu <span data-age>từ " in page
+
+
+def test_silences_that_follow_a_cause_which_is_over_keep_a_tile_from_being_well(station):
+    work, channels = station
+    power = make_alarm(make_rule(channels["pump"], "POWER_LOSS"), "RETURNED_UNACKED")
+    make_alarm(make_rule(channels["flow"], "SILENCE", priority=3), cause=power)
+
+    tile = live_queries.list_stations(leader(work), NOW_MS)[0]
+
+    assert (tile.state, tile.alarms, tile.folded, tile.returned) == ("attention", 1, 1, 1)
+    assert tile.worst.text == "Lưu lượng ra mạng báo"
+
+
+def test_an_alarm_that_is_over_but_untaken_keeps_a_tile_from_being_well(station):
+    work, channels = station
+    make_alarm(make_rule(channels["flow"]), "RETURNED_UNACKED")
+
+    assert live_queries.list_stations(leader(work), NOW_MS)[0].state == "attention"
+
+
+@pytest.mark.parametrize(
+    ("priority", "state", "badge"),
+    [(1, "urgent", '"tag is-danger">'), (2, "attention", '"tag is-warning">'), (3, "attention", '"tag is-info">')],
+)
+def test_wall_station_and_home_call_a_priority_by_one_word_and_colour(station, priority, state, badge):
+    work, channels = station
+    alarm = make_alarm(make_rule(channels["flow"], priority=priority))
+    client = sign_in(work)
+
+    for address in (reverse("telemetry:wall"), reverse("telemetry:station", args=["tram-binh"])):
+        page = client.get(address).content.decode()
+        assert any(part.split("</span>")[0].endswith(alarm.get_priority_display()) for part in page.split(badge)[1:])
+    assert live_queries.list_stations(leader(work), NOW_MS)[0].state == state
+
+
+def test_the_number_of_alarms_on_a_tile_opens_the_alarms_of_its_station_alone(station):
+    work, channels = station
+    alarm = make_alarm(make_rule(channels["flow"]))
+    other = world.make_channel(world.make_device(world.make_work("khac", "Trạm khác"), "khac"), "flow", "flow")
+    elsewhere = make_alarm(make_rule(other), text="Báo ở trạm khác")
+    client = sign_in(work)
+    Grant.objects.update(scope=Subject.objects.get(key="vn"), role=Grant.Role.ADMIN)
+
+    wall = client.get(reverse("telemetry:wall")).content.decode()
+    link = f"{reverse('telemetry:alarm_list')}?work={work.pk}"
+    listed = client.get(link).content.decode()
+    unread = client.get(reverse("telemetry:alarm_list"), {"work": "work.qn.x"}).content.decode()
+
+    assert link in wall
+    assert alarm.text in listed and elsewhere.text not in listed
+    assert "không đọc được" in unread and "work.qn.x" in unread
+    assert "không đọc được" not in listed
+
+
+def test_a_clock_that_is_off_is_told_on_tile_and_station(station):
+    work, channels = station
+    person = leader(work)
+    before = live_queries.list_stations(person, NOW_MS)[0].is_drifting
+    ahead = live_queries.list_stations(person, NOW_MS - 240_000)[0].is_drifting
+    with store.transaction() as cursor:
+        cursor.execute(
+            store.adapt(
+                "INSERT INTO telemetry_device_state (device, received_at, measured_at, drift_ms, messages) "
+                "VALUES (?, ?, ?, ?, 1)"
+            ),
+            (channels["flow"].device_id, NOW_MS, NOW_MS, -181_000),
+        )
+    client = sign_in(work)
+
+    assert (before, ahead) == (False, True)
+    for address in (reverse("telemetry:wall"), reverse("telemetry:station", args=["tram-binh"])):
+        assert "đồng hồ thiết bị lệch" in client.get(address).content.decode()
+
+
+def test_where_no_limit_is_known_the_stations_own_band_is_shown_by_its_name_and_colours_the_value(station):
+    work, channels = station
+    ph = channels["ph"]
+    rule = make_rule(ph, parameters={"low": 6.5, "high": 7.0, "basis": "mức vận hành của trạm"})
+    client = sign_in(work)
+    figure = live_queries.dress([ph], NOW_MS)[0]
+
+    page = client.get(reverse("telemetry:station", args=["tram-binh"])).content.decode()
+    channel_page = client.get(reverse("telemetry:channel", args=[ph.pk])).content.decode()
+    bands = client.get(reverse("telemetry:channel_data", args=[ph.pk])).json()["bands"]
+    public = Client().get(reverse("telemetry:public_quality")).content.decode()
+
+    assert (figure.tone, figure.is_beyond, figure.band_text) == ("warning", False, "6,50 đến 7,00")
+    assert "6,50 đến 7,00" in page and "mức vận hành của trạm" in page and "ngoài mức vận hành" in page
+    assert "mức vận hành của trạm" in channel_page and "không có giới hạn đã biết" not in channel_page
+    assert bands == [{"value": 6.5, "name": "mức vận hành của trạm"}, {"value": 7.0, "name": "mức vận hành của trạm"}]
+    assert "mức vận hành" not in public
+    rule.is_enabled = False
+    rule.save()
+    assert live_queries.dress([ph], NOW_MS)[0].bands == ()
+
+
+def test_a_known_limit_stands_before_the_stations_own_band(station):
+    work, channels = station
+    make_rule(channels["ph"], parameters={"low": 6.5, "high": 7.0})
+    QualityLimit.objects.create(
+        subject=work.subject, quantity="ph", low=6.0, high=8.5, standard="QC thử", source="x", confidence="RECALLED"
+    )
+
+    figure = live_queries.dress([channels["ph"]], NOW_MS)[0]
+
+    assert (figure.bands, figure.tone) == ((), "")
+
+
+def test_power_that_is_lost_a_pump_that_stands_and_an_empty_tank_have_their_colour_in_the_drawing(station):
+    work, channels = station
+    power = world.make_channel(channels["flow"].device, "power", "power", point="STATION", name="Nguồn điện")
+    put(power, (NOW_MS, 0.0))
+    put(channels["pump"], (NOW_MS, 0.0))
+    put(channels["level"], (NOW_MS, 0.0))
+
+    page = sign_in(work).get(reverse("telemetry:station", args=["tram-binh"])).content.decode()
+
+    assert "scheme-value is-warning" in page and "scheme-pump is-neutral" in page and "scheme-fill is-danger" in page
+
+
+def test_stations_of_one_state_stand_in_the_order_of_the_alphabet(station):
+    work, _ = station
+    for number, name in enumerate(("Trạm Đông", "Trạm Dương", "Trạm Ân")):
+        other = world.make_work(f"chu-{number}", name)
+        world.make_channel(world.make_device(other, f"chu-{number}"), "flow", "flow")
+    person = leader(work)
+    Grant.objects.filter(person=person).update(scope=Subject.objects.get(key="vn"), role=Grant.Role.ADMIN)
+
+    names = [one.name for one in live_queries.list_stations(person, NOW_MS) if one.state == "none"]
+
+    assert names == ["Trạm Ân", "Trạm Dương", "Trạm Đông"]
+
+
+def test_a_share_of_thirty_days_says_of_how_much_it_is(station):
+    work, channels = station
+    hour = NOW_MS // store.HOUR_MS * store.HOUR_MS
+    with store.transaction() as cursor:
+        cursor.execute(store.adapt("DELETE FROM telemetry_rollup_hour"))
+        for hours_ago in range(1, 73):
+            cursor.execute(
+                store.adapt(
+                    "INSERT INTO telemetry_rollup_hour (channel, hour, readings, expected, low, total, high, within, "
+                    "out_of_range, computed_at) VALUES (?, ?, 12, 12, 7, 87, 8, 12, 0, 0)"
+                ),
+                (channels["ph"].pk, hour - hours_ago * store.HOUR_MS),
+            )
+
+    page = sign_in(work).get(reverse("telemetry:online")).content.decode()
+
+    assert "của 10 % số đo" in page
+
+
+def test_a_bucket_of_days_that_still_runs_is_not_drawn(station):
+    work, channels = station
+    today = store.local_day(NOW_MS)
+    with store.transaction() as cursor:
+        for days_ago in range(4):
+            cursor.execute(
+                store.adapt(
+                    "INSERT INTO telemetry_rollup_day (channel, day, readings, expected, low, total, high, "
+                    "computed_at) VALUES (?, ?, 10, 288, 50, 600, 70, 0)"
+                ),
+                (channels["flow"].pk, today - days_ago * store.DAY_MS),
+            )
+
+    data = sign_in(work).get(
+        reverse("telemetry:channel_data", args=[channels["flow"].pk]),
+        {"from": f"{timezone.localtime() - timezone.timedelta(days=500):%Y-%m-%dT%H:%M}",
+         "to": f"{timezone.localtime():%Y-%m-%dT%H:%M}"},
+    ).json()["series"][0]  # fmt: skip
+
+    assert data["bucket_ms"] == store.DAY_MS
+    assert data["at"] == [today - days * store.DAY_MS for days in (3, 2, 1)]

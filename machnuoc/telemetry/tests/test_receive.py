@@ -74,8 +74,67 @@ def test_a_month_that_is_sent_late_says_nothing_of_the_clock_whichever_end_comes
         receive.take([up("binh-chanh-1", (NOW - day * store.DAY_MS - 1, {"p": 3}))], NOW)
     assert drift_ms() == 2000
 
-    receive.take([up("binh-chanh-1", (NOW - 7 * store.HOUR_MS, {"p": 3}))], NOW)  # a clock without its time zone
-    assert drift_ms() == 7 * store.HOUR_MS
+
+@pytest.fixture
+def told(logger):
+    """Send one message a call, of one instant or more; return the drift that is believed after it."""
+
+    def send(now_ms, *at):
+        receive.take([up("binh-chanh-1", *((when, {"p": 3}) for when in at))._replace(received_ms=now_ms)], now_ms)
+        return store.query("SELECT drift_ms FROM telemetry_device_state")[0][0]
+
+    return send
+
+
+def test_a_clock_without_its_time_zone_shows_after_its_second_message_and_is_forgotten_once_it_is_set(told):
+    late = 7 * store.HOUR_MS
+
+    drifts = [told(NOW + step * 5 * MINUTE, NOW + step * 5 * MINUTE - late) for step in range(3)]
+
+    assert drifts == [0, late, late]
+    assert told(NOW + 15 * MINUTE, NOW + 15 * MINUTE - 900) == 900
+
+
+def test_a_backlog_sent_minutes_late_is_no_slow_clock_in_one_message_or_piece_by_piece(told):
+    told(NOW, NOW - 1_000)
+    in_one = told(NOW + 60 * MINUTE, *(NOW + step * 5 * MINUTE for step in range(9)))
+    pieces = [told(NOW + 60 * MINUTE + step * 1_000, NOW + (9 + step) * 5 * MINUTE - 16 * MINUTE) for step in range(3)]
+    single = told(NOW + 90 * MINUTE, NOW + 74 * MINUTE)
+
+    assert (in_one, pieces, single) == (1_000, [1_000] * 3, 1_000)
+
+
+def test_a_logger_that_sends_every_hour_what_it_measured_is_not_slow(told):
+    drifts = [
+        told(NOW + hour * store.HOUR_MS, *(NOW + hour * store.HOUR_MS - 7 * MINUTE - step * 15 * MINUTE
+                                           for step in range(4)))
+        for hour in range(4)
+    ]  # fmt: skip
+
+    assert drifts == [0] * 4
+
+
+def test_one_reading_of_2030_says_nothing_of_the_clock(told):
+    told(NOW, NOW - 1_000)
+
+    assert told(NOW + MINUTE, 1_893_456_000_000) == 1_000
+    assert told(NOW + 2 * MINUTE, NOW + 18 * MINUTE) == -16 * MINUTE  # a clock that runs ahead shows at once
+
+
+def test_a_message_that_names_another_device_is_refused_whole_and_one_that_names_its_own_or_nobody_is_taken(logger):
+    make_device("binh-chanh-2")
+
+    def send(name, place):
+        sample = {"t": NOW, "v": {"p": 3}}
+        body = {"device": name, **sample} if place == "sample" else {"device": name, "batch": [sample]}
+        return receive.take([Message("", json.dumps(body).encode(), NOW, "binh-chanh-1", "MQTT")], NOW)
+
+    refused = [send("binh-chanh-2", place) for place in ("sample", "batch")]
+
+    assert [one.total for one in refused] == [Counts(received=1, rejected=1)] * 2
+    assert [one.reasons for one in refused] == [{"foreign_device": 1}] * 2
+    assert readings() == []
+    assert [send(name, "sample").total.rejected for name in ("binh-chanh-1", "Bộ ghi số 7", 12, None)] == [0] * 4
 
 
 def test_the_first_message_of_a_device_may_be_old(logger):

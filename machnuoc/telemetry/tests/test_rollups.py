@@ -120,6 +120,30 @@ def test_a_reading_that_comes_while_its_hour_is_made_is_seen_at_the_next_run(dev
     assert hour_of(pressure, TODAY)["readings"] == 2
 
 
+def test_a_piece_of_a_backlog_takes_its_own_marks_and_leaves_the_others(device):
+    channels = [world.make_channel(device, key, "pressure") for key in ("p", "q")]
+    hours = [TODAY + hour * HOUR for hour in range(6)]
+    readings.put([(channel.pk, hour, 10) for channel in channels for hour in hours])
+
+    assert rollups.roll_hours(NOW, 5) == 5
+
+    left = store.query("SELECT hour, channel FROM telemetry_dirty_hour ORDER BY hour DESC, channel DESC")
+    assert left == [(hour, channel.pk) for hour in reversed(hours) for channel in reversed(channels)][5:]
+    assert store.query("SELECT count(*) FROM telemetry_rollup_hour")[0][0] == 5
+    assert store.query("SELECT channel, day, version FROM telemetry_dirty_day ORDER BY channel") == [
+        (channel.pk, TODAY, 1) for channel in channels
+    ]
+
+
+def test_marks_of_channels_that_are_gone_are_cleared_away(device):
+    readings.put([(world.make_channel(device, "p", "pressure").pk + 1000, TODAY, 10)])
+
+    assert rollups.roll_hours(NOW) == 1
+
+    assert marks() == 0
+    assert store.query("SELECT count(*) FROM telemetry_dirty_day")[0][0] == 0
+
+
 def test_days_of_silence_are_days_too(device):
     pressure = world.make_channel(device, "p", "pressure")
     readings.put([(pressure.pk, TODAY - 3 * DAY + HOUR, 10)])

@@ -63,7 +63,7 @@ def test_a_thing_has_its_properties_and_its_links(stations, token):
         "description": "Trạm cấp nước Trạm Bình Chánh",
         "properties": {
             "key": "binh-chanh", "kind": "STATION", "kindName": "Trạm cấp nước", "status": "UNKNOWN",
-            "statusName": "Chưa rõ", "isSimulated": False,
+            "statusName": "Chưa rõ", "sector": "RURAL", "isSimulated": False,
         },
         "Locations@iot.navigationLink": f"{address}/Locations",
         "HistoricalLocations@iot.navigationLink": f"{address}/HistoricalLocations",
@@ -561,12 +561,12 @@ def test_a_body_that_is_no_observation_is_said(stations, device_token, body):
 
 
 def test_arrays_of_observations_are_stored_and_each_gets_its_answer(stations, device_token):
-    p, cl = stations["p"].pk, stations["cl"].pk
+    p, cl, work = stations["p"].pk, stations["cl"].pk, stations["p"].device.work_id
     body = [
         {
             "Datastream": {"@iot.id": p}, "components": ["phenomenonTime", "result", "FeatureOfInterest/id"],
             "dataArray@iot.count": 3,
-            "dataArray": [[AT, 1.5, 1], ["2099-01-01T00:00:00Z", 2, 1], ["2026-10-01T00:01:00Z", "x", 1]],
+            "dataArray": [[AT, 1.5, work], ["2099-01-01T00:00:00Z", 2, work], ["2026-10-01T00:01:00Z", "x", work]],
         },
         {"Datastream": {"@iot.id": cl}, "components": ["result", "phenomenonTime"], "dataArray": [[0.4, AT]]},
     ]  # fmt: skip
@@ -604,10 +604,10 @@ def test_nobody_writes_where_they_may_not(stations, device_token):
 @pytest.mark.parametrize(
     ("method", "path", "said"),
     [
-        ("post", "Things", "công trình"), ("delete", "Things(1)", "công trình"), ("post", "Locations", "/cong-trinh/"),
-        ("patch", "Locations(1)", "/cong-trinh/"), ("post", "ObservedProperties", "danh mục"),
-        ("patch", "ObservedProperties('flow')", "danh mục"), ("post", "FeaturesOfInterest", "công trình"),
-        ("post", "HistoricalLocations", "do chương trình"), ("post", "Things(1)/Locations", "/cong-trinh/"),
+        ("delete", "Things(1)", "STOPPED"), ("delete", "Things", "công trình"), ("put", "Locations", "vị trí"),
+        ("post", "Things(1)", "công trình"), ("patch", "ObservedProperties", "danh mục"),
+        ("delete", "ObservedProperties", "danh mục"), ("patch", "FeaturesOfInterest", "nơi đo"),
+        ("post", "HistoricalLocations", "do chương trình"), ("patch", "Things(1)/Locations(1)", "vị trí"),
         ("put", "", "thiết bị"), ("post", "Sensors(1)", "thiết bị"), ("patch", "Sensors", "thiết bị"),
         ("delete", "Observations('1:1')", "đính chính"), ("patch", "Observations('1:1')", "đính chính"),
         ("put", "Observations", "đính chính"), ("post", "FeaturesOfInterest(1)/Observations", "Ghi Observation"),

@@ -8,11 +8,13 @@ import requests
 from django.utils import timezone
 from frost_sta_client.model.ext.data_array_document import DataArrayDocument
 from frost_sta_client.model.ext.data_array_value import DataArrayValue
+from geojson import Point
 
 from machnuoc.core import tokens
-from machnuoc.places.models import Grant
+from machnuoc.places.models import Grant, Subject
 from machnuoc.telemetry import payloads, store
 from machnuoc.telemetry.models import Credential
+from machnuoc.telemetry.quantities import QUANTITIES
 from machnuoc.telemetry.sensorthings.world import MEASUREMENT
 from machnuoc.telemetry.tests.readings import put
 from machnuoc.telemetry.tests.world import make_channel, make_device, make_person, make_work
@@ -109,7 +111,7 @@ def test_many_observations_are_created_at_once(service, channel):
 
 def test_what_is_refused_is_told_to_the_client(service, live_server, channel):
     with pytest.raises(requests.exceptions.HTTPError) as refused:
-        service.create(frost.Thing(name="Trạm khác", description="khai báo ở trang công trình"))
+        service.delete(service.things().find(channel.device.work_id))
     assert refused.value.response.status_code == 405
     assert "/cong-trinh/" in refused.value.response.json()["message"]
 
@@ -152,3 +154,83 @@ def test_a_manager_makes_changes_and_deletes_a_sensor_and_its_datastream(live_se
     service.create(spare)
     service.delete(spare)
     assert [each.name for each in service.sensors().query().list()] == ["Bộ ghi bc-1", "Đầu đo lưu lượng"]
+
+
+def test_a_manager_makes_a_place_measures_there_and_lets_it_go(live_server, channel):
+    work = channel.device.work
+    person = make_person("quan-ly")
+    Grant.objects.create(person=person, role=Grant.Role.DEPARTMENT, scope=work.subject, valid_from="2020-01-01")
+    raw = tokens.create_token(person=person, name="sta", now=timezone.now(), can_write=True)[1]
+    service = frost.SensorThingsService(f"{live_server.url}/sta/v1.1", auth_handler=frost.AuthHandler("quan-ly", raw))
+    tap = frost.FeatureOfInterest(
+        name="Vòi trường học", description="Cuối tuyến 2", encoding_type="application/vnd.geo+json",
+        feature=Point((108.8, 15.1)), properties={"thing": work.pk},
+    )  # fmt: skip
+
+    service.create(tap)
+
+    stream = service.datastreams().find(channel.pk)
+    stream.properties["featureOfInterest"] = tap.id
+    service.update(stream)
+    reading = frost.Observation(result=7.5, phenomenon_time="2026-11-01T07:00:00Z", datastream=stream)
+    reading.feature_of_interest = frost.FeatureOfInterest(id=tap.id)
+    service.create(reading)
+    found = service.observations().query().filter("FeatureOfInterest/name eq 'Vòi trường học' and result lt 10")
+    (reading,) = found.expand("FeatureOfInterest").list().entities
+    assert (reading.result, reading.feature_of_interest.id) == (7.5, tap.id)
+    assert reading.feature_of_interest.feature["coordinates"] == [108.8, 15.1]
+    shown = service.features_of_interest().find(tap.id)
+    shown.description = "Sau đồng hồ"
+    service.update(shown)
+    assert service.features_of_interest().find(tap.id).description == "Sau đồng hồ"
+    with pytest.raises(requests.exceptions.HTTPError) as refused:
+        service.delete(shown)
+    assert refused.value.response.status_code == 409
+    stream.properties["featureOfInterest"] = work.pk
+    service.update(stream)
+    service.delete(shown)
+    assert [each.id for each in service.features_of_interest().query().list()] == [work.pk]
+
+
+@pytest.mark.usefixtures("province")
+def test_a_planner_makes_a_work_says_where_it_stands_and_measures_there(live_server):
+    country = Subject.objects.get(kind=Subject.Kind.COUNTRY)
+    person = make_person("ke-hoach")
+    Grant.objects.create(person=person, role=Grant.Role.ADMIN, scope=country, valid_from="2020-01-01")
+    centre = Subject.objects.get(key="org.tt")
+    Grant.objects.create(person=person, role=Grant.Role.DEPARTMENT, scope=centre, valid_from="2020-01-01")
+    raw = tokens.create_token(person=person, name="sta", now=timezone.now(), can_write=True)[1]
+    service = frost.SensorThingsService(f"{live_server.url}/sta/v1.1", auth_handler=frost.AuthHandler("ke-hoach", raw))
+    about = {"kind": "STATION", "sector": "RURAL", "operator": "org.tt", "territory": "vn.tinh-thu.xa-2"}
+
+    thing = frost.Thing(name="Trạm Suối Đá", description="Xây năm 2019", properties=about)
+    service.create(thing)
+    location = frost.Location(
+        name="Cổng trạm", description="", encoding_type="application/geo+json",
+        location=Point((108.8, 15.1)), things=[frost.Thing(id=thing.id)],
+    )  # fmt: skip
+    service.create(location)
+    nitrate = frost.ObservedProperty(
+        name="Nitrat", definition="http://www.wikidata.org/entity/Q182168", description="Ion nitrat",
+        properties={"key": "nitrate", "unit": "mg/L", "low": 0, "high": 500},
+    )  # fmt: skip
+    service.create(nitrate)
+    stream = frost.Datastream(
+        name="Nitrat nước nguồn", description="", observation_type=MEASUREMENT,
+        unit_of_measurement=frost.UnitOfMeasurement("mg/L", "mg/L", "urn:machnuoc:unit:mg/L"),
+        thing=frost.Thing(id=thing.id), observed_property=frost.ObservedProperty(id=nitrate.id),
+        sensor=frost.Sensor(name="Máy đo nitrat", description="", encoding_type="text/plain", metadata="Hãng thử"),
+    )  # fmt: skip
+    service.create(stream)
+
+    found = service.things().query().filter("properties/operator eq 'org.tt'").expand("Locations,Datastreams").list()
+    (made,) = found.entities
+    assert (made.id, made.name, made.properties["territory"]) == (thing.id, "Trạm Suối Đá", "vn.tinh-thu.xa-2")
+    assert tuple(made.locations.entities[0].location["coordinates"]) == (108.8, 15.1)
+    assert [each.id for each in made.datastreams.entities] == [stream.id]
+    assert service.observed_properties().find("nitrate").definition == "http://www.wikidata.org/entity/Q182168"
+    QUANTITIES.forget()
+    made = service.things().find(thing.id)
+    made.properties = {"status": "STOPPED"}
+    service.update(made)
+    assert service.things().find(thing.id).properties["statusName"] == "Dừng cấp nước"

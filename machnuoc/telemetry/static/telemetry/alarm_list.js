@@ -126,6 +126,11 @@
         const box = row && row.querySelector(".alarm-tick input");
         if (!any && !box) return;
         if (!any) box.checked = true;
+        // The row goes elsewhere in the list: stand on the next one that stays.
+        const next = [...all.slice(at + 1), ...all.slice(0, Math.max(at, 0)).reverse()]
+          .find((other) => !other.querySelector(".alarm-tick input:checked"));
+        if (next) sessionStorage.setItem("alarm-row", next.dataset.alarm);
+        sessionStorage.setItem("alarm-acted", "1");
         form.requestSubmit();
         break;
       }
@@ -144,5 +149,6 @@
     event.preventDefault();
   });
 
-  restore(false);
+  restore(sessionStorage.getItem("alarm-acted") === "1");
+  sessionStorage.removeItem("alarm-acted");
 })();

@@ -40,8 +40,10 @@
         symbol: "none", silent: true, label: { color: quiet, formatter: (mark) => mark.name, position: "insideEndTop" },
         data: [
           ...data.limits.map((limit) => ({ yAxis: limit.value, name: limit.name, lineStyle: { color: colour("--mn-danger-solid"), type: "dashed" } })),
+          ...data.bands.map((band) => ({ yAxis: band.value, name: band.name, lineStyle: { color: colour("--mn-warning-solid"), type: "dashed" } })),
           ...(data.minimum === null ? [] : [{ yAxis: data.minimum, name: "mức tối thiểu", lineStyle: { color: colour("--mn-danger-solid"), type: "dashed" } }]),
           ...data.notes.map((note) => ({ xAxis: note.at, name: note.text.slice(0, 24), lineStyle: { color: quiet, type: "dotted" } })),
+          ...(data.steps || []).map((step) => ({ xAxis: step.at, name: step.text, lineStyle: { color: colour("--mn-warning-solid"), type: "dashed" } })),
         ],
       };
       const areas = index ? undefined : {

@@ -18,7 +18,19 @@
   let newestMs = 0;
   let refreshing = 0;
 
-  const clock = (ms) => new Date(ms).toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Ho_Chi_Minh" });
+  const timeZone = "Asia/Ho_Chi_Minh";
+  const day = (ms) => new Date(ms).toLocaleDateString("en-GB", { timeZone });
+  const clock = (ms) => {
+    const time = new Date(ms).toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit", timeZone });
+    return day(ms) === day(Date.now()) ? time : `${time} ${day(ms)}`;
+  };
+  const figures = (tile) => [...tile.querySelectorAll("[data-channel]")].map((place) => Number(place.dataset.at || 0)).filter(Boolean);
+  const when = (tile) => { // of when the figures are that the tile shows, not the newest of all its channels
+    const at = figures(tile);
+    if (!at.length) at.push(Number(tile.dataset.at || 0));
+    const first = clock(Math.min(...at)), last = clock(Math.max(...at));
+    return first === last ? `lúc ${last}` : `từ ${first} đến ${last}`;
+  };
   const numbers = new Map();
   const write = (value, decimals) => {
     if (!numbers.has(decimals)) {
@@ -52,10 +64,10 @@
       }
       place.classList.toggle("is-doubtful", Boolean(quality & 1));
       const tile = place.closest("[data-station]");
-      if (tile && at > Number(tile.dataset.at || 0)) {
-        tile.dataset.at = at;
+      if (tile) {
+        tile.dataset.at = Math.max(at, Number(tile.dataset.at || 0));
         const age = tile.querySelector("[data-age]");
-        if (age) { age.textContent = clock(at); age.dateTime = new Date(at).toISOString(); }
+        if (age) age.textContent = when(tile);
       }
     }
     for (const place of document.querySelectorAll(`[data-time-of="${channel}"]`)) {
@@ -90,8 +102,16 @@
       tile.classList.toggle("is-old", isOld);
       const minutes = Math.round((now - at) / 60000);
       const place = tile.querySelector("[data-age]");
-      if (place && isOld) place.textContent = `${clock(at)} (${minutes < 120 ? `${minutes} phút` : `${Math.round(minutes / 60)} giờ`} trước)`;
+      if (place && isOld) place.textContent = `${when(tile)} (${minutes < 120 ? `${minutes} phút` : `${Math.round(minutes / 60)} giờ`} trước)`;
       if (isOld !== was) refresh();
+    }
+    for (const figure of document.querySelectorAll("[data-figure]")) {
+      const at = Number(figure.querySelector("[data-channel]")?.dataset.at || 0);
+      const isOld = at === 0 || now - at > Number(figure.dataset.staleAfter);
+      if (isOld === figure.classList.contains("is-old")) continue;
+      figure.classList.toggle("is-old", isOld);
+      figure.querySelector(".tile-old").hidden = !isOld;
+      refresh(); // the state of the station follows
     }
   };
 
