@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Schema
 
-from machnuoc.billing import bill_queries, corrections, ledger, reference
+from machnuoc.billing import bill_queries, ledger, reference
 from machnuoc.billing.api import router
 from machnuoc.billing.models import Bill
 from machnuoc.core.api import DEFAULT_PAGE, MAX_PAGE, Page, person_of, take_page
@@ -77,7 +77,7 @@ class BillDetailOut(BillOut):
 def _out(bill: Bill, open_vnd: int, *, unmasked: bool) -> dict[str, object]:
     shown = privacy.show(bill.customer, bill.connection, unmasked=unmasked)
     return {
-        "id": bill.pk, "number": corrections.name_of(bill), "reference": reference.make(bill.pk), "kind": bill.kind,
+        "id": bill.pk, "number": bill.name, "reference": reference.make(bill.pk), "kind": bill.kind,
         "state": bill.state, "corrects_id": bill.corrects_id, "connection_code": bill.connection.code,
         "work_key": bill.connection.work.subject.key, "customer_code": bill.customer.code, "name": shown.name,
         "is_masked": shown.is_masked, "period": f"{bill.period_start_date:%Y-%m}", "from_date": bill.from_date,

@@ -40,11 +40,6 @@ class CannotPrint(BillingError):
     """Bills or a receipt that cannot be typeset, and why."""
 
 
-def shown_number(bill: Bill) -> str:
-    """Return a bill's series and number as people quote them: «1K26TAA 00000012»."""
-    return f"{bill.series} {bill.number:08d}"
-
-
 # --- bills ------------------------------------------------------------------------------------------------------------
 
 
@@ -334,10 +329,10 @@ def _correction(bill: Bill) -> str:
     if bill.corrects is not None:
         old = bill.corrects
         verb = "Thay thế" if bill.kind == Bill.Kind.REPLACEMENT else Bill.Kind(bill.kind).label + " cho"
-        said.append(f"{verb} hóa đơn {shown_number(old)} kỳ {old.period_start_date:%m/%Y}. Lý do: {bill.reason}")
+        said.append(f"{verb} hóa đơn {old.name} kỳ {old.period_start_date:%m/%Y}. Lý do: {bill.reason}")
     for newer in bill.corrections.all():
         verb = "thay thế" if newer.kind == Bill.Kind.REPLACEMENT else "điều chỉnh"
-        said.append(f"Đã được {verb} bởi hóa đơn {shown_number(newer)}.")
+        said.append(f"Đã được {verb} bởi hóa đơn {newer.name}.")
     return " ".join(said)
 
 
@@ -442,7 +437,7 @@ def _receipt(payment: Payment, *, unmasked: bool) -> dict[str, Any]:
         bills[allocation.bill_id] = allocation.bill
     rows = [
         {
-            "bill": shown_number(bills[pk]),
+            "bill": bills[pk].name,
             "period": f"{bills[pk].period_start_date:%m/%Y}",
             "amount": vietnamese.format_number(amount_vnd),
         }

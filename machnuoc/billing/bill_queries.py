@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from machnuoc.billing import corrections, ledger, reference
+from machnuoc.billing import ledger, reference
 from machnuoc.billing.models import Allocation, Bill, BillLine, Correction
 from machnuoc.core.models import AuditEntry, Person
 from machnuoc.core.periods import BadPeriod, Period
@@ -190,6 +190,7 @@ class BillPage:
     photos: list[tuple[str, Reading]]
     history: list[tuple[date, float, int]]
     mean_m3: float | None
+    mean_of: int  # bills before it, at most three
     change_pct: float | None
     corrections: list[Bill]
     effective_vnd: int
@@ -226,7 +227,7 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
     )
     made = list(bill.corrections.select_related("series").order_by("pk"))
     return BillPage(
-        name=corrections.name_of(bill),
+        name=bill.name,
         shown=privacy.show(bill.customer, bill.connection, unmasked=is_served),
         is_served=is_served,
         lines=rows,
@@ -242,6 +243,7 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
         ],
         history=history,
         mean_m3=mean_m3,
+        mean_of=len(before),
         change_pct=None if not mean_m3 else 100 * (bill.volume_l / 1000 - mean_m3) / mean_m3,
         corrections=made,
         effective_vnd=bill.total_vnd + sum(one.total_vnd for one in made if one.kind != Bill.Kind.REPLACEMENT),
@@ -270,11 +272,11 @@ def _payments(bill: Bill, allocations: Sequence[Allocation]) -> list[PaidRow]:
     found = []
     for row in allocations:
         if row.credit_bill_id == bill.pk:
-            found.append(PaidRow(row.at, f"Giảm cho hóa đơn {corrections.name_of(row.bill)}", row.amount_vnd))
+            found.append(PaidRow(row.at, f"Giảm cho hóa đơn {row.bill.name}", row.amount_vnd))
         elif row.payment is not None:
             found.append(PaidRow(row.at, f"{row.payment.get_method_display()} #{row.payment_id}", row.amount_vnd))
         elif row.credit_bill is not None:
-            found.append(PaidRow(row.at, f"Cấn trừ hóa đơn {corrections.name_of(row.credit_bill)}", row.amount_vnd))
+            found.append(PaidRow(row.at, f"Cấn trừ hóa đơn {row.credit_bill.name}", row.amount_vnd))
     return found
 
 

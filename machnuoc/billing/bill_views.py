@@ -78,7 +78,7 @@ def _export(request: HttpRequest, filters: bill_queries.Filters) -> HttpResponse
             yield bill, name, open_vnd[bill.pk]
 
     columns: list[export.Column] = [
-        ("Số hóa đơn", lambda row: corrections.name_of(row[0]), "text"),
+        ("Số hóa đơn", lambda row: row[0].name, "text"),
         ("Kỳ", lambda row: f"{row[0].period_start_date:%m/%Y}", "text"),
         ("Loại", lambda row: row[0].get_kind_display(), "text"),
         ("Tình trạng", lambda row: row[0].get_state_display(), "text"),
@@ -157,7 +157,7 @@ def _words(bill: Bill, page: bill_queries.BillPage) -> dict[str, str]:
     change = ""
     if page.change_pct is not None:
         sign = "+" if page.change_pct > 0 else ""
-        change = f"{sign}{vietnamese.format_percent(page.change_pct, 0)} so với ba kỳ trước"
+        change = f"{sign}{vietnamese.format_percent(page.change_pct, 0)} so với {page.mean_of} kỳ trước"
     return {
         "open_text": vietnamese.format_money_vnd(page.open_vnd),
         "due_note": f"hạn {vietnamese.format_date(bill.due_date)}" if page.open_vnd > 0 else "",
@@ -199,7 +199,7 @@ def bill_correct(request: HttpRequest, pk: int) -> HttpResponse:
             form.add_error(None, str(reason))
     money = corrections.money_of(bill)
     context = {
-        "bill": bill, "form": form, "becomes": becomes, "money": money, "name": corrections.name_of(bill),
+        "bill": bill, "form": form, "becomes": becomes, "money": money, "name": bill.name,
         "difference": becomes.total_vnd - money.total_vnd if becomes else None,
     }  # fmt: skip
     status = 409 if is_stale else 422 if form.errors else 200
@@ -228,7 +228,7 @@ def correction_approve(request: HttpRequest, pk: int) -> HttpResponse:
     except BillingError as reason:
         messages.error(request, str(reason))
         return redirect("billing:bill_detail", wish.bill_id)
-    messages.success(request, f"Đã duyệt và phát hành hóa đơn {corrections.name_of(made)}.")
+    messages.success(request, f"Đã duyệt và phát hành hóa đơn {made.name}.")
     return redirect("billing:bill_detail", made.pk)
 
 

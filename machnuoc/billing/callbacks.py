@@ -143,7 +143,7 @@ def _paid_at(told: Told, order: GatewayOrder, now: datetime) -> datetime:
     if told.paid_at_ms is None or not 0 < told.paid_at_ms < 10**14:
         return now
     at = datetime.fromtimestamp(told.paid_at_ms / 1000, UTC)
-    return at if order.created_at - _CLOCK_SLACK <= at <= now + _CLOCK_SLACK else now
+    return min(at, now) if order.created_at - _CLOCK_SLACK <= at <= now + _CLOCK_SLACK else now
 
 
 def _keep(

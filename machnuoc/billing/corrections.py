@@ -150,11 +150,11 @@ def ask(bill: Bill, *, way: str, facts: Facts, reason: str, by: Person, now: dat
     bill = _locked(bill)
     reason = " ".join(reason.split())[:300]
     if not reason:
-        raise BillingError(f"Ghi lý do sửa hóa đơn {name_of(bill)}: người duyệt và khách hàng sẽ đọc lý do này.")
+        raise BillingError(f"Ghi lý do sửa hóa đơn {bill.name}: người duyệt và khách hàng sẽ đọc lý do này.")
     _require_correctable(bill, way)
     now_facts, money = facts_of(bill), money_of(bill)
     if facts == now_facts and way == Way.ADJUST:
-        raise BillingError(f"Hóa đơn {name_of(bill)} đã đúng với số liệu vừa nhập. Nhập số đúng rồi gửi lại.")
+        raise BillingError(f"Hóa đơn {bill.name} đã đúng với số liệu vừa nhập. Nhập số đúng rồi gửi lại.")
     charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
     try:
         with transaction.atomic():
@@ -172,7 +172,7 @@ def ask(bill: Bill, *, way: str, facts: Facts, reason: str, by: Person, now: dat
             )  # fmt: skip
     except IntegrityError:
         raise AlreadyCorrected(
-            f"Hóa đơn {name_of(bill)} vừa có người khác đề nghị sửa, đang chờ duyệt. Tải lại trang để xem đề nghị đó."
+            f"Hóa đơn {bill.name} vừa có người khác đề nghị sửa, đang chờ duyệt. Tải lại trang để xem đề nghị đó."
         ) from None
     audit.record("billing.correction.asked", actor=by, target=wish, bill=bill.pk, way=Way(way).label.lower())
     return wish
@@ -208,24 +208,24 @@ def approve(wish: Correction, *, by: Person, now: datetime, note: str = "") -> B
     wish = Correction.objects.select_for_update(of=("self",)).select_related("bill__connection").get(pk=wish.pk)
     _require_open(wish)
     if why_not := may_decide(by, wish):
-        raise BillingError(f"Chưa duyệt được việc sửa hóa đơn {name_of(bill)}. {why_not}")
+        raise BillingError(f"Chưa duyệt được việc sửa hóa đơn {bill.name}. {why_not}")
     _require_correctable(bill, wish.way)
     if bill.corrections.count() != wish.becomes["seen"]:
         raise AlreadyCorrected(
-            f"Hóa đơn {name_of(bill)} đã được điều chỉnh sau khi có đề nghị này. Từ chối đề nghị rồi lập đề nghị mới."
+            f"Hóa đơn {bill.name} đã được điều chỉnh sau khi có đề nghị này. Từ chối đề nghị rồi lập đề nghị mới."
         )
     facts = Facts(**wish.said)
     charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
     if charge.total_vnd != wish.becomes["total"]:
         raise AlreadyCorrected(
-            f"Giá áp dụng cho hóa đơn {name_of(bill)} đã thay đổi sau khi có đề nghị. Từ chối rồi lập đề nghị mới."
+            f"Giá áp dụng cho hóa đơn {bill.name} đã thay đổi sau khi có đề nghị. Từ chối rồi lập đề nghị mới."
         )
     if wish.way == Way.REPLACE:
         made = _replace(bill, charge, facts, wish.reason, by, now)
     else:
         adjusted = _adjust(bill, charge, facts, wish.reason, by, now)
         if adjusted is None:
-            raise BillingError(f"Số đề nghị không làm đổi tiền của hóa đơn {name_of(bill)}. Từ chối đề nghị này.")
+            raise BillingError(f"Số đề nghị không làm đổi tiền của hóa đơn {bill.name}. Từ chối đề nghị này.")
         made = adjusted
         _set_against(made, bill, by, now)
     wish.state, wish.made, wish.decided_at, wish.decided_by = Correction.State.APPROVED, made, now, by
@@ -244,7 +244,7 @@ def refuse(wish: Correction, *, by: Person, now: datetime, note: str) -> Correct
     wish = Correction.objects.select_for_update(of=("self",)).select_related("bill__connection").get(pk=wish.pk)
     _require_open(wish)
     if wish.requested_by_id != by.pk and (why_not := may_decide(by, wish)):
-        raise BillingError(f"Chưa từ chối được đề nghị sửa hóa đơn {name_of(wish.bill)}. {why_not}")
+        raise BillingError(f"Chưa từ chối được đề nghị sửa hóa đơn {wish.bill.name}. {why_not}")
     if not note.strip():
         raise BillingError("Ghi lý do không duyệt, để người đề nghị biết.")
     wish.state, wish.decided_at, wish.decided_by = Correction.State.REFUSED, now, by
@@ -267,25 +267,20 @@ def _require_open(wish: Correction) -> None:
     if wish.state != Correction.State.REQUESTED:
         who = f" bởi {wish.decided_by.full_name}" if wish.decided_by else ""
         raise AlreadyCorrected(
-            f"Đề nghị sửa hóa đơn {name_of(wish.bill)} đã được xử lý{who}: {wish.get_state_display().lower()}. "
+            f"Đề nghị sửa hóa đơn {wish.bill.name} đã được xử lý{who}: {wish.get_state_display().lower()}. "
             "Tải lại trang để xem."
         )
 
 
 def _require_correctable(bill: Bill, way: str) -> None:
     if bill.state == Bill.State.REPLACED:
-        raise AlreadyCorrected(f"Hóa đơn {name_of(bill)} đã bị thay thế. Sửa hóa đơn thay thế nó.")
+        raise AlreadyCorrected(f"Hóa đơn {bill.name} đã bị thay thế. Sửa hóa đơn thay thế nó.")
     if bill.kind not in (Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT):
-        raise BillingError(f"Hóa đơn {name_of(bill)} là hóa đơn điều chỉnh. Sửa hóa đơn gốc mà nó điều chỉnh.")
+        raise BillingError(f"Hóa đơn {bill.name} là hóa đơn điều chỉnh. Sửa hóa đơn gốc mà nó điều chỉnh.")
     if way == Way.REPLACE and bill.corrections.exists():
         raise BillingError(
-            f"Hóa đơn {name_of(bill)} đã được điều chỉnh nên không thay thế được nữa. Lập tiếp hóa đơn điều chỉnh."
+            f"Hóa đơn {bill.name} đã được điều chỉnh nên không thay thế được nữa. Lập tiếp hóa đơn điều chỉnh."
         )
-
-
-def name_of(bill: Bill) -> str:
-    """Return how people call the bill: form, series and number."""
-    return f"{bill.series.form}{bill.series.code}-{bill.number:07}"
 
 
 # --- the bills that come of it ----------------------------------------------------------------------------------------
@@ -425,9 +420,10 @@ class Due:
         return self.bill.pk, self.volume_l, self.difference_l, self.net_vnd, self.vat_vnd, self.fee_vnd
 
 
-def list_due(found: TrueUps, connection_ids: Sequence[int], *, run: BillingRun) -> list[Due]:
+def list_due(found: TrueUps, connection_ids: Sequence[int], *, run: BillingRun | None) -> list[Due]:
     """Return what a run has to adjust of estimated months, by connection and month; nothing is written.
 
+    run: None where no run looks, but somebody who orders adjustments by themselves (estimates.py).
     found: months that the readings of the run's own month true up. connection_ids: all that the run looks at here,
     ascending; of those, months that other bills have left behind are found too (`_find_left_behind`). A month that was
     never billed, or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
@@ -459,7 +455,7 @@ def _estimated_bills() -> QuerySet[Bill]:
     )
 
 
-def _price(bills: Sequence[Bill], wanted: Mapping[int, int], run: BillingRun) -> list[Due]:
+def _price(bills: Sequence[Bill], wanted: Mapping[int, int], run: BillingRun | None) -> list[Due]:
     """Return what each bill lacks of the volume wanted, at the prices of its month."""
     before, done = _with_adjustments(bills, run)
     ids = {bill.connection_id for bill in bills}
@@ -480,7 +476,7 @@ def _price(bills: Sequence[Bill], wanted: Mapping[int, int], run: BillingRun) ->
             charge = _charge(bill.connection, bill.from_date, bill.to_date, facts, books[key][0], own_shares, own_norms)
         except tariff.CannotCharge as reason:
             raise BillingError(
-                f"Chưa điều chỉnh được hóa đơn tạm tính {name_of(bill)} của đấu nối {bill.connection.code}: {reason}"
+                f"Chưa điều chỉnh được hóa đơn tạm tính {bill.name} của đấu nối {bill.connection.code}: {reason}"
             ) from None
         dues.append(
             Due(
@@ -523,7 +519,7 @@ def _with_adjustments(
     return before, done
 
 
-def _find_left_behind(connection_ids: Sequence[int], run: BillingRun) -> list[tuple[Bill, int]]:
+def _find_left_behind(connection_ids: Sequence[int], run: BillingRun | None) -> list[tuple[Bill, int]]:
     """Return estimated bills whose true volume has been known for some time and was never billed, with that volume.
 
     So when a month is billed only after the next one was, or was read after all when it had been billed. Bills that
@@ -550,7 +546,9 @@ def _find_left_behind(connection_ids: Sequence[int], run: BillingRun) -> list[tu
     return found
 
 
-def _left_behind(waiting: Sequence[Bill], ids: Sequence[int], run: BillingRun) -> list[tuple[Bill, int]]:
+def _left_behind(
+    waiting: Sequence[Bill], ids: Sequence[int], run: BillingRun | None
+) -> list[tuple[Bill, int]]:  # fmt: skip
     live = defaultdict(list)
     for bill in Bill.objects.filter(
         connection_id__in=ids, state=Bill.State.ISSUED, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT]
@@ -624,12 +622,12 @@ def true_up(dues: Sequence[Due], *, run: BillingRun, now: datetime) -> list[Bill
     for due in dues:
         bill = bills.get(due.bill.pk)
         if bill is None or before[bill.pk][0].volume_l != due.volume_l - due.difference_l:
-            raise AlreadyCorrected(f"Hóa đơn tạm tính {name_of(due.bill)} vừa được sửa. Tính thử lại đợt này.")
+            raise AlreadyCorrected(f"Hóa đơn tạm tính {due.bill.name} vừa được sửa. Tính thử lại đợt này.")
         facts, money = before[bill.pk]
         facts = Facts(due.volume_l, facts.group, facts.households, facts.persons)
         charge = charge_for(bill.connection, bill.from_date, bill.to_date, facts)
         if charge.total_vnd - money.total_vnd != due.total_vnd:
-            raise AlreadyCorrected(f"Giá của hóa đơn tạm tính {name_of(bill)} vừa thay đổi. Tính thử lại đợt này.")
+            raise AlreadyCorrected(f"Giá của hóa đơn tạm tính {bill.name} vừa thay đổi. Tính thử lại đợt này.")
         adjusted = _adjust(bill, charge, facts, TRUE_UP_REASON, run.approved_by, now, run)
         if adjusted is not None:
             _set_against(adjusted, bill, run.approved_by, now)

@@ -20,12 +20,10 @@ from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import DebtCase, DebtStep
 from machnuoc.billing.payment_views import (
     EXPECTED,
-    ROWS_A_PAGE,
     get_connection,
     is_filtered,
     person_of,
     require_any,
-    shown_number,
 )
 from machnuoc.core import export, files
 from machnuoc.core.models import Person, StoredFile
@@ -38,6 +36,7 @@ from machnuoc.works.models import Work
 _PROOFS = frozenset({"pdf", "jpeg", "png"})
 _AGES = {"overdue": 0, "30": 1, "60": 2, "90": 3}
 REMIND_MOST = 200
+ROWS_A_PAGE = 20  # each of them tall on a phone; the sums of all stand above
 
 
 # --- the list
@@ -217,7 +216,7 @@ def _show_case(
     ]  # fmt: skip
     context = {
         "case": case, "connection": connection, "standing": standing, "account": account, "facts": facts,
-        "bills": [(row, shown_number(row.bill)) for row in account.bills], "State": DebtCase.State,
+        "bills": [(row, row.bill.name) for row in account.bills], "State": DebtCase.State,
         "shown": privacy.show(case.customer, connection, unmasked=True), "steps": list(case.steps.all()),
         "may_bill": visibility.may(person, "bill", connection), "notice": notice,
         "may_approve": visibility.may(person, "approve", connection), "is_household": is_household,

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from ninja import Field, Query, Schema
 
-from machnuoc.billing import corrections, einvoice_queries
+from machnuoc.billing import einvoice_queries
 from machnuoc.billing.api import router
 from machnuoc.billing.models import EInvoice
 from machnuoc.core.api import DEFAULT_PAGE, MAX_PAGE, BadQuery, Page, person_of, take_page
@@ -57,7 +57,7 @@ def _rows(request: HttpRequest) -> QuerySet[EInvoice]:
 def _out(row: EInvoice) -> dict[str, object]:
     bill = row.bill
     return {
-        "bill_id": bill.pk, "number": corrections.name_of(bill), "connection_code": bill.connection.code,
+        "bill_id": bill.pk, "number": bill.name, "connection_code": bill.connection.code,
         "period": f"{bill.period_start_date:%Y-%m}", "kind": bill.kind, "total_vnd": bill.total_vnd,
         "state": row.state, "is_test_certificate": row.is_test_certificate, "signed_at": row.signed_at,
         "sent_at": row.sent_at, "answered_at": row.answered_at, "provider_reference": row.provider_reference,

@@ -310,7 +310,7 @@ def _write_fate(pk: int, state: str, now: datetime, *, error: str, **changes: st
 def send_again(einvoice: EInvoice, *, by: Person, now: datetime) -> None:
     """Queue an invoice that was refused or could not be sent, from its first attempt. Raises CannotSendAgain."""
     row = EInvoice.objects.select_for_update(of=("self",)).select_related("bill__series").get(pk=einvoice.pk)
-    shown = bill_pdf.shown_number(row.bill)
+    shown = row.bill.name
     if row.state not in {EInvoice.State.REFUSED, EInvoice.State.SIGNED}:
         raise CannotSendAgain(f"Hóa đơn {shown} đã gửi, đang chờ hoặc đã được nhận, không cần gửi lại.")
     einvoice_provider.get()
@@ -356,7 +356,7 @@ def compare_day(operator: Organisation, day: date, now: datetime, *, by: Person 
     accepted = 0
     for held in provider.list_day(profile.tax_code, day):
         name = (held.form, held.series, held.number)
-        shown = f"{held.form}{held.series} {held.number:08d}"
+        shown = reference.name_of(f"{held.form}{held.series}", held.number)
         seen.add(name)
         mine = ours.get(name)
         if mine is None:
@@ -368,7 +368,7 @@ def compare_day(operator: Organisation, day: date, now: datetime, *, by: Person 
             refused.append(shown)
         if held.total_vnd != mine.total_vnd:
             differing.append(f"{shown}: {held.total_vnd} ≠ {mine.total_vnd}")
-    missing = [f"{form}{code} {number:08d}" for form, code, number in sorted(set(ours) - seen)]
+    missing = [reference.name_of(f"{form}{code}", number) for form, code, number in sorted(set(ours) - seen)]
     with transaction.atomic():
         made, _ = EInvoiceDay.objects.update_or_create(
             operator=operator,

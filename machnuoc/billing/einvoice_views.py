@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from machnuoc.billing import bill_pdf, einvoice_certificate, einvoice_operations, einvoice_queries, einvoice_xml
+from machnuoc.billing import einvoice_certificate, einvoice_operations, einvoice_queries, einvoice_xml
 from machnuoc.billing.einvoice_forms import EInvoiceFilter
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, EInvoice
@@ -82,7 +82,7 @@ def einvoice_list(request: HttpRequest) -> HttpResponseBase:
         "tabs": _tabs(),
         "form": form,
         "page": page,
-        "rows": [(one, TONES[one.state], bill_pdf.shown_number(one.bill)) for one in page.rows],
+        "rows": [(one, TONES[one.state], one.bill.name) for one in page.rows],
         "counts": {state: _count(found) for state, found in einvoice_queries.count_by_state(person, filters).items()},
         "unsigned": _count(einvoice_queries.count_unsigned(person, filters)),
         "has_provider": bool(settings.EINVOICE_URL),
@@ -184,7 +184,7 @@ def einvoice_detail(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "one": one,
         "tone": TONES[one.state],
-        "shown": bill_pdf.shown_number(one.bill),
+        "shown": one.bill.name,
         "read": read,
         "problem": problem,
         "is_own_signature": read is not None and read.fingerprint in _own_fingerprints(),
@@ -237,7 +237,7 @@ def einvoice_again(request: HttpRequest, pk: int) -> HttpResponse:
     except BillingError as reason:
         messages.error(request, str(reason))
     else:
-        messages.success(request, f"Đã xếp hàng gửi lại hóa đơn {bill_pdf.shown_number(one.bill)}.")
+        messages.success(request, f"Đã xếp hàng gửi lại hóa đơn {one.bill.name}.")
     back = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
         back = reverse("billing:einvoice_detail", args=[one.pk])

@@ -1,16 +1,21 @@
 """What the page of a connection shows of money: what came in, the debt case; and a customer's copy of payments."""
 
+from datetime import datetime, time
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
-from machnuoc.billing import debt_queries, payments
+from machnuoc.billing import debt_queries, payments, till
 from machnuoc.billing.models import Allocation, BankLine, DebtCase, DebtStep, Payment, PaymentReversal, Refund
 from machnuoc.core.models import Person, Sending
 from machnuoc.core.panels import Panel
+from machnuoc.core.periods import LOCAL_ZONE, local_date
 from machnuoc.customers import visibility
 from machnuoc.customers.models import Connection, Customer
+from machnuoc.places import access
+from machnuoc.places.models import Grant
 
 _SHOWN = 8
 
@@ -28,6 +33,22 @@ def for_connection(person: Person, connection: Connection) -> list[Panel]:
         "may_collect": visibility.may(person, "collect", connection),
     }  # fmt: skip
     return [Panel("Thu tiền, nợ", "billing/payments/connection_panel.html", context, order=42)]
+
+
+def later_overview(person: Person, region: str) -> list[Panel]:
+    """Show who takes money their till, what came into it today, and how many debts are followed."""
+    if region != "now" or Grant.Role.CASHIER not in access.roles(person):
+        return []
+    now = timezone.now()
+    start = datetime.combine(local_date(now), time.min, tzinfo=LOCAL_ZONE)
+    taken = Payment.objects.filter(recorded_by=person, received_at__gte=start, reversal__isnull=True)
+    sums = taken.aggregate(count=Count("pk"), amount=Sum("amount_vnd"))
+    cases = DebtCase.objects.filter(visibility.within(person, "serve", "connection__"), state__in=debt_queries.LIVE)
+    context = {
+        "till": till.open_till_of(person), "count": sums["count"], "amount_vnd": sums["amount"] or 0,
+        "cases": cases.count(),
+    }  # fmt: skip
+    return [Panel("Quầy thu của bạn", "billing/payments/today_panel.html", context, order=10, region="now")]
 
 
 def advances_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:

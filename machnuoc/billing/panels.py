@@ -11,6 +11,7 @@ from machnuoc.core.panels import NavigationItem, Panel
 from machnuoc.customers import visibility
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.places import access
+from machnuoc.places.models import Grant
 
 _GROUP = "Hóa đơn, thu tiền"
 _PAGES = (
@@ -35,8 +36,13 @@ def navigation(person: Person) -> list[NavigationItem]:
             address = reverse(name)
         except NoReverseMatch:
             continue
-        found.append(NavigationItem(title, address, icon, order, _GROUP))
+        daily = 2 if name == "billing:counter" and Grant.Role.CASHIER in access.roles(person) else 0
+        found.append(NavigationItem(title, address, icon, order, _GROUP, daily=daily))
     return found
+
+
+def later_overview(person: Person, region: str) -> list[Panel]:
+    return money_panels.later_overview(person, region)
 
 
 def later_for_connection(person: Person, connection: Connection) -> list[Panel]:

@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern] = [
     path("thu-tien/cong/chuyen-ve/", settlements.settlement_list, name="settlement_list"),
     path("thu-tien/cong/chuyen-ve/them/", settlements.settlement_add, name="settlement_add"),
     path("thu-tien/cong/chuyen-ve/<int:pk>/", settlements.settlement_detail, name="settlement_detail"),
+    path("thu-tien/cong/chuyen-ve/<int:pk>/dao/", settlements.settlement_reverse, name="settlement_reverse"),
     path("thu-tien/cong/<int:pk>/", views.gateway_order, name="gateway_order"),
     path("sao-ke/", statements.statement_list, name="statement_list"),
     path("sao-ke/<int:pk>/", statements.statement_detail, name="statement_detail"),

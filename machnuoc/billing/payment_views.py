@@ -96,10 +96,6 @@ def tabs(person: Person) -> list[tuple[str, str, str]]:
     return [(name, title, reverse(f"billing:{name}")) for name, title in names]
 
 
-def shown_number(bill: Bill) -> str:
-    return f"{bill.series.form}{bill.series.code}-{bill.number}"
-
-
 # --- the counter ----------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +175,7 @@ def counter_connection(request: HttpRequest, code: str) -> HttpResponse:
     context = {
         "connection": connection, "shown": privacy.show(connection.customer, connection, unmasked=True),
         "account": account, "form": form, "till": drawer, "recent": recent, "tabs": tabs(person),
-        "bills": [(row, shown_number(row.bill)) for row in account.bills],
+        "bills": [(row, row.bill.name) for row in account.bills],
         "gateways": [(name, GatewayOrder.Gateway(name).label) for name in gateway_orders.list_configured()],
     }  # fmt: skip
     status = 422 if form.is_bound else 200
@@ -207,7 +203,7 @@ def receipt(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "payment": payment, "profile": BillingProfile.objects.filter(operator=payment.operator_id).first(),
         "in_words": words.amount_in_words(payment.amount_vnd), "account": account,
-        "paid": [(shown_number(bill), bill, amount) for bill, amount in payment_queries.paid_bills(payment)],
+        "paid": [(bill.name, bill, amount) for bill, amount in payment_queries.paid_bills(payment)],
         "left_vnd": payments.unallocated([payment.pk])[payment.pk], "may_collect": access.may(person, "collect"),
     }  # fmt: skip
     return render(request, "billing/payments/receipt.html", context)
@@ -370,7 +366,7 @@ def payment_detail(request: HttpRequest, pk: int) -> HttpResponse:
     left_vnd = payments.unallocated([payment.pk])[payment.pk]
     context = {
         "payment": payment, "reversal": reversal, "left_vnd": left_vnd, "postings": postings,
-        "paid": [(shown_number(bill), bill, amount) for bill, amount in payment_queries.paid_bills(payment)],
+        "paid": [(bill.name, bill, amount) for bill, amount in payment_queries.paid_bills(payment)],
         "refunds": payment.refunds.select_related("requested_by"), "may_bill": may_bill,
         "may_ask": left_vnd > 0 and (may_bill or visibility.may(person, "collect", payment.connection)),
         "callbacks": payment.order.callbacks.order_by("pk") if payment.order else [],
@@ -468,7 +464,7 @@ def credit_refund_request(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("billing:refund_list")
     return form_page(
         request, form, title="Yêu cầu hoàn tiền", back=reverse("billing:bill_detail", args=[pk]), button="Gửi yêu cầu",
-        lead=f"Hóa đơn giảm {shown_number(bill)} còn {format_money_vnd(left_vnd)}. Hóa đơn chưa trả của khách hàng này "
+        lead=f"Hóa đơn giảm {bill.name} còn {format_money_vnd(left_vnd)}. Hóa đơn chưa trả của khách hàng này "
         "được cấn trừ trước; phần còn lại mới hoàn.",
     )  # fmt: skip
 

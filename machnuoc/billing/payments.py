@@ -100,11 +100,11 @@ def record_payment(
         raise NotPossible(
             f"Số tiền thu của {connection.code} phải từ 1 đến {format_money_vnd(AMOUNT_MOST_VND)}. Nhập lại số tiền."
         )
+    operator_id = connection.customer.operator_id
     if external_id is not None:
-        known = Payment.objects.filter(method=method, external_id=external_id).first()
+        known = _known_transfer(operator_id, method, external_id)
         if known is not None:
             raise AlreadyRecorded(f"Giao dịch {external_id} đã được ghi nhận: khoản thu số {known.pk}.", known)
-    operator_id = connection.customer.operator_id
     number = None
     if method in _IN_HAND:
         _require_open(till, operator_id, by)
@@ -121,7 +121,7 @@ def record_payment(
             payment.save(force_insert=True)
     except IntegrityError:
         # Somebody recorded the same transfer of another connection at the same moment.
-        first = Payment.objects.filter(method=method, external_id=external_id).first() if external_id else None
+        first = _known_transfer(operator_id, method, external_id) if external_id else None
         if first is None:
             raise
         raise AlreadyRecorded(f"Giao dịch {external_id} đã được ghi nhận: khoản thu số {first.pk}.", first) from None
@@ -132,6 +132,12 @@ def record_payment(
     audit.record("billing.payment.recorded", actor=by, target=payment, amount_vnd=amount_vnd, method=method)
     debts.settle_if_paid([connection.pk], now=now, by=by)
     return payment
+
+
+def _known_transfer(operator_id: int, method: str, external_id: str) -> Payment | None:
+    """Return the payment that has this number: of a bank among the operator's own, of a gateway among all."""
+    rows = Payment.objects.filter(method=method, external_id=external_id)
+    return (rows.filter(operator_id=operator_id) if method == Method.BANK else rows).first()
 
 
 def _holder_of(connection: Connection, bill_ids: Sequence[int]) -> int:

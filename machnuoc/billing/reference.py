@@ -15,6 +15,15 @@ _MODULUS = 97
 _PARTS = re.compile(r"MN[\s._:-]{0,3}([0-9]+(?:[\s._-]{1,2}[0-9]+)*)", re.IGNORECASE | re.ASCII)
 
 
+def name_of(series: str, number: int) -> str:
+    """Return how people call an invoice, on paper and on every screen: form and series, then eight digits.
+
+    >>> name_of("1K26TAA", 12)
+    '1K26TAA 00000012'
+    """
+    return f"{series} {number:08d}"
+
+
 def make(bill_id: int) -> str:
     """Return the reference of a bill, at most 22 characters. Raises ValueError if the number is none of a bill.
 

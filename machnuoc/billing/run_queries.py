@@ -83,9 +83,11 @@ class RunPage:
     skips: list[tuple[str, str, int]]  # reason, label, number
     skip_count: int
     volume_m3: float
-    last_bills: int
+    both_bills: int  # of connections with a bill in the month before too: what is compared
     last_volume_m3: float
     last_total_vnd: int
+    same_volume_m3: float
+    same_total_vnd: int
     volume_change_pct: float | None
     total_change_pct: float | None
     changed: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +97,8 @@ class RunPage:
 def get_run_page(run: BillingRun, person: Person) -> RunPage:
     """Return what the page shows of the previewed or issued totals."""
     said = run.previewed
-    last_bills, last_l, last_vnd = said.get("last") or (0, 0, 0)
+    _, last_l, last_vnd = said.get("last") or (0, 0, 0)
+    both, same_l, same_vnd = said.get("same") or (0, 0, 0)
     shown_works = Work.objects.filter(pk__in=[int(key) for key in said.get("by_work", {})])
     works = dict(shown_works.values_list("pk", "subject__name"))
     if run.skips.exists():
@@ -121,11 +124,13 @@ def get_run_page(run: BillingRun, person: Person) -> RunPage:
         ],
         skip_count=sum(skips.values()),
         volume_m3=said.get("volume_l", 0) / 1000,
-        last_bills=last_bills,
+        both_bills=both,
         last_volume_m3=last_l / 1000,
         last_total_vnd=last_vnd,
-        volume_change_pct=_change(said.get("volume_l", 0), last_l),
-        total_change_pct=_change(said.get("total", 0), last_vnd),
+        same_volume_m3=same_l / 1000,
+        same_total_vnd=same_vnd,
+        volume_change_pct=_change(same_l, last_l) if both else None,
+        total_change_pct=_change(same_vnd, last_vnd) if both else None,
         changed=said.get("changed", {}),
         unmasked=unmasked,
     )

@@ -127,7 +127,9 @@ def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, Any]:
         return {}
 
     def change(pct: float | None) -> str:
-        return "" if pct is None else f"{'+' if pct > 0 else ''}{vietnamese.format_percent(pct, 1)} so với kỳ trước"
+        if pct is None:
+            return ""
+        return f"{'+' if pct > 0 else ''}{vietnamese.format_percent(pct, 1)} ở đấu nối có cả hai kỳ"
 
     parts = []
     if said["estimated"]:

@@ -191,7 +191,8 @@ class _Totals:
         self.skips: dict[str, int] = {}
         self.shown_skips: list[tuple[int, str]] = []
         self.outliers: list[dict[str, Any]] = []
-        self.last = np.zeros(3, np.int64)  # bills, volume, total of the month before
+        # Bills, volume, total of those with a bill in the month before too: then, and now.
+        self.last, self.same = np.zeros(3, np.int64), np.zeros(3, np.int64)
         self.true_ups = {"count": 0, "volume_l": 0, "up": 0, "down": 0, "net": 0, "vat": 0, "fee": 0, "total": 0}
 
     def add(self, after_id: int, last_id: int, priced: Priced, dues: Sequence[Due]) -> None:
@@ -244,6 +245,8 @@ class _Totals:
         at = np.minimum(at, len(priced.connection_id) - 1)
         mine = priced.connection_id[at] == known
         self.last += np.array([mine.sum(), last_l[mine].sum(), last_vnd[mine].sum()], np.int64)
+        both = at[mine]
+        self.same += np.array([mine.sum(), priced.volume_l[both].sum(), priced.total_vnd[both].sum()], np.int64)
         was_l = np.full(len(priced.connection_id), -1, np.int64)
         was_l[at[mine]] = last_l[mine]
         was_vnd = np.zeros(len(priced.connection_id), np.int64)
@@ -271,7 +274,7 @@ class _Totals:
             "by_group": {GROUPS[n]: row.tolist() for n, row in enumerate(self.by_group) if row[0]},
             "by_work": {str(work): row.tolist() for work, row in self.by_work.items()},
             "skips": self.skips, "shown_skips": self.shown_skips, "outliers": self.outliers,
-            "last": self.last.tolist(), "made_at": now.isoformat(),
+            "last": self.last.tolist(), "same": self.same.tolist(), "made_at": now.isoformat(),
         }  # fmt: skip
 
 

@@ -44,6 +44,8 @@ _COLUMNS: list[export.Column] = [
     ("Giao dịch", lambda row: row.count, "number"), ("Tổng giao dịch (đồng)", lambda row: row.gross_vnd, "number"),
     ("Phí cổng (đồng)", lambda row: row.fee_vnd, "number"), ("Thực nhận (đồng)", lambda row: row.net_vnd, "number"),
     ("Người ghi", lambda row: row.by.full_name if row.by else "", "text"),
+    ("Tình trạng", lambda row: "đã đảo" if row.is_reversed else "có hiệu lực", "text"),
+    ("Lý do đảo", lambda row: row.reversal.reason if row.is_reversed else "", "text"),
     ("Mô phỏng", lambda row: "mô phỏng" if row.is_simulated else "", "text"),
 ]  # fmt: skip
 
@@ -61,7 +63,7 @@ def settlement_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
             request, name=f"Cổng chuyển tiền {one.document}", columns=_ITEM_COLUMNS,
             rows=items.iterator(chunk_size=1_000), source_note=f"Bảng kê {one.document}", simulated=one.is_simulated,
         )  # fmt: skip
-    context = {"one": one, "page": page_of(items, request)}
+    context = {"one": one, "page": page_of(items, request), "postings": settlements.list_postings(one)}
     return render(request, "billing/payments/settlement.html", context)
 
 
@@ -71,6 +73,30 @@ _ITEM_COLUMNS: list[export.Column] = [
     ("Nhận lúc", lambda row: row.payment.received_at, "datetime"),
     ("Số tiền (đồng)", lambda row: row.amount_vnd, "number"),
 ]  # fmt: skip
+
+
+@get_or_post
+def settlement_reverse(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take a hand-over back, with a reason."""
+    person = person_of(request)
+    require_any(person, "bill")
+    one = get_object_or_404(settlements.list_settlements(payment_queries.list_own_operators(person)), pk=pk)
+    form = payment_forms.ReasonForm(request.POST if request.method == "POST" else None)
+    back = reverse("billing:settlement_detail", args=[pk])
+    if form.is_bound and form.is_valid():
+        try:
+            settlements.reverse(one, reason=form.cleaned_data["reason"], now=timezone.now(), by=person)
+        except BillingError as reason:
+            form.add_error(None, str(reason))
+        else:
+            messages.success(request, f"Đã đảo bảng kê {one.document}. Cổng lại giữ {one.count} khoản thu của nó.")
+            return redirect(back)
+    freed = "; giao dịch trên sao kê trở lại chờ khớp" if one.bank_line else ""
+    return form_page(
+        request, form, title=f"Đảo bảng kê {one.document}", back=back, button="Đảo lần chuyển tiền",
+        lead=f"{format_money_vnd(one.gross_vnd)} của {one.count} khoản thu trở về «tiền đang chuyển» bằng bút toán "
+        f"đảo{freed}. Lần ghi này vẫn còn trong sổ.",
+    )  # fmt: skip
 
 
 @get_or_post

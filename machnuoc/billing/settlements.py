@@ -1,7 +1,8 @@
 """What a gateway hands over: money in transit (113) becomes money at the bank (1121) and the gateway's price (6417).
 
 A hand-over names its payments, each once, so that what a gateway still holds is known to the đồng. One that was taken
-back after it had been handed over is deducted from a later one.
+back after it had been handed over is deducted from a later one. A hand-over recorded by mistake is taken back by
+opposite postings: its payments are the gateway's again, its transfer can be matched anew.
 """
 
 from collections import defaultdict
@@ -24,6 +25,7 @@ from machnuoc.billing.models import (
     PaymentReversal,
     Posting,
     SettlementItem,
+    SettlementReversal,
 )
 from machnuoc.billing.payments import NotPossible
 from machnuoc.billing.statements import StatementError
@@ -38,8 +40,9 @@ FEE_MOST_PCT = 10  # a gateway that kept more was read wrongly
 _WRITE_AT_ONCE = 1_000
 
 
-_HANDED_OVER = Exists(SettlementItem.objects.filter(payment=OuterRef("pk"), amount_vnd__gt=0))
-_DEDUCTED = Exists(SettlementItem.objects.filter(payment=OuterRef("pk"), amount_vnd__lt=0))
+_LIVE = SettlementItem.objects.filter(payment=OuterRef("pk"), is_reversed=False)
+_HANDED_OVER = Exists(_LIVE.filter(amount_vnd__gt=0))
+_DEDUCTED = Exists(_LIVE.filter(amount_vnd__lt=0))
 _TAKEN_BACK = Exists(PaymentReversal.objects.filter(payment=OuterRef("pk")))
 
 
@@ -151,11 +154,7 @@ def record(
     items = [SettlementItem(settlement=made, payment=row, amount_vnd=row.amount_vnd) for row in rows]
     items += [SettlementItem(settlement=made, payment=row, amount_vnd=-row.amount_vnd) for row in back]
     SettlementItem.objects.bulk_create(items, batch_size=_WRITE_AT_ONCE)
-    ledger.post(
-        Move(operator.pk, now, debit, Account.TRANSIT, amount_vnd, None, Posting.Source.SETTLEMENT, made.pk,
-             made.is_simulated)
-        for debit, amount_vnd in ((Account.BANK, net_vnd), (Account.GATEWAY_FEE, fee_vnd))
-    )  # fmt: skip
+    ledger.post(_moves(made, now))
     audit.record(
         "billing.settlement.recorded", actor=by, target=made, gateway=label, count=len(items), net_vnd=net_vnd,
         fee_vnd=fee_vnd,
@@ -177,13 +176,67 @@ def _take_line(line: BankLine, operator: Organisation) -> BankLine:
     return held
 
 
-def list_settlements(operators: QuerySet[Organisation]) -> QuerySet[GatewaySettlement]:
+def _moves(one: GatewaySettlement, at: datetime) -> list[Move]:
+    """Return what a hand-over moves: money in transit that came to the bank, and what the gateway kept."""
+    return [
+        Move(one.operator_id, at, debit, Account.TRANSIT, amount_vnd, None, Posting.Source.SETTLEMENT, one.pk,
+             one.is_simulated)
+        for debit, amount_vnd in ((Account.BANK, one.net_vnd), (Account.GATEWAY_FEE, one.fee_vnd))
+    ]  # fmt: skip
+
+
+@transaction.atomic
+def reverse(settlement: GatewaySettlement, *, reason: str, now: datetime, by: Person) -> SettlementReversal:
+    """Take a hand-over back, whole: the gateway holds its payments again, its transfer waits to be matched.
+
+    Raises NotPossible: without a reason, a second time, or while a later hand-over deducts one of its payments.
+    """
+    Organisation.objects.select_for_update(no_key=True).get(pk=settlement.operator_id)  # as `record` does
+    held = GatewaySettlement.objects.select_for_update(of=("self",)).get(pk=settlement.pk)
+    reason = " ".join(reason.split())[:300]
+    if not reason:
+        raise NotPossible("Ghi lý do đảo lần chuyển tiền.")
+    if held.is_reversed:
+        raise NotPossible(f"Bảng kê {held.document} đã được đảo trước đó.")
+    handed_over = held.items.filter(amount_vnd__gt=0).values("payment")
+    later = GatewaySettlement.objects.filter(
+        items__payment__in=handed_over, items__amount_vnd__lt=0, is_reversed=False
+    )  # fmt: skip
+    deducting = later.order_by("-pk").first()
+    if deducting is not None:
+        raise NotPossible(
+            f"Bảng kê {deducting.document} đã trừ lại khoản thu của bảng kê {held.document}. "
+            f"Đảo bảng kê {deducting.document} trước."
+        )
+    made = SettlementReversal.objects.create(settlement=held, reason=reason, at=now, by=by)
+    held.is_reversed = True
+    held.save(update_fields=["is_reversed"])
+    held.items.update(is_reversed=True)
+    ledger.post(move.back(now, Posting.Source.SETTLEBACK) for move in _moves(held, now))
+    if held.bank_line_id is not None:
+        BankLine.objects.filter(pk=held.bank_line_id, match=BankLine.Match.SETTLED).update(match=BankLine.Match.NONE)
+    audit.record(
+        "billing.settlement.reversed", actor=by, target=held, gateway=held.get_gateway_display(), net_vnd=held.net_vnd,
+        fee_vnd=held.fee_vnd,
+    )  # fmt: skip
+    return made
+
+
+def list_postings(settlement: GatewaySettlement) -> QuerySet[Posting]:
+    """Return the postings of a hand-over and those that undid them, the oldest first."""
+    sources = [Posting.Source.SETTLEMENT, Posting.Source.SETTLEBACK]
+    return Posting.objects.filter(source__in=sources, source_id=settlement.pk).order_by("pk")
+
+
+def list_settlements(operators: QuerySet[Organisation]) -> Any:
+    """Return the hand-overs of the operators, the newest first, with `count` of payments and `fee_share`, %."""
     return (
         GatewaySettlement.objects.filter(operator__in=operators)
-        .select_related("operator__subject", "by", "bank_line")
+        .select_related("operator__subject", "by", "bank_line", "reversal__by")
         .annotate(count=Count("items"), fee_share=F("fee_vnd") * 100.0 / F("gross_vnd"))
         .order_by("-pk")
     )
 
 
 audit.describe("billing.settlement.recorded", "ghi tiền {gateway} chuyển về: {count} giao dịch")
+audit.describe("billing.settlement.reversed", "đảo lần {gateway} chuyển tiền về {target}")

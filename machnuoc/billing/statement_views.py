@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from machnuoc.billing import payment_forms, payment_queries, statement_columns, statements
 from machnuoc.billing.errors import BillingError
-from machnuoc.billing.models import BankLine, BankStatement
+from machnuoc.billing.models import BankLine, BankStatement, GatewaySettlement
 from machnuoc.billing.payment_views import act, form_page, get_or_post, is_filtered, page_of, person_of, require_any
 from machnuoc.billing.statement_columns import CannotRead, ChangedColumns, Layout
 from machnuoc.core import export, files, jobs
@@ -34,8 +35,11 @@ def _statements(person: Person) -> Any:
 def _lines(person: Person) -> Any:
     # An import that was broken off has no columns yet: its transfers are nobody's to look at until it is done.
     done = _statements(person).exclude(layout={})
-    return BankLine.objects.filter(statement__in=done).select_related(
-        "statement", "proposed__customer", "proposed_customer", "settlement", "payment__reversal", "confirmed_by"
+    settled = GatewaySettlement.objects.filter(bank_line=OuterRef("pk"), is_reversed=False).values("pk")
+    return (
+        BankLine.objects.filter(statement__in=done)
+        .select_related("statement", "proposed__customer", "proposed_customer", "payment__reversal", "confirmed_by")
+        .annotate(settlement_id=Subquery(settled))
     )
 
 

@@ -4,6 +4,7 @@ received = stored + duplicate + rejected, always. What a person confirmed wrongl
 """
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -31,6 +32,7 @@ _CELLS_MOST = 60  # of a row
 _CHUNK = 500
 AT_ONCE = 2_000  # lines a transaction
 _TRIES = 3
+_NAME_MOST = 18  # characters of an account's name that stand before its references
 _PROBLEMS_KEPT = 200
 Match = BankLine.Match
 WAITING = (Match.REFERENCE, Match.PROPOSED, Match.NONE)
@@ -165,7 +167,8 @@ def _store_some(statement: BankStatement, lines: Sequence[Line]) -> tuple[int, i
                 fresh, known, duplicate, problems = _sort_out(held, lines)
                 BankLine.objects.bulk_create(
                     BankLine(
-                        statement=held, row=line.row, booked_at=line.booked_at, amount_vnd=line.amount_vnd,
+                        statement=held, operator_id=held.operator_id, row=line.row, booked_at=line.booked_at,
+                        amount_vnd=line.amount_vnd,
                         text=line.text.replace("\0", ""), bank_reference=_stored_reference(held.bank, line.reference),
                         match=Match.IGNORED if line.amount_vnd < 0 else Match.NONE,
                     )
@@ -178,7 +181,15 @@ def _store_some(statement: BankStatement, lines: Sequence[Line]) -> tuple[int, i
 
 
 def _stored_reference(bank: str, text: str) -> str:
-    return f"{bank[:18]}:{text}"[:80]
+    """Return a reference with the account that it is of, by its name; of a long name the beginning and a digest."""
+    if len(bank) > _NAME_MOST:
+        bank = f"{bank[:9]}~{hashlib.sha256(bank.encode()).hexdigest()[:8]}"
+    return f"{bank}:{text}"[:80]
+
+
+def _former_reference(bank: str, text: str) -> str:
+    """Return what a reference was stored as before: two accounts with one beginning were not told apart."""
+    return f"{bank[:_NAME_MOST]}:{text}"[:80]
 
 
 def _said(line: Line) -> tuple[int, str, date]:
@@ -190,12 +201,20 @@ def _sort_out(held: BankStatement, lines: Sequence[Line]) -> tuple[list[Line], i
     and those that reuse the number of another."""
     there: dict[str, tuple[tuple[int, str, date], tuple[int, int]]] = {}
     names = [_stored_reference(held.bank, line.reference) for line in lines]
+    now_called = {_former_reference(held.bank, line.reference): name for name, line in zip(names, lines, strict=True)}
     elsewhere = _under_other_names(held, lines)
     columns = ("bank_reference", "amount_vnd", "text", "booked_at", "statement_id", "row")
     for start in range(0, len(names), _CHUNK):
-        rows = BankLine.objects.filter(bank_reference__in=names[start : start + _CHUNK])
+        rows = BankLine.objects.filter(
+            operator_id=held.operator_id, bank_reference__in=names[start : start + _CHUNK]
+        )  # fmt: skip
+        if len(held.bank) > _NAME_MOST:
+            former = [_former_reference(held.bank, line.reference) for line in lines[start : start + _CHUNK]]
+            rows |= BankLine.objects.filter(
+                operator_id=held.operator_id, bank_reference__in=former, statement__bank=held.bank
+            )
         for name, amount_vnd, text, booked_at, statement_id, row in rows.values_list(*columns):
-            there[name] = (amount_vnd, text, local_date(booked_at)), (statement_id, row)
+            there[now_called.get(name, name)] = (amount_vnd, text, local_date(booked_at)), (statement_id, row)
     fresh, known, duplicate, problems = [], 0, 0, []
     for name, line in zip(names, lines, strict=True):
         if name not in there and (bank := elsewhere.get((line.reference, *_said(line)[::2]))):
@@ -232,11 +251,15 @@ def _under_other_names(held: BankStatement, lines: Sequence[Line]) -> dict[tuple
     banks = list(statements.values_list("bank", flat=True).order_by("bank").distinct())
     found: dict[tuple[str, int, date], str] = {}
     for bank in banks:
-        names = {_stored_reference(bank, line.reference): line.reference for line in lines}
+        names = {
+            name(bank, line.reference): line.reference
+            for line in lines
+            for name in (_stored_reference, _former_reference)
+        }
         keys = list(names)
         for start in range(0, len(keys), _CHUNK):
             rows = BankLine.objects.filter(
-                bank_reference__in=keys[start : start + _CHUNK], statement__operator_id=held.operator_id
+                bank_reference__in=keys[start : start + _CHUNK], operator_id=held.operator_id, statement__bank=bank
             )
             for name, amount_vnd, booked_at in rows.values_list("bank_reference", "amount_vnd", "booked_at"):
                 found[names[name], amount_vnd, local_date(booked_at)] = bank
@@ -336,7 +359,9 @@ def _take(
         raise StatementError(f"Giao dịch dòng {held.row} là tiền ra, không ghi thành khoản thu được.")
     if connection.customer.operator_id != held.statement.operator_id:
         raise StatementError(f"Đấu nối {connection.code} thuộc đơn vị cấp nước khác, không nhận tiền của sao kê này.")
-    earlier = Payment.objects.filter(method="BANK", external_id__startswith=held.bank_reference[:70])
+    earlier = Payment.objects.filter(
+        operator_id=held.operator_id, method="BANK", external_id__startswith=held.bank_reference[:70]
+    )
     again = earlier.filter(
         external_id__in=[held.bank_reference, *[f"{held.bank_reference[:70]}#{n}" for n in range(2, 99)]]
     )

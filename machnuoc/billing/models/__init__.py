@@ -21,7 +21,7 @@ from machnuoc.billing.models.payments import (
     TillSession,
 )
 from machnuoc.billing.models.remote import RemoteMeter
-from machnuoc.billing.models.settlements import GatewaySettlement, SettlementItem
+from machnuoc.billing.models.settlements import GatewaySettlement, SettlementItem, SettlementReversal
 from machnuoc.billing.models.tariffs import (
     Area,
     BillingProfile,
@@ -63,6 +63,7 @@ __all__ = [
     "RemoteMeter",
     "RunSkip",
     "SettlementItem",
+    "SettlementReversal",
     "Tariff",
     "TariffPrice",
     "TillSession",

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
+from machnuoc.billing import reference
 from machnuoc.billing.models.tariffs import InvoiceSeries, Tariff
 from machnuoc.core.models import Job, Person, StoredFile
 from machnuoc.customers.models import Connection, Customer, Group, Reading
@@ -148,6 +149,11 @@ class Bill(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series_id}/{self.number}"
+
+    @property
+    def name(self) -> str:
+        """Return form, series and number as everybody quotes them; asks for the series."""
+        return reference.name_of(str(self.series), self.number)
 
 
 class BillLine(models.Model):

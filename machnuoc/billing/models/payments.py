@@ -35,6 +35,7 @@ class Posting(models.Model):
         REFUND = "REFUND", "Hoàn tiền"
         TILL = "TILL", "Chốt quỹ"
         SETTLEMENT = "SETTLEMENT", "Cổng chuyển tiền về"
+        SETTLEBACK = "SETTLEBACK", "Đảo lần cổng chuyển về"  # source_id: of the same settlement
         REVERSAL = "REVERSAL", "Bút toán đảo"
 
     operator = models.ForeignKey(Organisation, models.PROTECT, related_name="postings")
@@ -186,8 +187,15 @@ class Payment(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["method", "external_id"], condition=Q(external_id__isnull=False), name="a_transfer_counts_once"
+            models.UniqueConstraint(  # a gateway numbers what it takes for everybody
+                fields=["method", "external_id"],
+                condition=Q(external_id__isnull=False) & ~Q(method="BANK"),
+                name="a_transfer_counts_once",
+            ),
+            models.UniqueConstraint(  # two operators' banks may give the same number
+                fields=["operator", "external_id"],
+                condition=Q(external_id__isnull=False, method="BANK"),
+                name="a_bank_transfer_counts_once",
             ),
             models.UniqueConstraint(
                 fields=["operator", "receipt_number"],
@@ -317,11 +325,12 @@ class BankLine(models.Model):
         SETTLED = "SETTLED", "Cổng thanh toán chuyển về"
 
     statement = models.ForeignKey(BankStatement, models.PROTECT, related_name="lines")
+    operator = models.ForeignKey(Organisation, models.PROTECT, related_name="+")  # that of its statement
     row = models.PositiveIntegerField()
     booked_at = models.DateTimeField()
     amount_vnd = models.BigIntegerField()  # negative: money out
     text = models.CharField(max_length=500)
-    bank_reference = models.CharField(max_length=80)
+    bank_reference = models.CharField(max_length=80)  # «account:number»: once for each account of an operator
     match = models.CharField(max_length=9, choices=Match, default=Match.NONE)
     proposed = models.ForeignKey(Connection, models.PROTECT, null=True, blank=True, related_name="+")
     proposed_customer = models.ForeignKey(  # a former holder whose bills it seems to be for
@@ -335,7 +344,7 @@ class BankLine(models.Model):
     class Meta:
         ordering = ["-booked_at", "-id"]
         constraints = [
-            models.UniqueConstraint(fields=["bank_reference"], name="bank_reference_once"),
+            models.UniqueConstraint(fields=["operator", "bank_reference"], name="bank_reference_once"),
         ]
         indexes = [models.Index(fields=["match", "booked_at"], name="bank_line_by_match")]
 

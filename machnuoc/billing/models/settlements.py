@@ -18,15 +18,23 @@ class GatewaySettlement(models.Model):
     gross_vnd = models.BigIntegerField("tổng giao dịch")
     fee_vnd = models.BigIntegerField("phí cổng")
     net_vnd = models.BigIntegerField("thực nhận")
-    bank_line = models.OneToOneField(BankLine, models.PROTECT, null=True, blank=True, related_name="settlement")
+    bank_line = models.ForeignKey(BankLine, models.PROTECT, null=True, blank=True, related_name="settlements")
     at = models.DateTimeField("ghi lúc")
     by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    is_reversed = models.BooleanField("đã đảo", default=False)  # and never again not; why: its reversal
     is_simulated = models.BooleanField("mô phỏng", default=False)
 
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["operator", "gateway", "document"], name="settlement_document_once"),
+            models.UniqueConstraint(
+                fields=["operator", "gateway", "document"],
+                condition=Q(is_reversed=False),
+                name="settlement_document_once",
+            ),
+            models.UniqueConstraint(
+                fields=["bank_line"], condition=Q(is_reversed=False), name="transfer_is_one_settlement"
+            ),
             models.CheckConstraint(
                 condition=Q(gross_vnd=F("net_vnd") + F("fee_vnd"), net_vnd__gt=0, fee_vnd__gte=0),
                 name="settlement_is_its_parts",
@@ -43,14 +51,31 @@ class SettlementItem(models.Model):
     settlement = models.ForeignKey(GatewaySettlement, models.PROTECT, related_name="items")
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="settlement_items")
     amount_vnd = models.BigIntegerField()
+    is_reversed = models.BooleanField(default=False)  # as its settlement
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["payment"], condition=Q(amount_vnd__gt=0), name="payment_is_handed_over_once"
+                fields=["payment"],
+                condition=Q(amount_vnd__gt=0, is_reversed=False),
+                name="payment_is_handed_over_once",
             ),
-            models.UniqueConstraint(fields=["payment"], condition=Q(amount_vnd__lt=0), name="payment_is_deducted_once"),
+            models.UniqueConstraint(
+                fields=["payment"], condition=Q(amount_vnd__lt=0, is_reversed=False), name="payment_is_deducted_once"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.settlement_id}: {self.payment_id} {self.amount_vnd}"
+
+
+class SettlementReversal(models.Model):
+    """A hand-over that was recorded by mistake and taken back, whole, with why. Its postings were undone by others."""
+
+    settlement = models.OneToOneField(GatewaySettlement, models.PROTECT, related_name="reversal")
+    reason = models.CharField("lý do", max_length=300)
+    at = models.DateTimeField("đảo lúc")
+    by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.settlement_id} taken back"

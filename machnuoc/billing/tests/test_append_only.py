@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db
 GUARDED = {
     "billing_posting": 2, "billing_bill": 3, "billing_billline": 2, "billing_allocation": 2, "billing_payment": 2,
     "billing_paymentreversal": 2, "billing_refund": 2, "billing_gatewaysettlement": 2, "billing_settlementitem": 2,
+    "billing_settlementreversal": 2,
 }  # fmt: skip
 
 

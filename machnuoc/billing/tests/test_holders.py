@@ -167,7 +167,13 @@ def line_of(world, text: str, amount_vnd: int) -> BankLine:
         operator=world.operator, file=stored, bank="VCB", imported_at=NOW, layout={"text": "a"}
     )
     line = BankLine.objects.create(
-        statement=statement, row=1, booked_at=NOW, amount_vnd=amount_vnd, text=text, bank_reference=f"VCB:{amount_vnd}"
+        statement=statement,
+        operator=world.operator,
+        row=1,
+        booked_at=NOW,
+        amount_vnd=amount_vnd,
+        text=text,
+        bank_reference=f"VCB:{amount_vnd}",
     )
     statements.match_lines(statement, now=NOW, by=None)
     line.refresh_from_db()

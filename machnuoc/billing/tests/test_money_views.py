@@ -53,7 +53,7 @@ def test_the_counter_from_search_to_receipt(world, home):
     assert found["Location"] == f"/thu-tien/dau-noi/{home.code}/"
     page = client.get(found["Location"])
     form = page.context["form"]
-    assert "105.021" in text_of(page)
+    assert "105.021" in text_of(page) and home.bill.name in text_of(page)
     sent = {"amount_vnd": "105.021", "key": form.initial["key"]}
     first = client.post(found["Location"], sent)
     second = client.post(found["Location"], sent)  # the button pressed twice
@@ -345,3 +345,19 @@ def test_an_erased_customer_is_named_in_no_payment_and_no_debt_and_the_books_sti
     assert (paid.payer, paid.note, paid.amount_vnd) == ("", "", 105_021)
     assert (case.objective_reason, case.steps.get().how) == ("", "")
     assert_every_dong_has_its_place(home)
+
+
+def test_who_takes_money_sees_till_takings_and_daily_pages_on_the_overview(world, home):
+    client = sign_in(world.cashier)
+    later = "/tong-quan/now/"
+    assert "Chưa mở quỹ" in text_of(client.get(later))
+    client.post("/thu-tien/quy/", {"operator": world.operator.pk, "opening_vnd": "0"})
+    account = f"/thu-tien/dau-noi/{home.code}/"
+    client.post(account, {"amount_vnd": "105.021", "key": client.get(account).context["form"].initial["key"]})
+
+    page = text_of(client.get(later))
+
+    assert "Quỹ đang mở" in page and "105.021" in page and "1 khoản" in page
+    bar = client.get("/").context["quick_navigation"]
+    shown = [link.title for link in (bar() if callable(bar) else bar)]
+    assert shown[:3] == ["Thu tiền", "Khách hàng", "Phản ánh"]

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from django.db import connection, transaction
 
-from machnuoc.billing import corrections, ledger, payments, run_jobs, runs
+from machnuoc.billing import corrections, ledger, payments, run_jobs, run_queries, runs
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, Tariff
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, World, make_tariff, make_work
@@ -67,6 +67,18 @@ def test_a_preview_stores_totals_and_no_bill(world):
     assert run.previewed["skips"] == {"NO_READING": 1}
     assert not Bill.objects.exists()
     assert not Posting.objects.exists()
+
+
+def test_a_month_is_compared_by_those_who_have_a_bill_in_both(world):
+    world.connection({JUNE: 100, JULY: 120, AUGUST: 130})
+    bill_all(world)
+    world.connection({JULY: 0, AUGUST: 90})  # new: must not hide that the other used half as much
+
+    run = prepare(world, AUGUST)
+    page = run_queries.get_run_page(run, world.clerk)
+
+    assert (run.previewed["bills"], page.both_bills) == (2, 1)
+    assert (page.last_volume_m3, page.same_volume_m3, page.volume_change_pct) == (20, 10, -50)
 
 
 def test_whoever_prepared_a_run_does_not_approve_it_while_somebody_else_could(world):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -44,7 +45,13 @@ def bank_line(world, amount_vnd, text="VNPAY QUYET TOAN"):
         operator=world.operator, file=stored, bank="VCB", imported_at=NOW, layout={"text": "a"}
     )
     return BankLine.objects.create(
-        statement=statement, row=1, booked_at=LATER, amount_vnd=amount_vnd, text=text, bank_reference="VCB:77"
+        statement=statement,
+        operator=world.operator,
+        row=1,
+        booked_at=LATER,
+        amount_vnd=amount_vnd,
+        text=text,
+        bank_reference="VCB:77",
     )
 
 
@@ -168,3 +175,124 @@ def test_the_page_of_gateways_says_that_its_documents_were_not_compared(world):
     client.force_login(world.clerk)
 
     assert "chưa đối chiếu văn bản" in client.get(reverse("billing:gateway_list")).content.decode()
+
+
+def test_a_hand_over_recorded_by_mistake_is_taken_back_by_opposite_postings_and_recorded_anew(world, paid):
+    line = bank_line(world, 295_000)
+    wrong = hand_over(world, 1, bank_line=line, paid_date=TODAY + timedelta(days=2))
+
+    settlements.reverse(wrong, reason="Nhầm bảng kê", now=LATER, by=world.leader)
+
+    line.refresh_from_db()
+    assert (account_vnd(Account.TRANSIT), account_vnd(Account.BANK), account_vnd(Account.GATEWAY_FEE)) == (
+        340_000, 0, 0,
+    )  # fmt: skip
+    there, back = [], []
+    for row in settlements.list_postings(wrong):
+        (there if row.source == "SETTLEMENT" else back).append((row.debit, row.credit, row.amount_vnd))
+    assert sorted(there) == sorted((credit, debit, amount) for debit, credit, amount in back)
+    assert wrong.reversal.by == world.leader
+    assert line.match == BankLine.Match.NONE
+    assert [row.amount_vnd for row in settlements.sum_up_held([world.operator])] == [40_000, 300_000]
+    again = hand_over(world, 1, bank_line=line, paid_date=TODAY + timedelta(days=2))  # the same document and transfer
+    assert (again.net_vnd, account_vnd(Account.TRANSIT)) == (295_000, 40_000)
+    assert ledger.verify().problems == []
+
+
+def test_the_transfer_of_a_hand_over_taken_back_may_turn_out_to_be_a_customers(world, paid):
+    line = bank_line(world, 295_000)
+    settlements.reverse(
+        hand_over(world, 1, bank_line=line, paid_date=TODAY + timedelta(days=2)), reason="Của khách", now=LATER,
+        by=world.clerk,
+    )  # fmt: skip
+
+    line.refresh_from_db()
+    statements.confirm_line(line, paid[0].connection, now=LATER, by=world.clerk)
+
+    line.refresh_from_db()
+    assert line.payment.amount_vnd == 295_000
+    assert ledger.verify().problems == []
+
+
+def test_a_hand_over_is_taken_back_once_and_not_without_a_reason(world, paid):
+    made = hand_over(world, 300_000)
+
+    with pytest.raises(NotPossible, match="Ghi lý do"):
+        settlements.reverse(made, reason="  ", now=LATER, by=world.clerk)
+    settlements.reverse(made, reason="Nhầm", now=LATER, by=world.clerk)
+    with pytest.raises(NotPossible, match="đã được đảo trước đó"):
+        settlements.reverse(made, reason="Nhầm", now=LATER, by=world.clerk)
+
+    assert account_vnd(Account.TRANSIT) == 340_000
+
+
+def test_a_hand_over_whose_payment_a_later_one_deducts_is_taken_back_after_that_one(world, paid):
+    first = hand_over(world, 300_000)
+    payments.reverse_payment(paid[1], reason="Khách khiếu nại", now=LATER, by=world.clerk)
+    pay(paid[0].connection, 150_000, method="vnpay", external_id="VN9", now=LATER)
+    day = TODAY + timedelta(days=2)
+    second = hand_over(world, 50_000, document="DS-02", until_date=day, paid_date=day)
+
+    with pytest.raises(NotPossible, match="Đảo bảng kê DS-02 trước"):
+        settlements.reverse(first, reason="Nhầm", now=LATER, by=world.clerk)
+    settlements.reverse(second, reason="Nhầm", now=LATER, by=world.clerk)
+    settlements.reverse(first, reason="Nhầm", now=LATER, by=world.clerk)
+
+    (held,) = [row for row in settlements.sum_up_held([world.operator]) if row.gateway == "vnpay"]
+    assert (held.amount_vnd, held.back_vnd) == (350_000, 0)  # what was taken back before it came is not held
+    assert account_vnd(Account.TRANSIT) == 390_000
+    assert ledger.verify().problems == []
+
+
+def test_a_hand_over_is_taken_back_on_its_page_which_then_tells_why_and_by_what_postings(world, paid):
+    line = bank_line(world, 295_000)
+    made = hand_over(world, 1, bank_line=line, paid_date=TODAY + timedelta(days=2))
+    client = Client()
+    client.force_login(world.clerk)
+    address = reverse("billing:settlement_reverse", args=[made.pk])
+
+    assert "chờ khớp" in client.get(address).content.decode()
+    assert client.post(address, {"reason": ""}).status_code == 422
+    done = client.post(address, {"reason": "Ghi nhầm bảng kê tháng trước"})
+
+    shown = client.get(done.url).content.decode()
+    assert "Ghi nhầm bảng kê tháng trước" in shown
+    assert "Đảo lần cổng chuyển về" in shown
+    assert address not in shown
+    assert "đã đảo" in client.get(reverse("billing:settlement_list")).content.decode()
+    listed = b"".join(client.get(f"{reverse('billing:settlement_list')}?export=csv").streaming_content).decode()
+    assert "Ghi nhầm bảng kê tháng trước" in listed
+    lines = client.get(reverse("billing:statement_detail", args=[line.statement_id])).content.decode()
+    assert f"?line={line.pk}" in lines  # it can be matched again
+    assert client.post(address, {"reason": "Lần nữa"}).status_code == 422
+
+
+def test_taking_a_hand_over_back_is_for_who_bills_the_whole_operator(world, paid):
+    made = hand_over(world, 300_000)
+    client = Client()
+    of_one_station = make_person("lap.tram", "DEPARTMENT", world.work.subject)
+    address = reverse("billing:settlement_reverse", args=[made.pk])
+    for person, status in (
+        (of_one_station, 404), (make_world("khac").clerk, 404), (world.cashier, 403), (world.station, 403),
+        (world.leader, 302),
+    ):  # fmt: skip
+        client.force_login(person)
+        assert client.post(address, {"reason": "Nhầm"}).status_code == status, person
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE billing_gatewaysettlement SET is_reversed = NOT is_reversed",
+        "UPDATE billing_gatewaysettlement SET net_vnd = net_vnd - 1, fee_vnd = fee_vnd + 1",
+        "UPDATE billing_settlementitem SET is_reversed = NOT is_reversed",
+        "UPDATE billing_settlementreversal SET reason = 'khác'",
+        "DELETE FROM billing_settlementreversal",
+        "DELETE FROM billing_gatewaysettlement",
+    ],
+)
+def test_a_hand_over_taken_back_does_not_come_back_to_life_and_is_never_changed(world, paid, sql):
+    settlements.reverse(hand_over(world, 300_000), reason="Nhầm", now=LATER, by=world.clerk)
+
+    with pytest.raises(DatabaseError, match="không được sửa"), transaction.atomic():
+        connection.cursor().execute(sql)

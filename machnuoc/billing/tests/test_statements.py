@@ -2,7 +2,7 @@
 
 import io
 import threading
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import openpyxl
 import pytest
@@ -22,6 +22,7 @@ from machnuoc.billing.tests.world import NOW, make_person, make_world
 from machnuoc.core import files
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.core.tests.test_workbooks import charts_alone
+from machnuoc.customers.models import Connection, Customer
 
 HEADINGS = ["Ngày giao dịch", "Số tham chiếu", "Ghi nợ", "Ghi có", "Số dư", "Nội dung"]
 LAYOUT = Layout(
@@ -458,7 +459,13 @@ def test_who_bills_one_station_alone_sees_no_statement_and_no_drawer_of_the_whol
         operator=world.operator, file=stored, bank="VCB", imported_at=NOW, layout={"text": "a"}
     )
     line = BankLine.objects.create(
-        statement=statement, row=1, booked_at=NOW, amount_vnd=9_000, text="x", bank_reference="VCB:1"
+        statement=statement,
+        operator=world.operator,
+        row=1,
+        booked_at=NOW,
+        amount_vnd=9_000,
+        text="x",
+        bank_reference="VCB:1",
     )
     drawer = TillSession.objects.create(operator=world.operator, person=world.clerk, opened_at=NOW)
     of_one_station = make_person("lap.tram", "DEPARTMENT", world.work.subject)
@@ -487,3 +494,68 @@ def test_a_transfer_that_was_read_under_another_name_of_the_bank_does_not_count_
     assert (again.received, again.stored, again.duplicate, again.rejected) == (2, 1, 0, 1)
     assert "đã nạp dưới tên ngân hàng «Ngân hàng thử»" in again.problems[0]["why"]
     assert [line.bank_reference for line in again.lines.all()] == ["NH Thử:FT2"]
+
+
+def test_the_banks_of_two_operators_may_give_the_same_number_and_each_counts_once(world):
+    other = make_world("khac")
+    first = issue(world, world.connection(), 105_000)
+    home = Connection.objects.create(
+        customer=Customer.objects.create(operator=other.operator, code="KHX", name="Lê Văn Khác", created_at=NOW),
+        work=other.work, group="SH", code="DNX", status="ACTIVE", connected_date=date(2025, 1, 1),
+    )  # fmt: skip
+    second = issue(other, home, 88_000)
+
+    own = bring(world, row("FT1", "105.000", reference.make(first.pk)))
+    theirs = bring(other, row("FT1", "88.000", reference.make(second.pk)))
+    for statement, of in ((own, world), (theirs, other)):
+        statements.match_lines(statement, now=NOW, by=of.clerk)
+    again = bring(other, row("FT1", "88.000", reference.make(second.pk)))
+
+    assert [(one.stored, one.duplicate, one.rejected) for one in (own, theirs, again)] == [
+        (1, 0, 0),
+        (1, 0, 0),
+        (0, 1, 0),
+    ]
+    assert (ledger.owed_by_bill(first), ledger.owed_by_bill(second)) == (0, 0)
+    assert set(Payment.objects.values_list("operator_id", "external_id")) == {
+        (world.operator.pk, "Ngân hàng thử:FT1"), (other.operator.pk, "Ngân hàng thử:FT1"),
+    }  # fmt: skip
+    assert ledger.verify().problems == []
+
+
+def test_two_accounts_of_one_operator_whose_names_begin_alike_have_numbers_of_their_own(world):
+    def bring_of(bank, *rows):
+        statement = statements.receive(
+            as_csv(table(*rows)), name="sao-ke.csv", bank=bank, operator=world.operator, by=world.clerk, now=NOW
+        )
+        return statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+
+    first = bring_of("Ngân hàng Ngoại thương 0001", row("FT1", "105.000", "một"))
+    second = bring_of("Ngân hàng Ngoại thương 0002", row("FT1", "", "chuyển sang", debit="105.000"))
+    again = bring_of("Ngân hàng Ngoại thương 0001", row("FT1", "105.000", "một"))
+
+    assert [(one.stored, one.duplicate, one.rejected) for one in (first, second, again)] == [
+        (1, 0, 0),
+        (1, 0, 0),
+        (0, 1, 0),
+    ]
+
+
+def test_a_transfer_stored_under_the_former_short_name_of_its_account_is_recognised(world):
+    bank = "Ngân hàng Ngoại thương 0001"
+    stored = files.store(b"a,b\n1,2\n", name="cu.csv", by=world.clerk, kinds=statements.KINDS)
+    old = BankStatement.objects.create(
+        operator=world.operator, file=stored, bank=bank, imported_at=NOW, layout={"text": "a"}
+    )
+    BankLine.objects.create(
+        statement=old, operator=world.operator, row=1, booked_at=datetime(2026, 8, 15, 9, 30, tzinfo=LOCAL_ZONE),
+        amount_vnd=105_000, text="một", bank_reference=f"{bank[:18]}:FT1",
+    )  # fmt: skip
+    statement = statements.receive(
+        as_csv(table(row("FT1", "105.000", "một"))), name="sao-ke.csv", bank=bank, operator=world.operator,
+        by=world.clerk, now=NOW,
+    )  # fmt: skip
+
+    done = statements.import_lines(statement, LAYOUT, now=NOW, by=world.clerk)
+
+    assert (done.stored, done.duplicate, done.rejected) == (0, 1, 0)

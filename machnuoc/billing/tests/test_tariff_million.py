@@ -103,6 +103,7 @@ def plain(tariffs: dict[int, Prices]) -> dict[int, tuple]:
     }
 
 
+@pytest.mark.sqlite  # no database in it: once is enough
 @pytest.mark.slow
 def test_two_implementations_and_the_columns_agree_to_the_dong_on_a_million_random_usages():
     random = np.random.default_rng(20_260_101)
