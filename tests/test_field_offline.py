@@ -236,6 +236,39 @@ def test_two_phones_read_one_house_and_both_are_told(phones):
     assert "Giữ cả hai" in first.locator("li.fate").inner_text()
 
 
+def test_a_reader_who_reads_a_house_again_without_network_corrects_themselves(phones):
+    phone = phones(OFFICE)
+    page = take_along(phone)
+    house = unread(page)
+    phone.set_offline(True)
+    where = read_door(page, house, 8)
+    phone.set_offline(False)
+    assert wait_until_sent(page, 1) == ["STORED"]
+
+    phone.set_offline(True)
+    page.evaluate("where => location.hash = where", where)
+    page.get_by_role("button", name="Ghi lại số khác").click()
+    page.fill("#index", str(before_m3(page) + 7))
+    save(page)
+    assert queue(page) == ["STORED", "WAITING"]
+    phone.set_offline(False)
+
+    assert wait_until_sent(page, 2) == ["STORED", "STORED"]
+    assert "Thay số" in page.locator("li.fate").first.inner_text()
+
+
+def test_routes_are_looked_for_on_the_phone(phones):
+    page = open_field(phones(OFFICE))
+    page.locator("li.card").first.wait_for()
+    code = page.locator("li.card h2").last.inner_text()
+    page.fill("#look", code.lower())
+    page.get_by_role("button", name="Tìm", exact=True).click()
+
+    page.get_by_text(f"khớp «{code.lower()}»").wait_for()
+
+    assert code in page.locator("li.card h2").all_inner_texts()
+
+
 def test_what_was_not_sent_can_be_taken_back_and_read_anew(phones):
     phone = phones(STATION)
     page = take_along(phone, "MP01-01")

@@ -154,7 +154,7 @@ def test_an_alarm_comes_onto_the_wall_by_itself_and_is_taken_care_of_by_keyboard
     stand_on(desk, row)
     desk.keyboard.press("n")
     desk.wait_for_url("**#viec-da-lam")
-    desk.locator("#viec-da-lam textarea").focus()
+    desk.locator("#viec-da-lam textarea:focus").wait_for()
     desk.keyboard.type("Đang xả van khí ở cuối tuyến")
     desk.keyboard.press("Tab")
     desk.keyboard.press("Enter")

@@ -267,7 +267,7 @@ def _desk_rows() -> Iterator[Row]:
     """Give the pages of alarms, rules and devices of a station in Quảng Ngãi."""
     lists = [
         "alarm_list", "alarm_history", "alarm_statistics", "rule_list", "maintenance_list", "device_list",
-        "device_health", "limit_list", "ledger", "quarantine_list",
+        "device_health", "limit_list", "ledger", "quarantine_list", "quantity_list",
     ]  # fmt: skip
     for name in lists:
         yield Row(f"telemetry:{name}", ACCOUNTS)
@@ -295,6 +295,9 @@ def _desk_rows() -> Iterator[Row]:
     yield Row("telemetry:sheet_template", brings, args=("so-doc",))
     yield Row("telemetry:sheet_import", frozenset({"qn.khkt"}), frozenset({"qn.khkt"}), ("@sheet",), refused=404)
     yield Row("telemetry:limit_edit", MANAGERS, MANAGERS, ("@limit",))
+    yield Row("telemetry:quantity_add", ADMIN, ADMIN)
+    for name in ["quantity_edit", "quantity_delete"]:
+        yield Row(f"telemetry:{name}", ADMIN, ADMIN, ("@own_quantity",))
     yield Row("telemetry:quarantine_item", SEES_BINH_CHANH, args=("@quarantined",), refused=404)
     for name in ["wall", "online"]:
         yield Row(f"telemetry:{name}", ACCOUNTS)
@@ -376,7 +379,7 @@ def _connection_rows() -> Iterator[Row]:
     yield Row("customers:customer_erase", LEADER | DEPARTMENTS, LEADER | DEPARTMENTS, one)
     # Whoever serves somebody sees the applications of those works alone; who serves nobody views them masked.
     yield Row("customers:application_detail", SEES_BINH_CHANH | {"qn.thungan"}, args=application, refused=404)
-    for name in ["edit", "step", "stop"]:
+    for name in ["edit", "step", "stop", "promise", "answer"]:
         yield Row(f"customers:application_{name}", SERVES_BINH_CHANH, SERVES_BINH_CHANH, application)
     yield Row("customers:application_undo", None, MANAGERS, application)
     yield Row("customers:application_paper", SERVES_BINH_CHANH, args=("@application", "@application_step"))
@@ -450,6 +453,7 @@ def _money_rows() -> Iterator[Row]:
     yield Row("billing:settlement_list", BILLS)
     yield Row("billing:settlement_add", BILLS, BILLS)
     yield Row("billing:settlement_detail", BILLS, args=("@settlement",))
+    yield Row("billing:settlement_reverse", BILLS, BILLS, ("@settlement",))
     yield Row("billing:statement_list", BILLS, BILLS)
     yield Row("billing:statement_detail", BILLS, BILLS, ("@statement",))
     yield Row("billing:statement_columns", BILLS, BILLS, ("@statement",), shown=302)  # confirmed before
@@ -472,7 +476,7 @@ def _reading_rows() -> Iterator[Row]:
     for name in ["round_list", "review_list", "route_list", "meter_list", "field_item_list"]:
         yield Row(f"customers:{name}", SERVES)
     walks = READS | {"qn.ghichiso"}
-    for name in ["field_home", "field_me"]:
+    for name in ["field_home", "field_me", "field_rounds"]:
         yield Row(f"customers:{name}", walks)
     for name in ["field_worker", "field_manifest"]:  # for the browser itself, which holds nothing of a person
         yield Row(f"customers:{name}", ACCOUNTS, is_open=True)
@@ -526,6 +530,8 @@ def _service_rows() -> Iterator[Row]:
         yield Row(f"portal:{name}", NOBODY, NOBODY, is_for_customers=True)
     for name, argument in [("request_detail", "@request"), ("application_detail", "@application")]:
         yield Row(f"portal:{name}", NOBODY, NOBODY, (argument,), is_for_customers=True)
+    yield Row("portal:apply", ACCOUNTS, ACCOUNTS, is_open=True)
+    yield Row("portal:application_paper", NOBODY, args=("@application", "@application_step"), is_for_customers=True)
     yield Row("portal:request_photo", NOBODY, args=("@request", "@request_photo"), is_for_customers=True)
     for name in ["self_reading", "norm_change"]:
         yield Row(f"portal:{name}", NOBODY, NOBODY, (1,), is_for_customers=True)
@@ -547,6 +553,7 @@ def _bill_rows() -> Iterator[Row]:
     yield Row("billing:ledger_journal", BILLS)
     yield Row("billing:ledger_verify", None, BILLS)
     yield Row("billing:bill_list", ACCOUNTS - {"qn.ghichiso"})
+    yield Row("billing:estimate_list", BILLS, BILLS)
     yield Row("billing:bill_detail", SEES_BINH_CHANH_BILLS, args=("@bill",), refused=404)
     yield Row("billing:bill_correct", BILLS, BILLS, ("@bill",))
     yield Row("billing:correction_approve", None, BILLS, ("@correction",))
@@ -658,7 +665,7 @@ ROWS = [
     *_portal_rows(),
     Row("telemetry:readings", None, NOBODY, is_for_devices=True),
     Row("telemetry:sensorthings", ACCOUNTS, is_open=True),
-    Row("telemetry:sensorthings_path", ACCOUNTS, args=("Things",), is_open=True),  # scopes: see test_sensorthings
+    Row("telemetry:sensorthings_path", ACCOUNTS, args=("HistoricalLocations",), is_open=True),  # see test_sensorthings
     Row("api:openapi-json", ACCOUNTS, is_open=True),
     Row("api:api-root", NOBODY, refused=404, is_open=True),
 ]  # fmt: skip
@@ -854,7 +861,7 @@ def _project_things() -> dict[str, Any]:
 def _desk_things(now: datetime) -> dict[str, Any]:
     """Give Trạm Bình Chánh a device that sends, an alarm, a maintenance and a message that nobody can read."""
     from machnuoc.telemetry import alarm_operations, credentials, store
-    from machnuoc.telemetry.models import DeviceImport, QualityLimit
+    from machnuoc.telemetry.models import DeviceImport, OwnQuantity, QualityLimit
     from machnuoc.telemetry.tests import desk
 
     device = desk.make_device("bc-matrix", now=now)
@@ -873,11 +880,12 @@ def _desk_things(now: datetime) -> dict[str, Any]:
     limit = QualityLimit.objects.create(
         subject_id=device.work_id, quantity="ph", low=6, standard="thử", source="thử", confidence="RECALLED"
     )
+    own = OwnQuantity.objects.create(key="nitrate", name="Nitrat", unit="mg/L", kind="INSTANT", low=0, high=500)
     sql = "SELECT max(id) FROM telemetry_quarantine WHERE device = ?"
     return {
         "@device": device.code, "@alarm": alarm.pk, "@rule": alarm.rule_id, "@credential": credential.pk,
         "@channel": device.channels.get(key="total").pk, "@maintenance": maintenance.pk, "@limit": limit.pk,
-        "@sheet": sheet.pk, "@quarantined": store.query(sql, [device.pk])[0][0],
+        "@own_quantity": own.key, "@sheet": sheet.pk, "@quarantined": store.query(sql, [device.pk])[0][0],
     }  # fmt: skip
 
 
@@ -1032,7 +1040,13 @@ def _money_things(now: datetime) -> dict[str, Any]:
         operator=operator, file=proof, bank="Thử", imported_at=now, imported_by=by, layout={"date": "Ngày"}
     )
     line = BankLine.objects.create(
-        statement=statement, row=2, booked_at=now, amount_vnd=1_000, text="thử", bank_reference="Thử:1"
+        statement=statement,
+        operator=statement.operator,
+        row=2,
+        booked_at=now,
+        amount_vnd=1_000,
+        text="thử",
+        bank_reference="Thử:1",
     )
     settlement = GatewaySettlement.objects.create(
         operator=operator, gateway="vnpay", paid_date=today, document="THU-MATRIX", gross_vnd=1_000, fee_vnd=0,
@@ -1361,10 +1375,9 @@ ODD_QUERIES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("username", ["quantri", "qn.binhchanh"])
-def test_no_odd_query_breaks_a_page(things, username):
+def test_no_odd_query_breaks_a_page(things):
     client = Client(raise_request_exception=False)
-    client.force_login(Person.objects.get(username=username), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(Person.objects.get(username="quantri"), backend="django.contrib.auth.backends.ModelBackend")
     asked = [(row.name, [things.get(part, part) for part in row.args]) for row in ROWS if row.get]
     asked += [
         (name, [10**30 if isinstance(arg, int) else arg for arg in args])

@@ -23,6 +23,7 @@ PAGES = [
     "/bao-cao/", "/giam-sat/truc/",
     "/giam-sat/canh-bao/", "/giam-sat/canh-bao/da-qua/", "/giam-sat/canh-bao/thong-ke/", "/giam-sat/quy-tac/",
     "/giam-sat/bao-tri/", "/giam-sat/thiet-bi/", "/giam-sat/suc-khoe-thiet-bi/", "/giam-sat/gioi-han/",
+    "/giam-sat/dai-luong/",
     "/khach-hang/", "/khach-hang/?q=nguyen+van", "/khach-hang/de-nghi/", "/khach-hang/de-nghi/bang/",
     "/phan-anh/", "/phan-anh/?state=all&q=nuoc", "/phan-anh/ban-do/", "/phan-anh/thong-ke/", "/phan-anh/loai/",
     "/cong-khai/thong-bao/", "/giam-sat/so-nhan/", "/giam-sat/cach-ly/", "/giam-sat/", "/giam-sat/chi-so/",

@@ -253,7 +253,10 @@ def describe_accounts(loaded: "load.Loaded") -> list[str]:
     rows = [("Tên đăng nhập", "Vai trò", "Của")] + [(one.username, one.role, one.where) for one in loaded.accounts]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
-    customer = f"Cổng khách hàng /kh/: số điện thoại {customers.PORTAL_PHONE} (mô phỏng), mã hiện trên trang."
+    customer = (
+        f"Cổng khách hàng /kh/: số điện thoại {customers.PORTAL_PHONE} (mô phỏng), mã hiện trên trang. "
+        "Lần chạy đầu: chờ ít phút, máy chủ đang nạp khách hàng mô phỏng."
+    )
     return [f"Tài khoản dùng thử, mật khẩu chung: {loaded.password}", *table, customer]
 
 

@@ -58,7 +58,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "machnuoc.portal.middleware.SeparateSessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -187,7 +187,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_NAME = "machnuoc_session"
+SESSION_COOKIE_NAME, PORTAL_COOKIE_NAME = "machnuoc_session", "machnuoc_khach"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = environment.read_int("MACHNUOC_RETENTION_SESSIONS_H", 12, minimum=1, maximum=24 * 90) * 3600
@@ -203,7 +203,7 @@ CSRF_FAILURE_VIEW = "machnuoc.core.views.csrf_failure"
 if environment.read_flag("MACHNUOC_HTTPS"):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 31_536_000
-    SESSION_COOKIE_NAME = "__Host-machnuoc_session"
+    SESSION_COOKIE_NAME, PORTAL_COOKIE_NAME = "__Host-machnuoc_session", "__Secure-machnuoc_khach"
 IS_BEHIND_PROXY = environment.read_flag("MACHNUOC_BEHIND_PROXY")
 if IS_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -1,6 +1,6 @@
 """What the shell around every page needs. Each part is asked for only when a template shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -25,6 +25,7 @@ class NavigationLink:
     badge: int
     group: str
     is_current: bool
+    daily: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,25 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         items = sorted([*_list_own_navigation(person), *panels.list_navigation(person)], key=lambda item: item.order)
         current = _find_current([item.url for item in items], request.path)
         return [
-            NavigationLink(item.title, item.url, item.icon, item.badge, item.group, item.url == current)
+            NavigationLink(item.title, item.url, item.icon, item.badge, item.group, item.url == current, item.daily)
             for item in items
         ]
 
     return {
         "navigation": cache(lambda: _draw(_group(links()))),  # stands twice: in the side bar and on phones
-        "quick_navigation": lambda: links()[:_QUICK_COUNT],
+        "quick_navigation": lambda: _quick(links()),
         "unread_notices": cache(lambda: notices.count_unread(person)),
         "initials": _initials(person.full_name),
         "search_url": _address("places:search"),
         "loans_url": _address("places:loans"),
     }
+
+
+def _quick(links: list[NavigationLink]) -> list[NavigationLink]:
+    """Return the bottom bar of a phone: daily work first, what is left as in the side bar; short names."""
+    daily = sorted((link for link in links if link.daily), key=lambda link: link.daily)
+    shown = [*daily, *(link for link in links if not link.daily)][:_QUICK_COUNT]
+    return [replace(link, title=link.title.partition(",")[0]) for link in shown]
 
 
 def _list_own_navigation(person: Any) -> list[panels.NavigationItem]:

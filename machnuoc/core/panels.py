@@ -32,6 +32,7 @@ class NavigationItem:
     order: int
     group: str = ""  # heading above it, e.g. «Quản trị»
     badge: int = 0  # how many things wait there
+    daily: int = 0  # the daily work of who sees it, 1 first: it comes to the bottom bar of a phone; 0: by its order
 
 
 @dataclass(frozen=True)

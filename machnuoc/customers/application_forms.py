@@ -1,5 +1,7 @@
 """Filters and forms of applications for a connection."""
 
+from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -8,12 +10,16 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from machnuoc.core.choices import DayField, MomentField
+from machnuoc.core.folding import fold
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import NumberField, WholeField
-from machnuoc.customers import application_queries
-from machnuoc.customers.application_operations import STAGES, ApplicationFacts
+from machnuoc.core.periods import local_date
+from machnuoc.customers import application_queries, application_talk
+from machnuoc.customers.application_operations import RECEIVED_MOST, STAGES, ApplicationFacts
 from machnuoc.customers.application_queries import ApplicationFilters
+from machnuoc.customers.application_talk import QuoteLine
 from machnuoc.customers.connection_forms import PlaceField, RouteField, WorkField, communes, works_of
+from machnuoc.customers.connection_operations import RecordError, read_phone
 from machnuoc.customers.models import Application, Customer, Group, Meter, Route
 from machnuoc.places.models import Subject
 from machnuoc.works.models import Work
@@ -32,7 +38,10 @@ class ApplicationFilter(forms.Form):
     work = forms.ChoiceField(label="Công trình", required=False)
     stage = forms.ChoiceField(
         label="Bước", required=False,
-        choices=[("", "Mọi bước"), ("OPEN", "Đang chờ bước tiếp"), *Application.Stage.choices],
+        choices=[
+            ("", "Mọi bước"), ("OPEN", "Đang chờ bước tiếp"), ("ASKED", "Chờ trả lời câu hỏi"),
+            *Application.Stage.choices,
+        ],
     )  # fmt: skip
 
     def __init__(self, data: QueryDict, person: Person) -> None:
@@ -59,6 +68,15 @@ class ApplicationFilter(forms.Form):
         return rows
 
 
+def named_in(address: str, places: Iterable[Subject]) -> Subject | None:
+    """Return the place that an address names, of several the one with the longest name; None if that is not clear."""
+    text = f" {fold(address)} "
+    named = [one for one in places if f" {fold(one.name)} " in text]
+    most = max((len(one.name) for one in named), default=0)
+    longest = [one for one in named if len(one.name) == most]
+    return longest[0] if len(longest) == 1 else None
+
+
 class ApplicationForm(forms.Form):
     work = WorkField(Work.objects.none(), label="Công trình")
     stage = forms.ChoiceField(label="Bắt đầu từ", choices=[(one.value, one.label) for one in STAGES[1::-1]])
@@ -68,7 +86,10 @@ class ApplicationForm(forms.Form):
     phone = forms.CharField(label="Điện thoại", max_length=24, required=False)
     email = forms.EmailField(label="Thư điện tử", required=False)
     address = forms.CharField(label="Địa chỉ lắp đặt", max_length=300)
-    place = PlaceField(Subject.objects.none(), label="Xã, phường", required=False)
+    place = PlaceField(
+        Subject.objects.none(), label="Xã, phường", required=False,
+        help_text="Để trống được nếu địa chỉ đã ghi rõ tên xã, phường.",
+    )  # fmt: skip
     latitude = NumberField(
         label="Vĩ độ", required=False, max_digits=9, decimal_places=6, min_value=Decimal(-90), max_value=Decimal(90)
     )
@@ -79,10 +100,16 @@ class ApplicationForm(forms.Form):
     households = WholeField(label="Số hộ", min_value=1, max_value=100_000, initial=1)
     persons = WholeField(label="Số người", min_value=0, max_value=999, required=False)
     note = forms.CharField(label="Ghi chú", max_length=300, required=False)
+    received_date = DayField(
+        label="Ngày tiếp nhận", required=False,
+        help_text="Ngày nhận đơn. Các bước sau ghi được từ ngày này; để trống là hôm nay.",
+    )  # fmt: skip
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    field_order = ("work", "received_date", "stage", "source")
 
     def __init__(self, data: QueryDict | None, *, person: Person, application: Application | None = None) -> None:
-        initial: dict[str, Any] = {}
+        initial: dict[str, Any] = {"received_date": local_date(timezone.now())}
+        self.is_place_found = False
         if application is not None:
             names = ("name", "kind", "phone", "email", "address", "group", "households", "persons", "version")
             initial = {name: getattr(application, name) for name in names} | {"place": application.place_id}
@@ -95,8 +122,35 @@ class ApplicationForm(forms.Form):
         besides = application.place_id if application else None
         self.fields["place"].queryset = communes(works, besides)  # type: ignore[attr-defined]
         if application is not None:
-            for name in ("work", "stage", "source", "note"):
+            for name in ("work", "received_date", "stage", "source", "note"):
                 del self.fields[name]
+
+    def clean_phone(self) -> str:
+        try:
+            return read_phone(self.cleaned_data["phone"])
+        except RecordError as reason:
+            raise forms.ValidationError(str(reason)) from None
+
+    def clean_received_date(self) -> date | None:
+        day: date | None = self.cleaned_data["received_date"]
+        today = local_date(timezone.now())
+        if day is not None and not today - RECEIVED_MOST <= day <= today:
+            raise forms.ValidationError("Ngày tiếp nhận không ở tương lai, không quá một năm trước. Nhập lại ngày.")
+        return day
+
+    def clean(self) -> dict[str, Any]:
+        """Take the commune from the address if it names just one; `is_place_found` says so."""
+        said = super().clean() or {}
+        if "place" in self.errors or said.get("place") is not None or not said.get("address"):
+            return said
+        queryset = self.fields["place"].queryset  # type: ignore[attr-defined]
+        known = list(queryset)
+        found = named_in(said["address"], known)
+        if found is not None:
+            said["place"], self.is_place_found = found, True
+        elif known:
+            self.add_error("place", "Chọn xã, phường: địa chỉ chưa nêu rõ tên một xã, phường trong danh sách.")
+        return said
 
     def facts(self) -> ApplicationFacts:
         said = self.cleaned_data
@@ -112,26 +166,64 @@ class StepForm(forms.Form):
     """The next step, with what this step needs."""
 
     at = MomentField(label="Thời điểm")
-    quote_vnd = WholeField(label="Chi phí lắp đặt (đồng)", min_value=0, max_value=10**12, required=False)
+    items = forms.CharField(
+        label="Các khoản mục của báo giá", required=False, max_length=12_000,
+        widget=forms.Textarea(
+            {"rows": 5, "placeholder": "Ống HDPE DN25; 12,5; m; 18.000\nCông lắp đặt; 1; lần; 350.000"}
+        ),
+        help_text="Mỗi dòng một khoản: tên; số lượng; đơn vị; đơn giá. Người đề nghị xem được.",
+    )  # fmt: skip
+    quote_vnd = WholeField(
+        label="Chi phí lắp đặt (đồng)", min_value=0, max_value=10**12, required=False,
+        help_text="Để trống nếu đã ghi khoản mục: lấy tổng của chúng. 0 nếu miễn phí.",
+    )  # fmt: skip
     contract_number = forms.CharField(label="Số hợp đồng", max_length=60, required=False)
     note = forms.CharField(label="Ghi chú", max_length=300, required=False)
     paper = forms.FileField(
         label="Giấy tờ (PDF hoặc ảnh)", required=False,
         widget=forms.ClearableFileInput({"accept": ".pdf,.png,.jpg,.jpeg"}),
     )  # fmt: skip
+    due_date = DayField(
+        label="Hẹn xong bước sau trước hết ngày",
+        required=False,
+        help_text="Người đề nghị thấy ngày này trên trang của họ.",
+    )
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, data: QueryDict | None, uploads: Any, *, application: Application, stage: str) -> None:
         super().__init__(data, uploads, initial={"at": timezone.now(), "version": application.version})
         if stage != Application.Stage.QUOTED:
-            del self.fields["quote_vnd"]
-        else:
-            self.fields["quote_vnd"].required = True
+            del self.fields["quote_vnd"], self.fields["items"]
         if stage != Application.Stage.CONTRACTED:
             del self.fields["contract_number"]
         else:
             self.fields["contract_number"].required = True
             del self.fields["note"]
+
+    def clean_items(self) -> list[QuoteLine]:
+        try:
+            return application_talk.parse_lines(self.cleaned_data["items"])
+        except RecordError as reason:
+            raise forms.ValidationError(str(reason)) from None
+
+
+class PromiseForm(forms.Form):
+    """What who applies is promised."""
+
+    survey_date = DayField(label="Đến khảo sát ngày", required=False)
+    due_date = DayField(label="Xong bước tiếp theo trước hết ngày", required=False)
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, data: QueryDict | None, *, application: Application) -> None:
+        names = ("survey_date", "due_date", "version")
+        super().__init__(data, initial={name: getattr(application, name) for name in names})
+
+
+class AnswerForm(forms.Form):
+    text = forms.CharField(
+        label="Trả lời người đề nghị", min_length=application_talk.TEXT_LEAST, max_length=application_talk.TEXT_MOST,
+        widget=forms.Textarea({"rows": 3}), help_text="Hiện trên trang khách hàng của người đề nghị.",
+    )  # fmt: skip
 
 
 class InstallForm(forms.Form):

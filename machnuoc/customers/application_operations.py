@@ -6,7 +6,7 @@ one. Installation makes the customer, the connection, the contract and the fitti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -14,11 +14,20 @@ from django.db.models import ProtectedError
 
 from machnuoc.core import audit, files
 from machnuoc.core.models import Person, StoredFile
-from machnuoc.core.periods import local_date
-from machnuoc.customers import connection_operations, connection_queries, meters, privacy, visibility
+from machnuoc.core.periods import LOCAL_ZONE, local_date
+from machnuoc.customers import (
+    application_talk,
+    connection_operations,
+    connection_queries,
+    meters,
+    privacy,
+    visibility,
+)
+from machnuoc.customers.application_talk import QuoteLine
 from machnuoc.customers.connection_operations import ChangedMeanwhile, ConnectionFacts, CustomerFacts, RecordError
 from machnuoc.customers.models import (
     Application,
+    ApplicationMessage,
     ApplicationStep,
     Connection,
     Consent,
@@ -37,6 +46,7 @@ OPEN = frozenset({Stage.SURVEYED, Stage.REQUESTED, Stage.QUOTED, Stage.CONTRACTE
 _AT_ONCE = 5_000
 _SLACK = timedelta(minutes=5)
 _TRIES = 5
+RECEIVED_MOST = timedelta(days=366)  # before the day of entry
 
 
 @dataclass(frozen=True)
@@ -82,16 +92,20 @@ def open_application(
     stage: str = Stage.REQUESTED,
     source: str = "counter",
     note: str = "",
+    received_date: date | None = None,
     is_simulated: bool = False,
 ) -> Application:
     """Begin an application: a survey of needs (SURVEYED) or a request (REQUESTED). by None: the sender themselves.
 
+    received_date: when the paper came, if it is typed in later; steps may follow from that day on.
     Raises RecordError, PermissionDenied.
     """
     if by is not None:
         visibility.require_work(by, "serve", work.pk)
+    connection_operations.check_group(by, work, facts.group)
     if stage not in {Stage.SURVEYED, Stage.REQUESTED}:
         raise RecordError("Hồ sơ bắt đầu từ khảo sát nhu cầu hoặc từ đề nghị.")
+    received_at = _received_at(received_date, now)
     kept = {name: getattr(_clean(facts, work), name) for name in ApplicationFacts.__dataclass_fields__}
     for attempt in range(_TRIES):
         number = connection_queries.next_number(Application) + attempt
@@ -99,15 +113,27 @@ def open_application(
         try:
             with transaction.atomic():
                 made = Application.objects.create(
-                    code=code, work=work, stage=stage, source=source[:20], created_at=now, is_simulated=is_simulated,
-                    **kept,
+                    code=code, work=work, stage=stage, source=source[:20], created_at=received_at,
+                    is_simulated=is_simulated, **kept,
                 )  # fmt: skip
         except IntegrityError:
             continue
-        ApplicationStep.objects.create(application=made, stage=stage, at=now, by=by, note=note.strip()[:300])
+        ApplicationStep.objects.create(application=made, stage=stage, at=received_at, by=by, note=note.strip()[:300])
         audit.record("customers.application.opened", actor=by, target=made, stage=stage, work_id=work.pk)
         return made
     raise RecordError("Nhiều người đang lập hồ sơ cùng lúc, chưa đánh được mã. Bấm lưu lại lần nữa.")
+
+
+def _received_at(day: date | None, now: datetime) -> datetime:
+    """Return the moment from which steps may follow: now, or the beginning of an earlier day. Raises RecordError."""
+    today = local_date(now)
+    if day is None or day == today:
+        return now
+    if not today - RECEIVED_MOST <= day < today:
+        raise RecordError(
+            f"Ngày tiếp nhận phải từ {today - RECEIVED_MOST:%d/%m/%Y} đến hôm nay {today:%d/%m/%Y}. Nhập lại ngày."
+        )
+    return datetime.combine(day, time.min, tzinfo=LOCAL_ZONE)
 
 
 @transaction.atomic
@@ -122,6 +148,8 @@ def edit_application(
     changed = [name for name in ApplicationFacts.__dataclass_fields__ if getattr(one, name) != getattr(facts, name)]
     if not changed:
         return one
+    if "group" in changed:
+        connection_operations.check_group(by, one.work, facts.group)
     _save(one, **{name: getattr(facts, name) for name in changed})
     audit.record("customers.application.changed", actor=by, target=one, fields=changed)
     return one
@@ -165,10 +193,13 @@ def _check_moment(one: Application, at: datetime, now: datetime) -> None:
     if at > now + _SLACK:
         raise RecordError("Thời điểm của bước ở tương lai. Ghi khi việc đã làm.")
     last = one.steps.order_by("-id").first()
-    if last is not None and local_date(at) < local_date(last.at):
+    if last is None:
+        return
+    before = last.at.astimezone(LOCAL_ZONE)
+    if at < before.replace(second=0, microsecond=0):  # forms tell minutes
         raise RecordError(
-            f"Bước «{last.get_stage_display()}» của hồ sơ {one.code} làm ngày {local_date(last.at):%d/%m/%Y}; "
-            "bước sau không thể trước ngày đó."
+            f"Bước «{last.get_stage_display()}» của hồ sơ {one.code} làm lúc {before:%H:%M ngày %d/%m/%Y}; "
+            "bước sau không thể trước lúc đó. Sửa thời điểm."
         )
 
 
@@ -182,11 +213,14 @@ def advance(
     version: int | None = None,
     note: str = "",
     quote_vnd: int | None = None,
+    items: Sequence[QuoteLine] = (),
     contract_number: str = "",
+    due_date: date | None = None,
     paper: StoredFile | None = None,
 ) -> Application:
-    """Take the next step up to the contract. A quote needs its amount, a contract its number.
+    """Take the next step up to the contract. A quote needs its amount or its items, a contract its number.
 
+    quote_vnd: None for the sum of the items. due_date: by when who applies was promised the step after this one.
     Raises ChangedMeanwhile, RecordError, PermissionDenied.
     """
     one = _take(application, by, version)
@@ -196,11 +230,10 @@ def advance(
     if stage == Stage.INSTALLED:
         raise RecordError(f"Hồ sơ {one.code} chờ lắp đặt: ghi lắp đặt với số đồng hồ và chỉ số.")
     _check_moment(one, at, now)
-    values: dict[str, Any] = {"stage": stage}
+    application_talk.check_promise(one, due_date, at)
+    values: dict[str, Any] = {"stage": stage, "due_date": due_date}
     if stage == Stage.QUOTED:
-        if quote_vnd is None or quote_vnd < 0:
-            raise RecordError("Ghi chi phí lắp đặt (đồng); 0 nếu miễn phí.")
-        values["quote_vnd"] = quote_vnd
+        values["quote_vnd"] = application_talk.quote_total(quote_vnd, items)
     if stage == Stage.CONTRACTED:
         note = " ".join(contract_number.split())[:60]
         if not note:
@@ -208,6 +241,8 @@ def advance(
         connection_operations.check_contract_number(note)
     _save(one, **values)
     _step(one, stage, at, by, note, paper)
+    if stage == Stage.QUOTED:
+        application_talk.keep_items(one, items)
     audit.record("customers.application.advanced", actor=by, target=one, stage=stage)
     return one
 
@@ -261,7 +296,7 @@ def install(
         made, at=at, by=by, serial=serial, index_l=index_l, seal=seal, now=now, is_simulated=one.is_simulated, **meter
     )
     connection_operations.mark_installed(made, local_date(at), by, now)
-    _save(one, stage=Stage.INSTALLED, connection=made)
+    _save(one, stage=Stage.INSTALLED, connection=made, due_date=None)
     _step(one, Stage.INSTALLED, at, by, note, paper)
     audit.record("customers.application.installed", actor=by, target=one, connection=made.code)
     return made
@@ -288,7 +323,7 @@ def stop(
         raise RecordError(f"Hồ sơ {one.code} {one.get_stage_display().lower()}, không dừng được nữa.")
     if not reason.strip():
         raise RecordError("Ghi lý do: người đề nghị cần biết.")
-    _save(one, stage=stage)
+    _save(one, stage=stage, due_date=None)
     _step(one, stage, now, by, reason, None)
     audit.record("customers.application.stopped", actor=by, target=one, stage=stage)
     return one
@@ -309,9 +344,10 @@ def undo(application: Application, *, by: Person, now: datetime, version: int | 
         raise RecordError(f"Hồ sơ {one.code} đã có hóa đơn đầu tiên, không lùi bước được.")
     if last.stage == Stage.INSTALLED:
         _take_apart(one)
-    values: dict[str, Any] = {"stage": before.stage}
+    values: dict[str, Any] = {"stage": before.stage, "due_date": None}
     if last.stage == Stage.QUOTED:
         values["quote_vnd"] = None
+        one.quote_items.all().delete()
     _save(one, **values)
     last.delete()
     audit.record("customers.application.undone", actor=by, target=one, stage=last.stage, back_to=before.stage)
@@ -370,6 +406,74 @@ def mark_billed(connection_ids: Sequence[int], at: datetime) -> int:
     return done
 
 
+@transaction.atomic
+def promise(
+    application: Application, *, survey_date: date | None, due_date: date | None, version: int | None, by: Person,
+    now: datetime,
+) -> Application:  # fmt: skip
+    """Keep what who applies was promised: the day of the survey, the day by which the next step is done; None: nothing.
+
+    Raises ChangedMeanwhile, RecordError, PermissionDenied.
+    """
+    one = _take(application, by, version)
+    if one.stage not in OPEN:
+        raise RecordError(f"Hồ sơ {one.code} {one.get_stage_display().lower()}, không hẹn được nữa.")
+    if survey_date != one.survey_date:
+        application_talk.check_promise(one, survey_date, one.created_at)
+    if due_date != one.due_date:
+        application_talk.check_promise(one, due_date, one.created_at)
+    if (survey_date, due_date) == (one.survey_date, one.due_date):
+        return one
+    _save(one, survey_date=survey_date, due_date=due_date)
+    audit.record("customers.application.promised", actor=by, target=one)
+    return one
+
+
+def accept_quote(application: Application, *, now: datetime) -> bool:
+    """Let who applies say yes to the quote that stands; return whether it is new. Raises RecordError."""
+    with transaction.atomic():
+        one = _take(application, None, None)
+        step = _quote_step(one)
+        try:
+            with transaction.atomic():
+                ApplicationMessage.objects.create(
+                    application=one, step=step, kind=ApplicationMessage.Kind.ACCEPTED, at=now
+                )
+        except IntegrityError:
+            return False
+        audit.record("customers.application.accepted", actor=None, target=one)
+    return True
+
+
+def _quote_step(one: Application) -> ApplicationStep:
+    step = one.steps.filter(stage=Stage.QUOTED).order_by("-id").first()
+    if one.stage != Stage.QUOTED or step is None:
+        raise RecordError(f"Đề nghị {one.code} {one.get_stage_display().lower()}, không có báo giá nào chờ trả lời.")
+    return step
+
+
+@transaction.atomic
+def ask(application: Application, *, text: str, now: datetime) -> ApplicationMessage:
+    """Keep a question of who applies. Raises RecordError."""
+    one = _take(application, None, None)
+    if one.stage not in OPEN:
+        raise RecordError(
+            f"Đề nghị {one.code} {one.get_stage_display().lower()}. Gọi đơn vị cấp nước nếu cần hỏi thêm."
+        )
+    made = application_talk.say(one, ApplicationMessage.Kind.QUESTION, text, by=None, now=now)
+    audit.record("customers.application.asked", actor=None, target=one)
+    return made
+
+
+@transaction.atomic
+def answer(application: Application, *, text: str, by: Person, now: datetime) -> ApplicationMessage:
+    """Answer who applies, on their page. Raises RecordError, PermissionDenied."""
+    one = _take(application, by, None)
+    made = application_talk.say(one, ApplicationMessage.Kind.ANSWER, text, by=by, now=now)
+    audit.record("customers.application.answered", actor=by, target=one)
+    return made
+
+
 def keep_paper(content: Any, *, name: str, by: Person | None) -> StoredFile:
     """Keep a paper of a step (PDF or picture). Raises files.RefusedFile."""
     return files.store(content, name=name, by=by, kinds=connection_operations.PAPER_KINDS)
@@ -382,3 +486,7 @@ audit.describe("customers.application.installed", "ghi lắp đặt đấu nối
 audit.describe("customers.application.stopped", "dừng hồ sơ đề nghị đấu nối {target}")
 audit.describe("customers.application.undone", "lùi một bước hồ sơ {target}")
 audit.describe("customers.application.billed", "ghi hóa đơn đầu tiên của {count} hồ sơ đấu nối")
+audit.describe("customers.application.promised", "hẹn ngày với người đề nghị của hồ sơ {target}")
+audit.describe("customers.application.accepted", "người đề nghị đồng ý báo giá của hồ sơ {target}")
+audit.describe("customers.application.asked", "người đề nghị hỏi về hồ sơ {target}")
+audit.describe("customers.application.answered", "trả lời người đề nghị của hồ sơ {target}")

@@ -7,7 +7,7 @@ from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from machnuoc.core.models import Person
-from machnuoc.customers import visibility
+from machnuoc.customers import application_talk, visibility
 from machnuoc.customers.application_operations import STAGES
 from machnuoc.customers.models import Application
 from machnuoc.places import access
@@ -17,7 +17,10 @@ BOARD_ROWS = 12
 
 @dataclass(frozen=True)
 class ApplicationFilters:
-    """What the list is asked for; empty asks for everything. stage «OPEN»: all that still wait for a step."""
+    """What the list is asked for; empty asks for everything.
+
+    stage «OPEN»: all that still wait for a step; «ASKED»: where a question waits for an answer.
+    """
 
     q: str = ""
     work: int = 0
@@ -30,19 +33,21 @@ def action_of(person: Person) -> str:
 
 
 def list_applications(person: Person) -> QuerySet[Application]:
-    """Return the applications of works that the person serves, or else views (masked), newest first."""
-    rows = Application.objects.select_related("work__subject", "place", "connection").order_by("-id")
+    """Return the applications of works that the person serves, or else views (masked), the latest received first."""
+    rows = Application.objects.select_related("work__subject", "place", "connection").order_by("-created_at", "-id")
     works = visibility.list_work_ids(person, action_of(person))
     return rows if works is None else rows.filter(work_id__in=works)
 
 
 def select(person: Person, filters: ApplicationFilters) -> QuerySet[Application]:
     """Return the applications of a list. Who sees them masked finds them by code alone."""
-    rows = list_applications(person)
+    rows = application_talk.with_talk(list_applications(person))
     if filters.work:
         rows = rows.filter(work_id=filters.work)
     if filters.stage == "OPEN":
         rows = rows.filter(stage__in=STAGES[:4])
+    elif filters.stage == "ASKED":
+        rows = rows.filter(application_talk.ASKED)
     elif filters.stage:
         rows = rows.filter(stage=filters.stage)
     text = filters.q.strip()
@@ -76,8 +81,8 @@ def board(person: Person, filters: ApplicationFilters) -> list[BoardColumn]:
     """Return the steps with what stands there, each with its newest rows, in two queries."""
     rows = select(person, filters).filter(stage__in=STAGES)
     counts = dict(rows.order_by().values_list("stage").annotate(Count("pk")))
-    number = Window(RowNumber(), partition_by="stage", order_by=F("id").desc())
-    shown = list(rows.annotate(place_in_stage=number).filter(place_in_stage__lte=BOARD_ROWS).order_by("-id"))
+    number = Window(RowNumber(), partition_by="stage", order_by=[F("created_at").desc(), F("id").desc()])
+    shown = list(rows.annotate(place_in_stage=number).filter(place_in_stage__lte=BOARD_ROWS))
     return [
         BoardColumn(stage, stage.label, counts.get(stage, 0), [one for one in shown if one.stage == stage])
         for stage in STAGES

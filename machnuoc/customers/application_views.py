@@ -15,7 +15,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from machnuoc.core import audit, export, files
 from machnuoc.core.models import Person
-from machnuoc.customers import application_forms, application_operations, application_queries, privacy, visibility
+from machnuoc.core.periods import local_date
+from machnuoc.core.vietnamese import format_date
+from machnuoc.customers import (
+    application_forms,
+    application_operations,
+    application_queries,
+    application_talk,
+    privacy,
+    visibility,
+)
 from machnuoc.customers.application_operations import STAGES
 from machnuoc.customers.connection_operations import ChangedMeanwhile
 from machnuoc.customers.connection_views import form_page
@@ -90,7 +99,7 @@ _COLUMNS: list[export.Column] = [
     ("Công trình", lambda row: row[0].work.subject.name, "text"),
     ("Đối tượng", lambda row: row[0].get_group_display(), "text"), ("Số hộ", lambda row: row[0].households, "number"),
     ("Chi phí lắp đặt (đồng)", lambda row: row[0].quote_vnd, "number"),
-    ("Lập lúc", lambda row: row[0].created_at, "datetime"),
+    ("Ngày tiếp nhận", lambda row: local_date(row[0].created_at), "date"),
     ("Đấu nối", lambda row: row[0].connection.code if row[0].connection else "", "text"),
     ("Mô phỏng", lambda row: "mô phỏng" if row[0].is_simulated else "", "text"),
 ]  # fmt: skip
@@ -157,6 +166,9 @@ def application_detail(request: HttpRequest, code: str) -> HttpResponse:
         "may_stop": is_served and one.stage in application_operations.OPEN,
         "may_undo": len(steps) > 1 and one.stage != "BILLED" and visibility.may_work(person, "manage", one.work_id),
         "may_edit": is_served and one.stage in application_operations.OPEN,
+        "items": list(one.quote_items.all()), "is_accepted": application_talk.is_accepted(one),
+        "talk": list(one.messages.select_related("by")) if is_served else [],
+        "answer": application_forms.AnswerForm() if is_served else None,
     }  # fmt: skip
     return render(request, "customers/applications/application.html", context)
 
@@ -167,6 +179,8 @@ def _facts(one: Application, shown: privacy.Shown) -> list[tuple[str, Any]]:
         ("Thư điện tử", shown.email), ("Địa chỉ lắp đặt", shown.address),
         ("Xã, phường", one.place.name if one.place else None), ("Đối tượng", one.get_group_display()),
         ("Số hộ", one.households), ("Số người", one.persons),
+        ("Hẹn khảo sát", format_date(one.survey_date) if one.survey_date else None),
+        ("Hẹn xong bước tiếp", format_date(one.due_date) if one.due_date else None),
         ("Nguồn", application_forms.SOURCES.get(one.source, one.source)),
     ]  # fmt: skip
 
@@ -192,14 +206,18 @@ def application_add(request: HttpRequest) -> HttpResponse:
         try:
             made = application_operations.open_application(
                 work=said["work"], facts=form.facts(), by=person, now=timezone.now(), stage=said["stage"],
-                source=said["source"], note=said["note"],
+                source=said["source"], note=said["note"], received_date=said["received_date"],
             )  # fmt: skip
         except CustomersError as reason:
             form.add_error(None, str(reason))
         else:
-            messages.success(request, f"Đã lập hồ sơ {made.code}.")
+            messages.success(request, f"Đã lập hồ sơ {made.code}.{_place_note(form)}")
             return redirect(_home(made))
     return _page(request, form, None, title="Lập đề nghị đấu nối")
+
+
+def _place_note(form: application_forms.ApplicationForm) -> str:
+    return f" Xã, phường lấy theo địa chỉ: {form.cleaned_data['place']}." if form.is_place_found else ""
 
 
 @_get_or_post
@@ -218,7 +236,7 @@ def application_edit(request: HttpRequest, code: str) -> HttpResponse:
             form.add_error(None, str(reason))
             is_stale = isinstance(reason, ChangedMeanwhile)
         else:
-            messages.success(request, f"Đã lưu hồ sơ {one.code}.")
+            messages.success(request, f"Đã lưu hồ sơ {one.code}.{_place_note(form)}")
             return redirect(_home(one))
     return _page(request, form, one, title="Sửa hồ sơ đề nghị", is_stale=is_stale)
 
@@ -257,6 +275,41 @@ def application_step(request: HttpRequest, code: str) -> HttpResponse:
             return redirect(_home(one))
     title = application_operations.Stage(upcoming).label
     return _page(request, form, one, title=title, is_stale=is_stale, has_files=not is_installation)
+
+
+@_get_or_post
+def application_promise(request: HttpRequest, code: str) -> HttpResponse:
+    """Keep the days that who applies was promised."""
+    one = _get(request, code, "serve")
+    form = application_forms.PromiseForm(_posted(request), application=one)
+    is_stale = False
+    if form.is_bound and form.is_valid():
+        try:
+            application_operations.promise(one, by=_person(request), now=timezone.now(), **form.cleaned_data)
+        except CustomersError as reason:
+            form.add_error(None, str(reason))
+            is_stale = isinstance(reason, ChangedMeanwhile)
+        else:
+            messages.success(request, f"Đã ghi ngày hẹn của hồ sơ {one.code}.")
+            return redirect(_home(one))
+    lead = "Người đề nghị thấy các ngày này khi đăng nhập trang khách hàng. Để trống nếu chưa hẹn."
+    return _page(request, form, one, title="Hẹn ngày", is_stale=is_stale, lead=lead)
+
+
+@_get_or_post
+def application_answer(request: HttpRequest, code: str) -> HttpResponse:
+    """Answer who applies, on their page."""
+    one = _get(request, code, "serve")
+    form = application_forms.AnswerForm(_posted(request))
+    if form.is_bound and form.is_valid():
+        try:
+            application_operations.answer(one, text=form.cleaned_data["text"], by=_person(request), now=timezone.now())
+        except CustomersError as reason:
+            form.add_error(None, str(reason))
+        else:
+            messages.success(request, "Đã trả lời; người đề nghị đọc được trên trang khách hàng.")
+            return redirect(_home(one))
+    return _page(request, form, one, title="Trả lời người đề nghị", button="Gửi trả lời")
 
 
 @_get_or_post

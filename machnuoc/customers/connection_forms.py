@@ -64,7 +64,10 @@ class ConnectionFilter(forms.Form):
     def __init__(self, data: QueryDict, person: Person) -> None:
         super().__init__(data)
         action = action_of(person)
-        works = [(str(pk), name) for pk, name in works_of(person, action).values_list("pk", "subject__name")[:500]]
+        names = visibility.list_work_names(person, action)
+        if names is None:
+            names = dict(works_of(person, action).values_list("pk", "subject__name")[:500])
+        works = [(str(pk), name) for pk, name in sorted(names.items(), key=lambda pair: pair[1])[:500]]
         self.fields["work"].choices = [("", "Mọi công trình"), *works]  # type: ignore[attr-defined]
         if action != "serve":
             self.fields["q"].label = "Tìm theo mã"

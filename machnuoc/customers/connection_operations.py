@@ -7,12 +7,13 @@ unseen; acts on one connection wait for one another by its row lock.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 
 from machnuoc.core import audit, files
 from machnuoc.core.models import Document, Person, StoredFile
@@ -138,6 +139,18 @@ def clean_connection(facts: ConnectionFacts, work: Work) -> ConnectionFacts:
     return ConnectionFacts(**{**_plain(facts), "address": address[:300], "note": facts.note.strip()[:300]})
 
 
+def check_group(by: Person | None, work: Work, group: str) -> None:
+    """Raise RecordError if who may not classify there names another group than that of households: it sets the price.
+
+    by None: customers who ask themselves; what they say is confirmed by who surveys.
+    """
+    if by is not None and group != Group.SH and not visibility.may_work(by, "classify", work.pk):
+        raise RecordError(
+            f"Đối tượng «{Group(group).label if group in Group.values else group}» quyết định giá nước: người thu tiền "
+            f"chỉ ghi «{Group.SH.label}». Để mặc định, rồi nhờ trạm hoặc phòng khách hàng xác định khi khảo sát."
+        )
+
+
 def _plain(facts: Any) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in facts.__dataclass_fields__}
 
@@ -186,6 +199,10 @@ def create_customer(
     raise RecordError("Nhiều người đang lập khách hàng cùng lúc, chưa đánh được mã. Bấm lưu lại lần nữa.")
 
 
+def _last_on(route: Route) -> int:
+    return Connection.objects.filter(route=route).aggregate(last=Max("route_order"))["last"] or 0
+
+
 @transaction.atomic
 def create_connection(
     *,
@@ -206,14 +223,18 @@ def create_connection(
     """Enter a connection, with its customer (an existing one, or facts of a new one) and contract.
 
     connected_date: needed unless its status is PENDING. contract_number: empty for none yet. persons: registered for
-    the norm from the day of connection. Raises RecordError, PermissionDenied.
+    the norm from the day of connection. Without an order on its route it comes last there.
+    Raises RecordError, PermissionDenied.
     """
     if by is not None:
         visibility.require_work(by, "serve", work.pk)
+    check_group(by, work, facts.group)
     operator = work.operator
     if operator is None:
         raise RecordError(f"Công trình {work} chưa có đơn vị vận hành. Ghi đơn vị vận hành trước khi lập đấu nối.")
     facts = clean_connection(facts, work)
+    if facts.route is not None and not facts.route_order:
+        facts = replace(facts, route_order=_last_on(facts.route) + 1)
     today = local_date(now)
     if status != Status.PENDING and connected_date is None:
         raise RecordError("Đấu nối đang dùng phải có ngày đấu nối.")

@@ -223,7 +223,7 @@ def _by_phone(rows: QuerySet[Connection], digits: str, *, is_small: bool) -> lis
         found = rows.filter(customer__phone__gte=first, customer__phone__lt=last)
         return sorted(found.order_by().values_list("pk", flat=True)[:PHONES_AT_MOST])
     # In two steps: asked in one, SQLite reads the whole scope.
-    customers = list(customers_by_phone(digits).values_list("pk", flat=True)[:PHONES_AT_MOST])
+    customers = customers_by_phone(digits).values("pk")[:PHONES_AT_MOST]
     theirs = list(Connection.objects.filter(customer_id__in=customers).values_list("pk", flat=True)[:PHONES_AT_MOST])
     return sorted(rows.filter(pk__in=theirs).order_by().values_list("pk", flat=True)) if theirs else []
 

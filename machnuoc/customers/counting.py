@@ -5,10 +5,13 @@ the connection. What a record says today of its group, households and verificati
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers.models import Connection, ConnectionEvent, Fitting, Group, Request
@@ -131,6 +134,30 @@ def handed_over(from_date: date) -> QuerySet[Connection]:
     return Connection.objects.filter(
         origin=Connection.Origin.HANDOVER, connected_date__gte=from_date, is_simulated=False
     ).exclude(status=Connection.Status.PENDING)
+
+
+UNDER = "work__subject__contained_in__ancestor_id"
+
+
+def handed_over_by_day(from_date: date, subject_ids: Iterable[int]) -> Any:
+    """Return the same connections counted under each subject, by work and the days on which they came and ended.
+
+    A query of dictionaries: UNDER, work_id, connected_date, closed_date, domestic (households), number (connections).
+    """
+    rows = handed_over(from_date).filter(**{f"{UNDER}__in": list(subject_ids)}).order_by()
+    return rows.values(UNDER, "work_id", "connected_date", "closed_date").annotate(
+        domestic=Coalesce(Sum("households", filter=Q(group__in=DOMESTIC)), 0), number=Count("pk")
+    )
+
+
+def list_joined(from_date: date, subject_ids: Iterable[int]) -> dict[int, list[Joined]]:
+    """Return who joined by a handover since a day, under each subject (a work with its parts, an operator, a place)."""
+    found: dict[int, list[Joined]] = defaultdict(list)
+    for row in handed_over_by_day(from_date, subject_ids):
+        found[row[UNDER]].append(
+            Joined(row["work_id"], row["connected_date"], row["closed_date"], row["number"], row["domestic"])
+        )
+    return dict(found)
 
 
 # --- meters -----------------------------------------------------------------------------------------------------------

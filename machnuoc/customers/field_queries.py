@@ -2,20 +2,21 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from machnuoc.core.folding import fold
 from machnuoc.core.models import Person
 from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.customers import plausibility, privacy, reading_desk, reading_queries, readings, visibility
 from machnuoc.customers.models import Connection, DataAccess, FieldItem, Reading, Round, Route
 from machnuoc.places import access
 
-ROUNDS_MOST = 300
+ROUNDS_A_PAGE = 50
 FORMAT = 1  # of the package: the page takes no other
 
 Fate, State, Kind = FieldItem.Fate, Reading.State, Reading.Kind
@@ -37,17 +38,45 @@ def list_rounds(person: Person) -> QuerySet[Round]:
     return rows.select_related("route__work__subject").order_by("-period_start_date", "route__code")
 
 
-def describe_rounds(person: Person) -> list[dict[str, Any]]:
-    """Return what the first page shows of each open round, own routes first; at most ROUNDS_MOST."""
-    rounds = list(list_rounds(person)[: ROUNDS_MOST * 2])
-    rounds.sort(key=lambda one: one.route.reader_id != person.pk)
-    rounds = rounds[:ROUNDS_MOST]
+@dataclass(frozen=True)
+class RoundPage:
+    """One page of the open rounds of a person. open_ids: of all of them, whatever is asked for."""
+
+    rounds: list[dict[str, Any]]
+    page: int
+    pages: int
+    count: int
+    open_ids: list[int]
+
+
+def find_rounds(person: Person, text: str = "", page: int = 1) -> RoundPage:
+    """Return what the first page shows of open rounds, own routes first; of those that match the words of the text.
+
+    Words are looked for in code and name of the route and in the work's name, with or without marks. A page beyond the
+    last is the last.
+    """
+    rows = list_rounds(person).values_list(
+        "pk", "route__reader_id", "route__code", "route__name", "route__work__subject__name"
+    )
+    known = sorted(rows, key=lambda row: row[1] != person.pk)  # within that as they were, the newest month first
+    words = fold(text).split()
+    found = [row[0] for row in known if all(word in fold(" ".join(row[2:])) for word in words)] if words else [
+        row[0] for row in known
+    ]  # fmt: skip
+    pages = max(1, -(-len(found) // ROUNDS_A_PAGE))
+    page = min(max(page, 1), pages)
+    shown = found[(page - 1) * ROUNDS_A_PAGE : page * ROUNDS_A_PAGE]
+    return RoundPage(_describe(person, shown), page, pages, len(found), [row[0] for row in known])
+
+
+def _describe(person: Person, ids: Sequence[int]) -> list[dict[str, Any]]:
+    rounds = Round.objects.select_related("route__work__subject").in_bulk(ids)
     by_period: dict[date, list[int]] = defaultdict(list)
-    for one in rounds:
+    for one in rounds.values():
         by_period[one.period_start_date].append(one.route_id)
-    counts = {period: reading_desk.count_rounds(ids, period) for period, ids in by_period.items()}
+    counts = {period: reading_desk.count_rounds(routes, period) for period, routes in by_period.items()}
     found = []
-    for one in rounds:
+    for one in (rounds[pk] for pk in ids if pk in rounds):
         count = counts[one.period_start_date][one.route_id]
         found.append({
             **_head(one), "version": version_of(one.route, count.total), "total": count.total,
@@ -95,7 +124,7 @@ def make_package(one: Round, *, person: Person, now: datetime) -> dict[str, Any]
     connections = list(readings.to_read(one.route_id, period).select_related("customer"))
     ids = [row.pk for row in connections]
     facts = reading_queries.meter_facts(ids, before=period)
-    there = _read_already(ids, period)
+    there = _read_already(ids, period, person)
     items = [_item(row, facts.get(row.pk), there.get(row.pk)) for row in connections]
     purpose = f"Tuyến {one.route.code} kỳ {period:%m/%Y}"
     privacy.log_access(person, DataAccess.What.FIELD, now=now, count=len(items), purpose=purpose)
@@ -125,15 +154,16 @@ def _item(row: Connection, facts: reading_queries.MeterFacts | None, there: dict
     return found
 
 
-def _read_already(ids: Collection[int], period: date) -> dict[int, dict[str, Any]]:
+def _read_already(ids: Collection[int], period: date, person: Person) -> dict[int, dict[str, Any]]:
     rows = Reading.objects.filter(
         connection_id__in=ids, period_start_date=period, state__in=reading_desk.COUNTS, index_l__isnull=False
     ).exclude(kind=Kind.ESTIMATED)
     found: dict[int, dict[str, Any]] = {}
-    for connection_id, index_l, state in rows.order_by("received_at", "pk").values_list(
-        "connection_id", "index_l", "state"
+    for connection_id, index_l, state, by, source in rows.order_by("received_at", "pk").values_list(
+        "connection_id", "index_l", "state", "read_by_id", "source"
     ):
-        found.setdefault(connection_id, {"index_l": index_l, "state": state})
+        is_own = by == person.pk and source == Reading.Source.FIELD
+        found.setdefault(connection_id, {"index_l": index_l, "state": state, "is_own": is_own})
     return found
 
 

@@ -94,14 +94,29 @@ def field_manifest(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def field_me(request: HttpRequest) -> JsonResponse:
-    """Who is signed in, the token for sending, the clock, and the open rounds."""
+    """Who is signed in, the token for sending, the clock, the first of the open rounds and the ids of all."""
     person = reading_views.person_of(request)
     access.require(person, "read_meters")
+    found = field_queries.find_rounds(person)
     return JsonResponse({
         "person": {"id": person.pk, "name": person.full_name or person.username, "is_demo": person.is_demo},
         "csrf": get_token(request), "now": timezone.now().isoformat(timespec="seconds"),
-        "rounds": field_queries.describe_rounds(person),
+        "rounds": found.rounds, "pages": found.pages, "open": found.open_ids,
     })  # fmt: skip
+
+
+@require_safe
+def field_rounds(request: HttpRequest) -> JsonResponse:
+    """A page of the open rounds that match what is looked for: ?q=words&page=2."""
+    person = reading_views.person_of(request)
+    access.require(person, "read_meters")
+    page = request.GET.get("page", "")
+    found = field_queries.find_rounds(
+        person,
+        request.GET.get("q", "")[:100],
+        int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 1,
+    )
+    return JsonResponse({"rounds": found.rounds, "page": found.page, "pages": found.pages, "count": found.count})
 
 
 @require_safe

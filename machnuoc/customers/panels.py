@@ -4,11 +4,16 @@ from django.urls import NoReverseMatch, reverse
 
 from machnuoc.core.models import Person
 from machnuoc.core.panels import MapLayer, NavigationItem, Panel
-from machnuoc.customers import request_panels
+from machnuoc.customers import request_panels, round_panels
 from machnuoc.places import access
 from machnuoc.places.models import Subject
 
 _GROUP = "Khách hàng"
+# By role, the pages of every day, in the order of the bottom bar of a phone.
+_DAILY = {
+    "READER": {"customers:field_home": 1},
+    "CASHIER": {"customers:connection_list": 3, "customers:request_list": 4},
+}
 _PAGES = (
     ("Khách hàng, đấu nối", "customers:connection_list", "users", 50, "serve"),
     ("Đề nghị đấu nối", "customers:application_list", "file-plus", 51, "serve"),
@@ -24,6 +29,9 @@ _PAGES = (
 def navigation(person: Person) -> list[NavigationItem]:
     """Give the pages that the person may use."""
     found = []
+    daily: dict[str, int] = {}
+    for role in access.roles(person):
+        daily |= _DAILY.get(role, {})
     for title, name, icon, order, action in _PAGES:
         if not access.may(person, action):
             continue
@@ -31,12 +39,12 @@ def navigation(person: Person) -> list[NavigationItem]:
             address = reverse(name)
         except NoReverseMatch:
             continue
-        found.append(NavigationItem(title, address, icon, order, _GROUP))
+        found.append(NavigationItem(title, address, icon, order, _GROUP, daily=daily.get(name, 0)))
     return found
 
 
 def later_overview(person: Person, region: str) -> list[Panel]:
-    return request_panels.later_overview(person, region)
+    return [*round_panels.later_overview(person, region), *request_panels.later_overview(person, region)]
 
 
 def later_for_subject(person: Person, subject: Subject) -> list[Panel]:

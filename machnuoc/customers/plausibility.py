@@ -44,7 +44,10 @@ WARNINGS: dict[str, Oddity] = {
         True, True,
     ),
     "SUDDEN": Oddity(
-        "Tăng đột biến", "Dùng hơn 3 lần mức bình quân. Đọc lại, kiểm tra rò rỉ; xác nhận nếu đúng.", True, True
+        "Tăng đột biến",
+        "Dùng hơn 3 lần mức bình quân của nhà này; nhà chưa có bình quân: hơn 50 m³ mỗi hộ một tháng. "
+        "Đọc lại, kiểm tra rò rỉ; xác nhận nếu đúng.",
+        True, True,
     ),
     "ZERO": Oddity("Không dùng nước", "Trước có dùng, kỳ này bằng 0: đồng hồ kẹt, khóa, hoặc nhà vắng.", False, True),
     "SWAPPED": Oddity(

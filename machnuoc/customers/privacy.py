@@ -16,6 +16,7 @@ from machnuoc.customers import connection_panels, request_operations
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import (
     Application,
+    ApplicationMessage,
     ApplicationStep,
     Connection,
     ConnectionEvent,
@@ -35,7 +36,7 @@ HIDDEN = "•••"
 ERASED_ADDRESS = "(đã xóa)"
 ERASED_FILE = "tep-da-xoa"
 ERASED_NAME = "(đã xóa dữ liệu cá nhân)"
-_WAYS = (Sending.Channel.SMS.value, Sending.Channel.EMAIL.value)
+_WARNING_ENDS = ("", *(f":{channel}" for channel in Sending.Channel.values))  # older keys named the channel
 
 
 def mask_name(name: str) -> str:
@@ -269,7 +270,7 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
     papers = _papers_of(customer, applied_for)
     readings = Reading.objects.filter(of_customer(customer, "read_at"))
     Sending.objects.filter(
-        key__in=[f"usage-warning:{pk}:{channel}" for pk in readings.values_list("pk", flat=True) for channel in _WAYS],
+        key__in=[f"usage-warning:{pk}{way}" for pk in readings.values_list("pk", flat=True) for way in _WARNING_ENDS],
         person__isnull=True,
     ).update(address=ERASED_ADDRESS)  # fmt: skip
     readings.exclude(judged_at=None).exclude(judged_note="Có chỉ số mới thay.").update(judged_note="")
@@ -294,6 +295,7 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
         name=ERASED_NAME, phone="", email="", address=ERASED_ADDRESS, latitude=None, longitude=None
     )
     ApplicationStep.objects.filter(application__connection__in=applied_for).update(note="", paper=None)
+    ApplicationMessage.objects.filter(application__connection__in=applied_for).update(text="")
     request_operations.erase_customer(customer, by=by, now=now)
     connection_panels.erase_customer(customer)
     ConnectionEvent.objects.filter(connection__in=own_ids).update(text="")

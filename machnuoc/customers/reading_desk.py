@@ -200,7 +200,9 @@ def read_case(reading: Reading) -> Case:
             connection_id=reading.connection_id, period_start_date=reading.period_start_date, index_l__isnull=False
         )
         .exclude(pk=reading.pk)
-        .exclude(state=State.SUPERSEDED)
+        .exclude(
+            ~Q(superseded_by=reading, source=Reading.Source.FIELD), state=State.SUPERSEDED
+        )  # but what they corrected
         .select_related("read_by", "photo")
         .order_by("pk")
     )
@@ -237,8 +239,9 @@ class Abnormal:
     address: str = ""
 
 
-def warning_key(reading: Reading, channel: str) -> str:
-    return f"usage-warning:{reading.pk}:{channel}"
+def warning_key(reading: Reading) -> str:
+    """Return by what the one warning of a reading is known, whatever way it goes."""
+    return f"usage-warning:{reading.pk}"
 
 
 def list_abnormal(shown: Round) -> list[Abnormal]:
@@ -249,7 +252,9 @@ def list_abnormal(shown: Round) -> list[Abnormal]:
     ).select_related("connection__customer")  # fmt: skip
     odd = [one for one in rows.order_by("connection__route_order", "pk") if set(WARNED) & set(one.flags)]
     facts = reading_queries.meter_facts({one.connection_id for one in odd}, before=shown.period_start_date)
-    keys = {warning_key(one, channel): one.pk for one in odd for channel in Sending.Channel.values}
+    keys = {warning_key(one): one.pk for one in odd}
+    # Keys of warnings that were put out before named their channel.
+    keys |= {f"{warning_key(one)}:{channel}": one.pk for one in odd for channel in Sending.Channel.values}
     told: dict[int, list[Sending]] = defaultdict(list)
     for row in Sending.objects.filter(key__in=list(keys)).order_by("pk"):
         told[keys[row.key]].append(row)

@@ -437,9 +437,11 @@ def round_warn(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 @transaction.atomic
 def warn(rows: Sequence[reading_desk.Abnormal], *, by: Person, now: datetime) -> int:
-    """Put one message a reading into the outbox; told once, however often it is asked for."""
+    """Put one message a reading into the outbox; told once, however often it is asked for and by whatever way."""
     sent = 0
     for one in rows:
+        if one.told:
+            continue
         connection = one.reading.connection
         used = f"{show_m3(one.volume_l)} m³" if one.volume_l is not None else "bất thường"
         usual = f", thường dùng khoảng {show_m3(one.usual_l // 1000 * 1000)} m³" if one.usual_l is not None else ""
@@ -448,7 +450,7 @@ def warn(rows: Sequence[reading_desk.Abnormal], *, by: Person, now: datetime) ->
             "Mời kiểm tra rò rỉ sau đồng hồ trước khi có hóa đơn. Thắc mắc: gọi đơn vị cấp nước."
         )
         message = sending.queue(
-            key=reading_desk.warning_key(one.reading, one.way), channel=one.way, title="Nước dùng khác thường",
+            key=reading_desk.warning_key(one.reading), channel=one.way, title="Nước dùng khác thường",
             text=text, now=now, address=one.address,
         )  # fmt: skip
         sent += message is not None

@@ -47,6 +47,7 @@ HISTORY_DAYS = 220
 NEIGHBOURS = 5  # on either side, along the route
 AHEAD = timedelta(minutes=15)  # a phone's clock may run ahead by so much
 _PENDING = (State.SUSPECT, State.CONFLICT)
+REPLACED, CORRECTED = "Có chỉ số mới thay.", "Người ghi ghi lại số khác."  # said of readings that gave way
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class _Known:
     state: str
     made: Reading | None = None
     read_by_id: int | None = None
+    source: str = ""
+    is_judged: bool = False
 
     @property
     def order(self) -> tuple[datetime, int, int]:
@@ -171,10 +174,11 @@ class _File:
             if before is None or known.read_at < before
         ]  # fmt: skip
 
-    def series(self, moment: datetime, fitting: _Fit) -> plausibility.Series:
-        """Return what is known of the meter before the moment."""
+    def series(self, moment: datetime, fitting: _Fit, without: Sequence[_Known] = ()) -> plausibility.Series:
+        """Return what is known of the meter before the moment, but for readings that are being corrected."""
+        known = [one for one in self.accepted if not any(one is other for other in without)]
         own = sorted(
-            (k for k in self.accepted if k.kind != Kind.ESTIMATED and k.fitting_id in (fitting.pk, None)),
+            (k for k in known if k.kind != Kind.ESTIMATED and k.fitting_id in (fitting.pk, None)),
             key=lambda one: one.order,
         )
         before = [one for one in own if one.read_at < moment and one.read_at >= fitting.installed_at]
@@ -185,7 +189,7 @@ class _File:
             before_l, before_at = fitting.installed_index_l, fitting.installed_at
         return plausibility.Series(
             before_l, periods.local_date(before_at), fitting.capacity_l,
-            consumption.mean_daily(self.points(moment)), self.households,
+            consumption.mean_daily(self.points(min([moment, *(one.read_at for one in without)]))), self.households,
             after[0].index_l if after and not after[0].rolled_over else None,
         )  # fmt: skip
 
@@ -227,10 +231,12 @@ def _read_files(ids: Iterable[int], since: datetime) -> dict[int, _File]:
 def _put_known(files: Mapping[int, _File], rows: Any) -> None:
     found = rows.filter(index_l__isnull=False, state__in=(State.ACCEPTED, *_PENDING)).values_list(
         "connection_id", "pk", "read_at", "index_l", "kind", "fitting_id", "rolled_over", "period_start_date", "state",
-        "read_by_id",
+        "read_by_id", "source", "judged_at",
     )  # fmt: skip
-    for connection_id, pk, read_at, index_l, kind, fitting_id, rolled, period, state, read_by in found:
-        known = _Known(pk, read_at, index_l, kind, fitting_id, rolled, period, state, read_by_id=read_by)
+    for connection_id, pk, read_at, index_l, kind, fitting_id, rolled, period, state, read_by, source, judged in found:
+        known = _Known(
+            pk, read_at, index_l, kind, fitting_id, rolled, period, state, None, read_by, source, judged is not None
+        )
         file = files[connection_id]
         (file.accepted if state == State.ACCEPTED else file.pending).append(known)
 
@@ -358,6 +364,7 @@ class _Taking:
         )
         self.made: list[Reading] = []
         self.gives_way: list[tuple[_Known, Reading]] = []  # an estimate, and the reading in its place
+        self.corrected: list[tuple[_Known, Reading]] = []  # what a reader sent before, and what they read again
         self.same_as: list[tuple[Reading, _Known]] = []
         self.swapped: set[int] = set()
         self.is_single = len(rows) <= 50  # neighbours of a whole sheet are looked at in the review, not one by one
@@ -392,7 +399,8 @@ class _Taking:
                 f"Đấu nối {file.code}: chỉ số {format_number(row.index_l // 1000)} m³ không có trên đồng hồ "
                 f"{fitting.serial} ({fitting.digits} chữ số). Đọc lại."
             )
-        judgement = plausibility.judge(file.series(row.read_at, fitting), row.index_l, on_date)
+        own = self._own_earlier(row, file, period)
+        judgement = plausibility.judge(file.series(row.read_at, fitting, own), row.index_l, on_date)
         flags = list(judgement.flags)
         rolled_over = "ROLLOVER" in flags and "ROLLOVER" in row.confirmed_flags
         if row.closes and (file.route_id, period) in self.closed and row.source != Source.RULE:
@@ -419,7 +427,7 @@ class _Taking:
             batch_id=row.batch_id, is_simulated=row.is_simulated or file.is_simulated,
         )  # fmt: skip
         volume = judgement.rolled_l if rolled_over else judgement.volume_l
-        return self._place(reading, row, file, tuple(flags), volume)
+        return self._place(reading, row, file, tuple(flags), volume, own)
 
     def _check_moment(self, row: Incoming, file: _File) -> None:
         if row.read_at > self.now + AHEAD:
@@ -445,9 +453,10 @@ class _Taking:
         return self._keep(reading, Fate.STORED)
 
     def _place(
-        self, reading: Reading, row: Incoming, file: _File, flags: tuple[str, ...], volume: int | None
-    ) -> Outcome:
-        """Put the reading beside what is there for its month."""
+        self, reading: Reading, row: Incoming, file: _File, flags: tuple[str, ...], volume: int | None,
+        own: list[_Known],
+    ) -> Outcome:  # fmt: skip
+        """Put the reading beside what is there for its month. own: what it corrects."""
         if not row.closes:
             fate = Fate.SUSPECT if reading.state == State.SUSPECT else Fate.STORED
             outcome = self._keep(reading, fate, flags, volume)
@@ -466,6 +475,8 @@ class _Taking:
                 reading.state = State.SUPERSEDED  # kept for its photo
                 self.same_as.append((reading, one))
                 return self._keep(reading, Fate.DUPLICATE, flags, volume, said)
+        if own:
+            return self._correct_own(reading, file, own, flags, volume)
         if real:
             reading.state = State.CONFLICT
             shown = ", ".join(format_number(one.index_l // 1000) for one in real)
@@ -482,6 +493,43 @@ class _Taking:
             outcome = self._keep(
                 reading, Fate.SUSPECT if reading.state == State.SUSPECT else Fate.STORED, flags, volume
             )
+        self._remember(reading, file)
+        return outcome
+
+    def _own_earlier(self, row: Incoming, file: _File, period: date) -> list[_Known]:
+        """Return what a reader corrects by reading a house again: all there is, if they sent it in this open round.
+
+        Nothing of what the office has judged or anybody else read: that is not theirs to put aside.
+        """
+        is_open = row.closes and (file.route_id, period) not in self.closed
+        if self.person is None or row.source != Source.FIELD or row.replaces is not None or not is_open:
+            return []
+        there = [one for one in file.accepted if one.period == period and one.kind != Kind.ESTIMATED]
+        there += [one for one in file.pending if one.period == period]
+        is_own = all(
+            one.read_by_id == self.person.pk and one.source == Source.FIELD and not one.is_judged for one in there
+        )
+        return there if is_own else []
+
+    def _correct_own(
+        self, reading: Reading, file: _File, real: list[_Known], flags: tuple[str, ...], volume: int | None
+    ) -> Outcome:
+        """Keep what a reader read twice, the later of them to be used: phones send late, and not in order."""
+        latest = max(real, key=lambda one: one.read_at)
+        if latest.read_at > reading.read_at:
+            reading.state = State.SUPERSEDED
+            self.same_as.append((reading, latest))
+            return self._keep(
+                reading, Fate.STORED, flags, volume,
+                f"Sau đó bạn đã ghi lại {format_number(latest.index_l // 1000)} m³. Giữ cả hai, dùng số ghi sau.",
+            )  # fmt: skip
+        for one in real:
+            self.corrected.append((one, reading))
+            (file.accepted if one in file.accepted else file.pending).remove(one)
+        fate = Fate.SUSPECT if reading.state == State.SUSPECT else Fate.STORED
+        titles = [plausibility.WARNINGS[key].title for key in flags] if fate == Fate.SUSPECT else []
+        said = f"Thay số {format_number(latest.index_l // 1000)} m³ bạn đã ghi lúc {format_datetime(latest.read_at)}."
+        outcome = self._keep(reading, fate, flags, volume, ". ".join([*titles, said]))
         self._remember(reading, file)
         return outcome
 
@@ -522,23 +570,25 @@ class _Taking:
     def _remember(self, reading: Reading, file: _File) -> None:
         known = _Known(
             0, reading.read_at, reading.index_l or 0, reading.kind, reading.fitting_id, reading.rolled_over,
-            reading.period_start_date, reading.state, reading,
+            reading.period_start_date, reading.state, reading, reading.read_by_id, reading.source,
         )  # fmt: skip
         (file.accepted if reading.state == State.ACCEPTED else file.pending).append(known)
 
     def store(self) -> None:
         """Write what was decided. Estimates give way first: a month has one accepted closing reading."""
-        gone = [one.pk for one, _ in self.gives_way if one.pk]
-        if gone:
-            Reading.objects.filter(pk__in=gone).update(
-                state=State.SUPERSEDED, judged_by=self.person, judged_at=self.now,
-                judged_note="Có chỉ số mới thay.",
-            )  # fmt: skip
-        for one, _ in self.gives_way:
+        ways = ((self.gives_way, REPLACED), (self.corrected, CORRECTED))
+        for pairs, note in ways:
+            gone = [one.pk for one, _ in pairs if one.pk]
+            if gone:
+                Reading.objects.filter(pk__in=gone).update(
+                    state=State.SUPERSEDED, judged_by=self.person, judged_at=self.now, judged_note=note
+                )
+        everything = [*self.gives_way, *self.corrected]
+        for one, _ in everything:
             if one.made is not None:
                 one.made.state = State.SUPERSEDED
         Reading.objects.bulk_create(self.made, batch_size=500)
-        for one, reading in self.gives_way:
+        for one, reading in everything:
             Reading.objects.filter(pk=one.pk or (one.made.pk if one.made else 0)).update(superseded_by=reading)
         for reading, one in self.same_as:
             Reading.objects.filter(pk=reading.pk).update(superseded_by=one.pk or (one.made.pk if one.made else None))

@@ -15,6 +15,8 @@ from machnuoc.core.models import Person
 from machnuoc.core.number_fields import WholeField
 from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.customers import request_queries, request_routing, visibility
+from machnuoc.customers.connection_operations import read_phone
+from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import AnswerTemplate, Category, Connection, Request, WorkOrder
 from machnuoc.customers.request_operations import PHOTOS_MAX, TEXT_MAX
 from machnuoc.places import access
@@ -221,6 +223,11 @@ class _Request(forms.Form):
 class PublicForm(_Request):
     """The page without sign-in."""
 
+    account = forms.CharField(
+        label="Mã đấu nối", max_length=40, required=False,
+        help_text="Cho khiếu nại hóa đơn, không bắt buộc: in trên hóa đơn, ví dụ DN0000123. "
+        "Ghi kèm số điện thoại đã đăng ký để hồ sơ được gắn ngay với đấu nối.",
+    )  # fmt: skip
     website = forms.CharField(required=False, max_length=200)  # a trap: people do not see it
     stamp = forms.CharField(required=False, max_length=300, widget=forms.HiddenInput)
     sum_answer = forms.CharField(required=False, max_length=10)
@@ -232,11 +239,32 @@ class PublicForm(_Request):
         self.fields["phone"].help_text = "Không bắt buộc. Để nhận trả lời và tra cứu lại bằng mã."
         self.fields["email"].help_text = "Không bắt buộc."
 
+    def clean_phone(self) -> str:
+        try:
+            return read_phone(self.cleaned_data["phone"])
+        except CustomersError as reason:
+            raise forms.ValidationError(str(reason)) from None
+
     def clean(self) -> dict[str, Any]:
         said = super().clean()
-        if not self.errors and said.get("place") is None and said.get("latitude") is None:
+        has_place = "place" in self.errors or said.get("place") is not None
+        has_point = {"latitude", "longitude"} & set(self.errors) or said.get("latitude") is not None
+        if not has_place and not has_point:
             self.add_error("place", "Chọn xã, phường, hoặc đánh dấu vị trí trên bản đồ, để chúng tôi biết nơi cần đến.")
         return said
+
+    def details(self) -> dict[str, Any]:
+        """Return what the request is, tied to the connection if a complaint about a bill names it and its phone.
+
+        Who does not know the phone learns nothing: the answer is the same whether the connection exists.
+        """
+        said = self.cleaned_data
+        details = super().details()
+        if said["account"] and said["category"].is_bill_dispute:
+            details["text"] = f"{details['text']}\n\nNgười gửi ghi mã: {said['account']}"[:TEXT_MAX]
+            details["address"] = said["address"] or " "  # not that of the connection: the follow page shows it
+            details["connection"] = request_queries.connection_of(said["account"], said["phone"])
+        return details
 
 
 class DeskForm(_Request):

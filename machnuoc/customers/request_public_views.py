@@ -99,7 +99,8 @@ def _render_form(
         (one, request_categories.limit_text(one)) for one in request_categories.list_active() if one.is_public
     ]
     context = {
-        "form": form, "places": {"points": points}, "sum": request_spam.make_sum() if ask_sum else None,
+        "form": form, "lost_photos": len(request.FILES.getlist("photos")),
+        "places": {"points": points}, "sum": request_spam.make_sum() if ask_sum else None,
         "categories": categories,
     }  # fmt: skip
     return render(request, "customers/public/form.html", context, status=status)

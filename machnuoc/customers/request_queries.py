@@ -363,17 +363,33 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Report:
-    """Statistics of all, and by category name and by work name (requests without a work under «»)."""
+    """Statistics of all, by category name and by place; each request is in one category and in one place."""
 
     total: Statistics
     by_category: dict[str, Statistics] = field(default_factory=dict)
-    by_work: dict[str, Statistics] = field(default_factory=dict)
-    by_work_id: dict[int | None, Statistics] = field(default_factory=dict)
+    by_place: list["PlaceLine"] = field(default_factory=list)
+
+    @property
+    def unclear(self) -> int:
+        """Received and open requests of which no work is known: they are in no figure of a work."""
+        return sum(line.found.received + line.found.open for line in self.by_place if line.work_id is None)
+
+
+@dataclass(frozen=True)
+class PlaceLine:
+    """Requests of one work, or those of one operator whose work is not known (work_id None)."""
+
+    work_id: int | None
+    operator_id: int | None
+    name: str
+    found: Statistics
 
 
 _Fact = tuple[
-    str, int | None, str | None, bool, datetime, datetime, datetime | None, datetime | None, str, int | None
+    str, int | None, str | None, bool, datetime, datetime, datetime | None, datetime | None, str, int | None,
+    int | None, str | None,
 ]  # fmt: skip
+UNCLEAR = "Chưa rõ công trình"
 
 
 def statistics(
@@ -399,22 +415,22 @@ def statistics(
     facts: list[_Fact] = list(
         chosen.filter(touched).values_list(
             "category__name", "work_id", "work__subject__name", "category__is_violation", "received_at",
-            "clock_from_at", "due_at", "answered_at", "state", "rating",
+            "clock_from_at", "due_at", "answered_at", "state", "rating", "operator_id", "operator__subject__name",
         )
     )  # fmt: skip
     by_category: dict[str, list[_Fact]] = defaultdict(list)
-    by_work: dict[int | None, list[_Fact]] = defaultdict(list)
-    names: dict[int | None, str] = {}
+    by_place: dict[tuple[int | None, int | None], list[_Fact]] = defaultdict(list)
     for fact in facts:
         by_category[fact[0]].append(fact)
-        by_work[fact[1]].append(fact)
-        names[fact[1]] = fact[2] or ""
-    works = {pk: _sum_up(some, start_at, until) for pk, some in by_work.items()}
+        by_place[fact[1], None if fact[1] else fact[10]].append(fact)
+    lines = []
+    for (work_id, operator_id), some in by_place.items():
+        name = some[0][2] or f"{UNCLEAR} ({some[0][11]})" if work_id or operator_id else UNCLEAR
+        lines.append(PlaceLine(work_id, operator_id, name, _sum_up(some, start_at, until)))
     return Report(
         _sum_up(facts, start_at, until),
         {name: _sum_up(some, start_at, until) for name, some in sorted(by_category.items())},
-        {names[pk]: found for pk, found in sorted(works.items(), key=lambda one: names[one[0]])},
-        works,
+        sorted(lines, key=lambda line: (line.work_id is None, line.name, line.work_id or 0)),
     )
 
 
@@ -422,7 +438,7 @@ def _sum_up(facts: list[_Fact], start_at: datetime, until: datetime) -> Statisti
     received = with_limit = in_time = still_open = overdue = violations = 0
     hours: list[float] = []
     ratings: list[int] = []
-    for _, _, _, is_violation, received_at, clock_from_at, due_at, answered_at, state, rating in facts:
+    for _, _, _, is_violation, received_at, clock_from_at, due_at, answered_at, state, rating, _, _ in facts:
         if start_at <= received_at < until:
             received += 1
             violations += is_violation
@@ -447,3 +463,14 @@ def _sum_up(facts: list[_Fact], start_at: datetime, until: datetime) -> Statisti
 
 def has_simulated(rows: QuerySet[Request]) -> bool:
     return rows.filter(is_simulated=True).exists()
+
+
+def connection_of(code: str, phone: str) -> Connection | None:
+    """Return the connection of a code whose customer has this phone number; None if the two do not agree.
+
+    phone: as it is kept, digits in national form.
+    """
+    if not phone:
+        return None
+    rows = Connection.objects.filter(code__iexact=code.strip(), customer__phone=phone)
+    return rows.select_related("customer", "place", "work__operator__subject", "work__subject").first()

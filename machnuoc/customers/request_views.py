@@ -533,7 +533,7 @@ def request_statistics(request: HttpRequest) -> HttpResponseBase:
     report = request_queries.statistics(period, rows=rows, now=now)
     lines = [
         ("Loại", name, found) for name, found in report.by_category.items()
-    ] + [("Công trình", name or "Chưa rõ công trình", found) for name, found in report.by_work.items()]  # fmt: skip
+    ] + [("Công trình", line.name, line.found) for line in report.by_place]  # fmt: skip
     if export.format_of(request):
         return export.export(
             request, name=f"Thống kê phản ánh {period.label_vi}", columns=_STATISTICS,

@@ -60,15 +60,21 @@ def list_work_ids(person: Person, action: str = "serve") -> list[int] | None:
 
     Own routes of a reader are not counted: they reach single connections, not a work.
     """
+    names = list_work_names(person, action)
+    return None if names is None else list(names)
+
+
+def list_work_names(person: Person, action: str = "serve") -> dict[int, str] | None:
+    """Return the same works with their names."""
     scopes = access.list_scopes(person, action, without=_OWN_ROUTES_ONLY)
     if access.sees_everything(person, action, without=_OWN_ROUTES_ONLY):
         return None
     # Kept on the person object, as access keeps grants: a page asks for it in its filter, its list and its search.
-    known: dict[tuple[int, ...], list[int]] = person.__dict__.setdefault("_works_in_scopes", {})
+    known: dict[tuple[int, ...], dict[int, str]] = person.__dict__.setdefault("_works_in_scopes", {})
     key = tuple(scopes)
     if key not in known:
         inside = Containment.objects.filter(ancestor_id__in=scopes).values("descendant_id")
-        known[key] = list(Work.objects.filter(pk__in=inside).order_by("pk").values_list("pk", flat=True))
+        known[key] = dict(Work.objects.filter(pk__in=inside).order_by("pk").values_list("pk", "subject__name"))
     return known[key]
 
 

@@ -26,6 +26,7 @@ from machnuoc.core.periods import Period
 from machnuoc.indicators import columns, computing, formula, providers, queries
 from machnuoc.indicators.models import Fact, FormulaVersion, Metric, Scenario, State, Value, ValueChange
 from machnuoc.places import access, containment
+from machnuoc.places import queries as place_queries
 from machnuoc.places.models import AdministrativeUnit, ParentLink, Subject
 
 PAGE_SIZE = 30
@@ -691,23 +692,19 @@ def _parts_node(value: Value, visible_to: Person, *, page: int) -> Node:
 
 
 def _province_nodes(summed: _Sum, visible_to: Person, totals: dict[str, int]) -> list[Node]:
-    """Return one line a province, from one query; the parts of each are read when it is opened."""
+    """Return one line a province, from one sum; the parts of each are read when it is opened."""
     value = summed.value
+    provinces = {row.pk: row for row in place_queries.list_provinces()}
     rows = (
         summed.parts()
-        .filter(
-            subject__contained_in__ancestor__unit__level=AdministrativeUnit.Level.PROVINCE,
-            subject__contained_in__ancestor__unit__is_in_force=True,
-        )
+        .filter(subject__contained_in__ancestor__in=list(provinces))
         .order_by()
-        .values(
-            province=F("subject__contained_in__ancestor_id"),
-            name=F("subject__contained_in__ancestor__unit__full_name"),
-            code=F("subject__contained_in__ancestor__unit__code"),
-        )
+        .values(province=F("subject__contained_in__ancestor_id"))
         .annotate(**summed.figures())
     )
-    found: list[dict[str, Any]] = [dict(row) for row in rows]
+    found: list[dict[str, Any]] = [
+        {**row, "name": provinces[row["province"]].full_name, "code": provinces[row["province"]].code} for row in rows
+    ]
     sees_all = access.sees_everything(visible_to)
     nodes = []
     counted = 0

@@ -79,7 +79,7 @@ def _names(subject: Subject) -> set[str]:
 
 
 def _province_choices() -> list[tuple[str, str]]:
-    rows = [(row.subject.key, row.full_name) for row in queries.list_provinces()]
+    rows = queries.list_provinces().values_list("subject__key", "full_name")
     return [("", "Cả nước"), *sorted(rows, key=lambda row: queries.sort_key(row[1]))]
 
 

@@ -200,7 +200,7 @@ def units(request: SignedInRequest) -> HttpResponseBase:
         for row in context["page"]:
             row.title_html = mark_matches(row.full_name, context["query"])
     else:
-        context["provinces"] = queries.list_provinces()
+        context["provinces"] = queries.with_commune_counts(queries.list_provinces())
         context["commune_count"] = sum(row.commune_count for row in context["provinces"])
     return render(request, "places/units.html", context)
 

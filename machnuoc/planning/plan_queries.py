@@ -15,6 +15,7 @@ from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_date
+from machnuoc.customers import counting
 from machnuoc.indicators.models import Metric, PeriodKind, Scenario, State, Value
 from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Containment, Organisation, Subject
@@ -718,6 +719,7 @@ class Growth:
     now: int | None = None
     as_of: date | None = None  # the first day of the month that `now` is of
     is_simulated: bool = False
+    handed: int = 0  # households of `now` that came this year by a handover: taking over develops nothing
     value_id: int | None = None  # where `now` leads
     rank: int | None = None
 
@@ -727,7 +729,7 @@ class Growth:
 
     @property
     def added(self) -> int | None:
-        return None if self.now is None or self.connected is None else self.now - self.connected
+        return None if self.now is None or self.connected is None else self.now - self.connected - self.handed
 
     @property
     def left(self) -> int | None:
@@ -776,6 +778,7 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
     year = selection.plan_year
     works = [row for row in selection.rows if row.planned is not None or row.design is not None]
     newest = _read_newest_connected([row.pk for row in works], year)
+    joined = counting.list_joined(date(year, 1, 1), newest)
     rows = []
     for work in works:
         row = Growth(
@@ -785,6 +788,8 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
         if found is not None:
             row.as_of, row.now, row.value_id = found[:3]
             row.is_simulated = found[3] == State.SIMULATED
+            last_day = Period("M", found[0]).end_date - timedelta(days=1)
+            row.handed = sum(one.households for one in joined.get(work.pk, ()) if one.is_in_use(last_day))
         rows.append(row)
     roomy = sorted((row for row in rows if row.spare is not None and row.spare > 0), key=lambda row: -(row.spare or 0))
     for number, row in enumerate(roomy, start=1):
@@ -797,7 +802,7 @@ def list_growth(person: Person, *, q: str = "", sort: str = "", today: date) -> 
         known = sorted((pair for pair in keyed if pair[0] is not None), key=itemgetter(0), reverse=sort.startswith("-"))
         shown = [*(row for _, row in known), *(row for one, row in keyed if one is None)]
     roots = [row for row in rows if row.depth == 0]
-    fields = ("design", "connected", "planned", "asked", "now", "added", "left", "above")
+    fields = ("design", "connected", "planned", "asked", "now", "added", "left", "above", "handed")
     totals = {one: _sum(map(attrgetter(one), roots)) for one in fields}
     totals["spare"] = _sum(max(0, row.spare) if row.spare is not None else None for row in roots)
     as_of = max((row.as_of for row in rows if row.as_of), default=None)

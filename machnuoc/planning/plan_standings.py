@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, DateField, Exists, IntegerField, OuterRef, Q, QuerySet, Sum
+from django.db.models import DateField, Exists, IntegerField, OuterRef, Q, QuerySet
 from django.db.models import Value as Constant
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Cast
 from django.urls import reverse
 
 from machnuoc.core import notices, units
@@ -231,7 +231,7 @@ def _read_taken_over(
         and (day := starts_on(target)) is not None
     }
     subjects = {target.subject_id for target in growing}
-    within = "work__subject__contained_in__ancestor_id"
+    within = counting.UNDER
     is_of_giver = Exists(Containment.objects.filter(ancestor_id=OuterRef(within), descendant_id=OuterRef("giver_id")))
     nothing, no_day = Constant(0, IntegerField()), Constant(None, DateField())
     works = Handover.objects.filter(
@@ -243,13 +243,9 @@ def _read_taken_over(
     )  # fmt: skip
     rows = works
     if begun:
-        of_growing = {f"{within}__in": {target.subject_id for target in growing if target.pk in begun}}
-        customers = counting.handed_over(min(begun.values())).filter(**of_growing).order_by()
-        households = Coalesce(Sum("households", filter=Q(group__in=counting.DOMESTIC)), 0)
+        of_growing = {target.subject_id for target in growing if target.pk in begun}
         rows = works.union(
-            customers.values(within, "work_id", "connected_date", "closed_date").annotate(
-                domestic=households, number=Count("pk")
-            ).values_list(
+            counting.handed_over_by_day(min(begun.values()), of_growing).values_list(
                 within, "work_id", "connected_date", "closed_date", "domestic", "number", nothing, nothing,
             ),
             all=True,

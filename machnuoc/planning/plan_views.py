@@ -593,6 +593,7 @@ def _export_growth(request: HttpRequest, table: queries.GrowthTable) -> HttpResp
         (f"Kế hoạch {table.year} (hộ)", of("planned"), "number"),
         ("Kế hoạch tăng (hộ)", of("asked"), "number"),
         ("Đã phát triển (hộ)", of("added"), "number"),
+        ("Tiếp nhận cùng công trình, không tính (hộ)", of("handed"), "number"),
         ("Còn phải phát triển (hộ)", of("left"), "number"),
         ("Công suất còn dư (hộ)", of("spare"), "number"),
         ("Kế hoạch vượt thiết kế (hộ)", of("above"), "number"),

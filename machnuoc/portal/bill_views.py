@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from machnuoc.billing import bill_pdf, bill_queries, corrections, ledger
+from machnuoc.billing import bill_pdf, bill_queries, ledger
 from machnuoc.billing.models import Bill, EInvoice
 from machnuoc.core import files
 from machnuoc.core.periods import local_date
@@ -44,8 +44,9 @@ def bills(request: CustomerRequest) -> HttpResponse:
     context = {
         "rows": [
             {
-                "bill": bill, "name": corrections.name_of(bill), "open_vnd": open_vnd[bill.pk],
+                "bill": bill, "name": bill.name, "open_vnd": open_vnd[bill.pk],
                 "is_overdue": open_vnd[bill.pk] > 0 and bill.due_date < today,
+                "is_former": bill.customer_id != bill.connection.customer_id,
                 "connection": nicknames.get(bill.connection_id, bill.connection.code),
             }
             for bill in shown

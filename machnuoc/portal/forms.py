@@ -9,7 +9,7 @@ class Address(forms.Form):
     address = forms.CharField(
         label="Số điện thoại hoặc thư điện tử", max_length=254,
         widget=forms.TextInput(attrs={"autocomplete": "username", "inputmode": "email", "autocapitalize": "none"}),
-        help_text="Số hoặc địa chỉ đã ghi trong hợp đồng cấp nước.",
+        help_text="Số hoặc địa chỉ đã ghi trong hợp đồng hoặc đề nghị lắp nước.",
     )  # fmt: skip
 
     def clean_address(self) -> str:

@@ -9,8 +9,11 @@ from django.views.decorators.http import require_safe
 
 from machnuoc.core import files
 from machnuoc.core.periods import local_date
-from machnuoc.portal import money_queries, pieces, queries
+from machnuoc.customers.models import Application
+from machnuoc.portal import links, money_queries, pieces, queries, service_forms
 from machnuoc.portal.sessions import CustomerRequest, require_customer
+
+_APPLICATIONS_SHOWN = 3
 
 
 @never_cache
@@ -19,13 +22,27 @@ from machnuoc.portal.sessions import CustomerRequest, require_customer
 def home(request: CustomerRequest) -> HttpResponse:
     """Show what is owed and until when, what was used, and what customers should know today."""
     now = timezone.now()
-    connections = list(queries.list_connections(request.customer_account))
+    account = request.customer_account
+    applications = links.list_applications(account.address, now)
+    connections = list(queries.list_connections(account))
+    if {one.connection_id for one in applications} - {None, *(one.pk for one in connections)}:  # installed just now
+        links.refresh(account, now)
+        connections = list(queries.list_connections(account))
     context = {
         "standings": money_queries.standings(request.customer_account, connections, local_date(now)),
         "panels": pieces.list_for_home(request.customer_account, connections, now),
+        "is_applicant": bool(applications),
+        "rows": _still_running(applications),
+        "former": money_queries.list_former(request.customer_account, local_date(now)),
         "waiting": list(money_queries.list_waiting_orders(request.customer_account, now)[:3]),
     }
     return render(request, "portal/home.html", context)
+
+
+def _still_running(applications: list[Application]) -> list[tuple[Application, str]]:
+    """Return the applications that have not come to their end, each with the tone of its tag."""
+    ended = {Application.Stage.REFUSED, Application.Stage.WITHDRAWN, Application.Stage.BILLED}
+    return [(one, service_forms.tone_of(one)) for one in applications if one.stage not in ended][:_APPLICATIONS_SHOWN]
 
 
 @never_cache
@@ -67,5 +84,5 @@ def _bars(months: list[money_queries.MonthUse]) -> list[dict[str, object]]:
 @require_safe
 @require_customer
 def reading_photo(request: CustomerRequest, pk: int, reading: int) -> HttpResponseBase:
-    one = queries.require_connection(request.customer_account, pk)
+    one, _ = queries.require_billed(request.customer_account, pk)
     return files.as_download(money_queries.require_photo(request.customer_account, one, reading))

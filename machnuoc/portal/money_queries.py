@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from django.db.models import F, Q, QuerySet
 from django.http import Http404
 
-from machnuoc.billing import banks, corrections, ledger, qr_images, reference, vietqr
+from machnuoc.billing import banks, ledger, qr_images, reference, vietqr
 from machnuoc.billing.models import Allocation, Bill, BillingProfile, GatewayOrder, Payment
 from machnuoc.core.models import StoredFile
 from machnuoc.core.periods import LOCAL_ZONE, Period
@@ -88,17 +88,47 @@ def standings(account: PortalAccount, connections: Sequence[Connection], today: 
 
 def open_bills(account: PortalAccount, connection_ids: Iterable[int], today: date) -> list[OpenBill]:
     """Return the unsettled bills of the account at these connections, those that are due first first."""
-    rows = list(
-        queries.bills_of(account)
-        .filter(connection_id__in=list(connection_ids), state=Bill.State.ISSUED)
-        .order_by("due_date", "pk")
-    )
+    rows = queries.bills_of(account).filter(connection_id__in=list(connection_ids), state=Bill.State.ISSUED)
+    return _open_among(rows.order_by("due_date", "pk"), today)
+
+
+def _open_among(bills: Iterable[Bill], today: date) -> list[OpenBill]:
+    rows = list(bills)
     open_vnd = ledger.open_of(rows)
     return [
-        OpenBill(bill, corrections.name_of(bill), open_vnd[bill.pk], open_vnd[bill.pk] > 0 and bill.due_date < today)
+        OpenBill(bill, bill.name, open_vnd[bill.pk], open_vnd[bill.pk] > 0 and bill.due_date < today)
         for bill in rows
         if open_vnd[bill.pk]
     ]
+
+
+@dataclass(frozen=True)
+class Former:
+    """A connection that is another's by now, of which bills are left to the account. open_bills: unsettled ones."""
+
+    connection: Connection
+    open_bills: list[OpenBill]
+
+    @property
+    def owed_vnd(self) -> int:
+        return max(0, sum(one.open_vnd for one in self.open_bills))
+
+    @property
+    def is_overdue(self) -> bool:
+        return any(one.is_overdue for one in self.open_bills)
+
+
+def list_former(account: PortalAccount, today: date) -> list[Former]:
+    """Return the connections that the account gave away and still owes something for."""
+    former = queries.former_bill_ids(account)
+    if not former:
+        return []
+    rows = Bill.objects.filter(pk__in=former, state=Bill.State.ISSUED).select_related("connection", "series")
+    found: dict[int, Former] = {}
+    for one in _open_among(rows.order_by("due_date", "pk"), today):
+        connection = one.bill.connection
+        found.setdefault(connection.pk, Former(connection, [])).open_bills.append(one)
+    return [one for one in found.values() if one.owed_vnd]
 
 
 def months_of(connections: Sequence[Connection], today: date) -> dict[int, list[MonthUse]]:
@@ -158,14 +188,17 @@ def find_fitting(connection: Connection) -> Fitting | None:
 def require_photo(account: PortalAccount, connection: Connection, pk: int) -> StoredFile:
     """Return the photo of a reading of the connection: of the customer's own time, or one that a bill of theirs uses.
 
+    Of a connection that was given away only the latter.
+
     Raises Http404.
     """
     reading = Reading.objects.filter(connection=connection, pk=pk, photo__isnull=False).select_related("photo").first()
     if reading is None or reading.photo is None:
         raise Http404("no photo of this connection")
     since = held_from(connection)
+    is_holder = links.list_live(account).filter(connection=connection).exists()
     billed = queries.bills_of(account).filter(Q(from_reading_id=pk) | Q(to_reading_id=pk))
-    if (since is not None and reading.read_at < since) and not billed.exists():
+    if not (is_holder and (since is None or reading.read_at >= since)) and not billed.exists():
         raise Http404("a photo of a former customer's time")
     return reading.photo
 
@@ -219,10 +252,12 @@ def list_waiting_orders(account: PortalAccount, now: datetime) -> QuerySet[Gatew
 def payments_of(account: PortalAccount) -> QuerySet[Payment]:
     """Return what was paid for bills of the account, or ahead at its connections in its customer's time, newest first.
 
-    What paid a former customer's bills is that one's affair.
+    What a former customer paid, or the next one, is that one's affair, whosever bills it went to: a receipt names them.
     """
-    own = queries.bills_of(account).order_by().values("pk")
-    paid = Allocation.objects.filter(bill_id__in=own, payment__isnull=False).values("payment_id")
+    bills = queries.bills_of(account).order_by()
+    paid = Allocation.objects.filter(
+        Q(payment__customer__isnull=True) | Q(payment__customer=F("bill__customer")), bill_id__in=bills.values("pk"),
+    ).values("payment_id")  # fmt: skip
     live = links.list_live(account)
     ahead = Q(connection_id__in=live.values("connection_id"), customer_id=F("connection__customer_id"))
     return (

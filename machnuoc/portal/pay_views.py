@@ -26,7 +26,7 @@ _ROWS = 24
 def pay(request: CustomerRequest, pk: int) -> HttpResponse:
     """Show how to pay what one connection owes; POST makes an order at a gateway and gives the way to it."""
     account, now = request.customer_account, timezone.now()
-    connection = queries.require_connection(account, pk)
+    connection, is_former = queries.require_billed(account, pk)
     found = money_queries.open_bills(account, [pk], local_date(now))
     owed = [one for one in found if one.open_vnd > 0]
     credit_vnd = -sum(one.open_vnd for one in found if one.open_vnd < 0)
@@ -35,7 +35,8 @@ def pay(request: CustomerRequest, pk: int) -> HttpResponse:
     chosen = next((one for one in owed if str(one.bill.pk) == request.GET.get("hoa-don")), owed[0] if owed else None)
     transfer = money_queries.transfer_of(chosen.bill, chosen.open_vnd) if chosen else None
     context = {
-        "connection": connection, "owed": owed, "chosen": chosen, "total_vnd": sum(one.open_vnd for one in owed),
+        "connection": connection, "is_former": is_former, "owed": owed, "chosen": chosen,
+        "total_vnd": sum(one.open_vnd for one in owed),
         "credit_vnd": credit_vnd, "transfer": transfer,
         "gateways": [(key, GatewayOrder.Gateway(key).label) for key in gateway_orders.list_configured()],
         "waiting": [one for one in money_queries.list_waiting_orders(account, now) if one.connection_id == pk],

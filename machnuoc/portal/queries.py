@@ -1,6 +1,6 @@
 """What a signed-in customer may see: their connections and the bills of those. Nothing else exists for them."""
 
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 
 from machnuoc.billing.models import Bill
@@ -28,19 +28,41 @@ def require_connection(account: PortalAccount, pk: int) -> Connection:
     return found
 
 
+def former_bill_ids(account: PortalAccount) -> list[int]:
+    """Return `links.list_former_bill_ids` of the account, asked for once a request: kept on the account object."""
+    known: dict[str, list[int]] = account.__dict__.setdefault("_former_bill_ids", {})
+    if account.address not in known:
+        known[account.address] = links.list_former_bill_ids(account.address)
+    return known[account.address]
+
+
 def bills_of(account: PortalAccount) -> QuerySet[Bill]:
     """Return the bills of the account's connections that were issued to their customer of today, newest first.
 
-    What was issued to a former holder is that one's affair.
+    What was issued to a former holder is that one's affair: who gave a connection away keeps the bills of their time.
     """
-    return (
-        Bill.objects.filter(
-            connection_id__in=links.list_live(account).values("connection_id"),
-            customer_id=F("connection__customer_id"),
-        )
-        .select_related("connection", "series")
-        .order_by("-period_start_date", "-pk")
-    )
+    live = links.list_live(account).values_list("connection_id", flat=True)
+    own = Q(customer_id=F("connection__customer_id"))
+    former = former_bill_ids(account)
+    mine = own & Q(connection_id__in=list(live) if former else live)
+    if former:  # beside an OR, PostgreSQL would read every bill for a subquery: hence lists
+        mine |= Q(pk__in=former)
+    return Bill.objects.filter(mine).select_related("connection", "series").order_by("-period_start_date", "-pk")
+
+
+def require_billed(account: PortalAccount, pk: int) -> tuple[Connection, bool]:
+    """Return a connection of which the account may see bills, and whether it is its own no more.
+
+    Raises Http404.
+    """
+    found = list_connections(account).filter(pk=pk).first()
+    if found is not None:
+        return found, False
+    former = former_bill_ids(account)
+    given_away = Connection.objects.filter(pk=pk, bills__in=former).distinct().first() if former else None
+    if given_away is None:
+        raise Http404("not a connection of this customer")
+    return given_away, True
 
 
 def require_bill(account: PortalAccount, pk: int) -> Bill:

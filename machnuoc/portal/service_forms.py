@@ -15,6 +15,7 @@ from machnuoc.customers.models import Application, Category, Connection, Custome
 from machnuoc.customers.request_forms import Photos
 from machnuoc.customers.request_operations import PHOTOS_MAX, TEXT_MAX
 from machnuoc.places.models import Subject
+from machnuoc.portal import codes
 from machnuoc.works.models import Work
 
 
@@ -133,6 +134,45 @@ class ApplicationForm(forms.Form):
         )  # fmt: skip
 
 
+class PublicApplicationForm(ApplicationForm):
+    """The same, of who is not signed in: with a phone, by which they follow it, and what keeps machines off."""
+
+    phone = forms.CharField(
+        label="Điện thoại di động", max_length=20, widget=forms.TextInput({"inputmode": "tel", "autocomplete": "tel"}),
+        help_text="Đơn vị cấp nước gọi số này; bạn đăng nhập bằng số này để theo dõi.",
+    )  # fmt: skip
+    email = forms.EmailField(
+        label="Thư điện tử", required=False, max_length=254, widget=forms.EmailInput({"autocomplete": "email"}),
+        help_text="Không bắt buộc. Cũng dùng để đăng nhập được.",
+    )  # fmt: skip
+    website = forms.CharField(required=False, max_length=200)  # a trap: people do not see it
+    stamp = forms.CharField(required=False, max_length=300, widget=forms.HiddenInput)
+    sum_answer = forms.CharField(required=False, max_length=10)
+    sum_stamp = forms.CharField(required=False, max_length=300, widget=forms.HiddenInput)
+    asked = ("name", "kind", "phone", "email", "place", "work", "address", "group", "households", "persons", "note")
+
+    def __init__(self, data: QueryDict | None, **kwargs: Any) -> None:
+        super().__init__(data, contact={}, **kwargs)
+
+    def shown(self) -> list[Any]:
+        """Return the fields that people see, in order."""
+        return [self[name] for name in self.asked if name in self.fields]
+
+    def clean_phone(self) -> str:
+        try:
+            phone = codes.read_address(self.cleaned_data["phone"])
+        except codes.BadAddress:
+            phone = ""
+        if not phone or "@" in phone or phone.startswith(codes.SIMULATED_PHONES):
+            raise forms.ValidationError("Ghi số điện thoại di động gồm 10 chữ số, ví dụ 0905123456.")
+        return phone
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean()
+        self._contact = {"phone": said.get("phone") or "", "email": said.get("email") or ""}
+        return said
+
+
 class ReadingForm(_Once):
     index_m3 = NumberField(
         label="Chỉ số trên đồng hồ (m³)", min_value=0, max_value=Decimal(99_999_999), max_digits=11, decimal_places=3,
@@ -181,3 +221,7 @@ STAGE_TONES = {
     Application.Stage.INSTALLED: "good", Application.Stage.BILLED: "good", Application.Stage.REFUSED: "danger",
     Application.Stage.WITHDRAWN: "neutral",
 }  # fmt: skip
+
+
+def tone_of(application: Application) -> str:
+    return STAGE_TONES.get(Application.Stage(application.stage), "info")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.db import IntegrityError, transaction
+
 from machnuoc.billing.models import Bill
 from machnuoc.core import files, periods
 from machnuoc.core.models import StoredFile
@@ -19,9 +21,18 @@ from machnuoc.customers import (
     request_operations,
 )
 from machnuoc.customers.application_operations import ApplicationFacts
-from machnuoc.customers.models import Application, Category, Connection, FieldItem, Reading, Request, Round
+from machnuoc.customers.models import (
+    Application,
+    Category,
+    Connection,
+    FieldItem,
+    PublicPost,
+    Reading,
+    Request,
+    Round,
+)
 from machnuoc.places.models import Subject
-from machnuoc.portal import service_queries
+from machnuoc.portal import links, service_queries
 from machnuoc.portal.errors import PortalError
 from machnuoc.portal.models import PortalAccount
 from machnuoc.works.models import Work
@@ -135,17 +146,47 @@ def apply_for_connection(
     account: PortalAccount, *, work: Work, facts: ApplicationFacts, note: str, now: datetime
 ) -> Application:
     """Ask for a new connection; the staff take it through its steps. Raises PortalError, CustomersError."""
-    live = service_queries.list_applications(account).filter(stage__in=application_operations.OPEN)
-    if live.count() >= OPEN_APPLICATIONS:
+    live = [one for one in links.list_applications(account.address, now) if one.stage in application_operations.OPEN]
+    if len(live) >= OPEN_APPLICATIONS:
         raise PortalError(
             f"Bạn đang có {OPEN_APPLICATIONS} đề nghị chưa xong. Chờ đơn vị cấp nước xử lý, hoặc rút bớt."
         )
-    twin = live.filter(work=work, address__iexact=facts.address.strip()).first()
+    wanted = (work.pk, facts.address.strip().lower())
+    twin = next((one for one in live if (one.work_id, one.address.lower()) == wanted), None)
     if twin is not None:
         return twin  # sent twice
     return application_operations.open_application(
         work=work, facts=facts, by=None, now=now, source="portal", note=note, is_simulated=account.is_demo
     )
+
+
+def apply_publicly(
+    *, work: Work, facts: ApplicationFacts, note: str, nonce: str, address_hash: str, now: datetime
+) -> Application:
+    """Take the wish of somebody who is not signed in, once however often the form is sent; who proves the phone that it
+    names follows it. Raises PortalError, CustomersError.
+    """
+    named = {"phone": facts.phone, "stage__in": application_operations.OPEN}
+    own = Application.objects.filter(source="public", **named)
+    try:
+        with transaction.atomic():
+            PublicPost.objects.create(nonce=nonce[:32], address_hash=address_hash, at=now)
+            twin = own.filter(work=work, address__iexact=facts.address.strip()).first()
+            if twin is not None:
+                return twin
+            if own.count() >= OPEN_APPLICATIONS:
+                raise PortalError(
+                    f"Số điện thoại này đang có {OPEN_APPLICATIONS} đề nghị chưa xong. Đăng nhập bằng số đó để theo "
+                    "dõi hoặc rút bớt."
+                )
+            return application_operations.open_application(
+                work=work, facts=facts, by=None, now=now, source="public", note=note
+            )
+    except IntegrityError:
+        twin = own.filter(work=work, address__iexact=facts.address.strip()).first()
+        if twin is None:
+            raise PortalError("Biểu này đã gửi rồi. Tải lại trang để gửi đề nghị khác.") from None
+        return twin
 
 
 def withdraw_application(application: Application, *, now: datetime) -> Application:

@@ -1,5 +1,7 @@
 """What a customer may see of services: their own requests, applications, contracts and data."""
 
+from datetime import datetime
+
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.http import Http404
@@ -49,21 +51,12 @@ def require_request(account: PortalAccount, code: str) -> Request:
     return found
 
 
-def list_applications(account: PortalAccount) -> QuerySet[Application]:
-    """Return the applications that name the address of the account, newest first."""
-    return (
-        Application.objects.filter(said_from(account.address))
-        .select_related("work__subject", "work__operator__subject", "place", "connection")
-        .order_by("-pk")
-    )
-
-
-def require_application(account: PortalAccount, code: str) -> Application:
-    """Return one application of the account. Raises Http404 for that of anybody else."""
-    found = list_applications(account).filter(code=code).first()
-    if found is None:
-        raise Http404("not an application of this customer")
-    return found
+def require_application(account: PortalAccount, code: str, now: datetime) -> Application:
+    """Return one application of the account, of `links.list_applications`. Raises Http404 for that of anybody else."""
+    for one in links.list_applications(account.address, now):
+        if one.code == code:
+            return one
+    raise Http404("not an application of this customer")
 
 
 def own_customers(account: PortalAccount) -> QuerySet[Customer]:

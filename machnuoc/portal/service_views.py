@@ -12,10 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from machnuoc.core import files
-from machnuoc.core.vietnamese import format_date
-from machnuoc.customers import application_operations, notice_queries, reading_queries, request_operations
+from machnuoc.customers import notice_queries, reading_queries, request_operations
 from machnuoc.customers.errors import CustomersError
-from machnuoc.customers.models import Application, Reading
+from machnuoc.customers.models import Reading
 from machnuoc.customers.notice_views import dress, with_where
 from machnuoc.portal import queries, service_forms, service_operations, service_queries
 from machnuoc.portal.errors import PortalError
@@ -109,71 +108,6 @@ def contract_paper(request: CustomerRequest, pk: int) -> HttpResponseBase:
     contract = service_queries.require_contract(request.customer_account, pk)
     assert contract.paper is not None  # noqa: S101 - asked for
     return files.as_download(contract.paper)
-
-
-# --- a new connection
-
-
-@never_cache
-@_get_or_post
-@require_customer
-def applications(request: CustomerRequest) -> HttpResponse:
-    """Show the applications of the account; take a new one."""
-    account, now = request.customer_account, timezone.now()
-    contact = service_operations.contact_of(account)
-    is_post = request.method == "POST"
-    form = service_forms.ApplicationForm(
-        request.POST if is_post else None, contact=contact, initial={"name": service_operations.name_of(account)}
-    )
-    if is_post and form.is_valid():
-        try:
-            made = service_operations.apply_for_connection(
-                account, work=form.cleaned_data["work"], facts=form.facts(), note=form.cleaned_data["note"], now=now
-            )
-        except (CustomersError, PortalError) as reason:
-            form.add_error(None, str(reason))
-        else:
-            messages.success(request, f"Đã nhận đề nghị {made.code}. Đơn vị cấp nước sẽ gọi để khảo sát.")
-            return redirect("portal:application_detail", made.code)
-    rows = list(service_queries.list_applications(account)[:50])
-    for row in rows:
-        row.tone = service_forms.STAGE_TONES.get(row.stage, "info")  # type: ignore[attr-defined, call-overload]
-    context = {"form": form, "rows": rows}
-    return render(request, "portal/services/applications.html", context, status=422 if form.errors else 200)
-
-
-@never_cache
-@_get_or_post
-@require_customer
-def application_detail(request: CustomerRequest, code: str) -> HttpResponse:
-    """Show how far an application is; take it back."""
-    one = service_queries.require_application(request.customer_account, code)
-    failure = ""
-    if request.method == "POST":
-        try:
-            service_operations.withdraw_application(one, now=timezone.now())
-        except CustomersError as reason:
-            failure = str(reason)
-        else:
-            messages.success(request, f"Đã rút đề nghị {code}.")
-            return redirect("portal:application_detail", code)
-    steps = list(one.steps.order_by("pk"))
-    done = {step.stage: step for step in steps}
-    is_over = one.stage in {Application.Stage.REFUSED, Application.Stage.WITHDRAWN}
-    stages = [] if is_over else [stage for stage in application_operations.STAGES if stage != "SURVEYED"]
-    context = {
-        "one": one, "failure": failure, "tone": service_forms.STAGE_TONES.get(one.stage, "info"),  # type: ignore[call-overload]
-        "stages": [(stage.label, done.get(stage), stage == one.stage) for stage in stages],
-        "ending": next((step for step in reversed(steps) if step.stage == one.stage), None) if is_over else None,
-        "may_withdraw": one.stage in application_operations.OPEN,
-        "facts": [
-            ("Mã đề nghị", one.code), ("Người đề nghị", one.name), ("Địa chỉ lắp đặt", one.address),
-            ("Xã, phường", one.place.name if one.place else None), ("Công trình", one.work.subject.name),
-            ("Đơn vị cấp nước", one.work.operator.subject.name if one.work.operator else None),
-            ("Gửi ngày", format_date(timezone.localdate(one.created_at))),
-        ],
-    }  # fmt: skip
-    return render(request, "portal/services/application.html", context, status=422 if failure else 200)
 
 
 # --- notices

@@ -1,4 +1,4 @@
-"""Who of the customers is signed in. A session belongs to a customer or to somebody of the staff, never to both."""
+"""Who of the customers is signed in. Their session is theirs alone: that of the staff has another cookie."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import rotate_token
@@ -18,13 +17,12 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from machnuoc.core import audit
-from machnuoc.portal import links
+from machnuoc.portal import links, middleware
 from machnuoc.portal.models import PortalAccount
 
 P = ParamSpec("P")
 ACCOUNT = "portal_account"
 _SINCE, _SEEN = "portal_since", "portal_seen"
-_ROOT = "/kh/"
 _SEEN_EVERY = timedelta(days=1)  # how often a session writes that it is still in use
 
 audit.describe("portal.sign_in", "đăng nhập cổng khách hàng (tài khoản {target})")
@@ -39,8 +37,7 @@ class CustomerRequest(HttpRequest):
 
 def sign_in(request: HttpRequest, account: PortalAccount, now: datetime) -> None:
     """Begin a session of the customer: under a new key, with nothing left of whoever used this browser before."""
-    request.session.flush()  # somebody of the staff who was signed in here is not any more
-    request.user = AnonymousUser()
+    request.session.flush()
     rotate_token(request)
     begin(request.session, account, now)
     PortalAccount.objects.filter(pk=account.pk).update(last_seen_at=now)
@@ -65,21 +62,13 @@ def sign_out_everywhere(request: HttpRequest, account: PortalAccount, now: datet
     request.session.flush()
 
 
-def leave_to_staff(session: Any) -> None:
-    """Take a customer out of a session that somebody of the staff takes over (see apps.py)."""
-    if session.pop(ACCOUNT, None) is not None:
-        session.pop(_SINCE, None)
-        session.pop(_SEEN, None)
-        session.set_expiry(None)
-
-
 def find_account(request: HttpRequest, now: datetime) -> PortalAccount | None:
     """Return who is signed in, or None; note once a day that they are still there and what is theirs today."""
     session = request.session
     pk, since, seen = session.get(ACCOUNT), session.get(_SINCE), session.get(_SEEN)
     if not isinstance(pk, int) or not isinstance(since, float) or not isinstance(seen, float):
         return None
-    if "_auth_user_id" in session:
+    if "_auth_user_id" in session:  # a session of the staff under the wrong name
         return None
     account = PortalAccount.objects.filter(pk=pk, is_active=True).first()
     if account is None:
@@ -120,5 +109,5 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
 
 def own_path(path: str) -> str:
     """Return the path if it lies within the customers' pages, else nothing: no way out of here by a link."""
-    is_own = path.startswith(_ROOT) and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+    is_own = path.startswith(middleware.ROOT) and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
     return path if is_own else ""

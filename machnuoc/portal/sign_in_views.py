@@ -11,13 +11,14 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from machnuoc.core import sending
-from machnuoc.core.models import Person, Sending
+from machnuoc.core.models import Job, Person, Sending
 from machnuoc.customers import request_spam
 from machnuoc.portal import account_operations, codes, forms, pieces, queries, sessions
 from machnuoc.portal.errors import PortalError
 from machnuoc.portal.sessions import CustomerRequest, require_customer
 
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
+_DEMO_TASK = "demo.customers"
 _CODE, _NEXT, _SHOWN = "portal_code", "portal_next", "portal_shown_code"
 
 
@@ -52,8 +53,14 @@ def _render_sign_in(request: HttpRequest, form: forms.Address, *, status: int) -
     context = {
         "form": form, "next": sessions.own_path(said.get("next", "")), "channels": channels,
         "demo_phones": account_operations.list_demo_phones() if _holds_demo(channels) else [],
+        "is_loading": _is_loading(),
     }  # fmt: skip
     return render(request, "portal/sign_in.html", context, status=status)
+
+
+def _is_loading() -> bool:
+    """Return whether the simulated customers of a demonstration are still on their way."""
+    return Job.objects.filter(task=_DEMO_TASK, state__in=[Job.State.QUEUED, Job.State.RUNNING]).exists()
 
 
 def _holds_demo(channels: dict[str, bool]) -> bool:
@@ -84,6 +91,7 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form, "address": row.address, "shown": request.session.get(_SHOWN, ""),
         "is_sent": sending.is_configured(codes.channel_of(row.address)), "next": request.session.get(_NEXT, ""),
+        "is_loading": not request.session.get(_SHOWN) and _is_loading(),
     }  # fmt: skip
     return render(request, "portal/sign_in_code.html", context, status=422 if form.errors else 200)
 

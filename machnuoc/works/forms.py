@@ -15,6 +15,7 @@ from machnuoc.places import access
 from machnuoc.places.models import AdministrativeUnit, Organisation, PrintedName, Subject
 from machnuoc.works import queries
 from machnuoc.works.models import Capacity, TreatmentTrain, Work
+from machnuoc.works.operations import LATITUDES, LONGITUDES
 
 _SEARCH = forms.TextInput({"type": "search", "placeholder": "Tên công trình, nơi cấp, tên như in…"})
 
@@ -222,10 +223,12 @@ class EditWork(_WorkForm):
         label="Nằm ở", help_text="Nơi đặt công trình. Cấp nước cho nơi nào thì ghi ở «Phạm vi cấp nước»."
     )
     latitude = forms.FloatField(
-        label="Vĩ độ (độ)", required=False, min_value=6, max_value=24, localize=True,
+        label="Vĩ độ (độ)", required=False, min_value=LATITUDES[0], max_value=LATITUDES[1], localize=True,
         help_text="Tọa độ của chính công trình, ví dụ 15,1234. Chưa biết thì để trống.",
     )  # fmt: skip
-    longitude = forms.FloatField(label="Kinh độ (độ)", required=False, min_value=101, max_value=118, localize=True)
+    longitude = forms.FloatField(
+        label="Kinh độ (độ)", required=False, min_value=LONGITUDES[0], max_value=LONGITUDES[1], localize=True
+    )
     contact_name = forms.CharField(label="Người liên hệ", max_length=120, required=False)
     contact_phone = forms.CharField(
         label="Điện thoại", max_length=40, required=False, widget=forms.TextInput({"type": "tel"})

@@ -1,5 +1,6 @@
 """What writes water works. Each act is one transaction with its audit row; figures built on it are marked dirty."""
 
+import re
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
@@ -16,6 +17,9 @@ from machnuoc.places import operations as place_operations
 from machnuoc.places.models import AdministrativeUnit, Organisation, ParentLink, PrintedName, Subject
 from machnuoc.works import search_entries
 from machnuoc.works.models import Capacity, ServiceArea, TreatmentTrain, Work, WorkOperator, WorkStatus
+
+LATITUDES, LONGITUDES = (6, 24), (101, 118)
+"""Degrees between which a work can stand: Vietnam with its islands."""
 
 
 class WorksError(ValueError):
@@ -124,20 +128,18 @@ def add_work(
     source_kind: str = "",
     note: str = "",
     passage: Passage | None = None,
+    key: str = "",
     by: Person,
 ) -> Work:
-    """Enter a work that the program does not know yet, with its operator and status. Its key is made of the name.
+    """Enter a work that the program does not know yet, with its operator and status.
 
     from_date: since when the operator runs it and the status holds (None: since before we know).
+    key: made of the name if empty. Raises WorksError for a key that is taken or is none of a work.
     """
-    stem = f"{parent.subject.key}." if parent else "work."
-    slug = slugify(folding.fold(name))[:60].strip("-") or "cong-trinh"
-    taken = set(Subject.objects.filter(key__startswith=f"{stem}{slug}").values_list("key", flat=True))
-    key = next(
-        candidate
-        for candidate in (f"{stem}{slug}{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
-        if candidate not in taken
-    )
+    if key:
+        _require_new_key(key)
+    else:
+        key = _make_key(name, parent)
     work = put_work(
         key=key, name=name, kind=kind, sector=sector, parent=parent, territories=territories, source_kind=source_kind,
         note=note, passage=passage, by=by,
@@ -148,12 +150,64 @@ def add_work(
     return work
 
 
+def _make_key(name: str, parent: Work | None) -> str:
+    stem = f"{parent.subject.key}." if parent else "work."
+    slug = slugify(folding.fold(name))[:60].strip("-") or "cong-trinh"
+    taken = set(Subject.objects.filter(key__startswith=f"{stem}{slug}").values_list("key", flat=True))
+    return next(
+        candidate
+        for candidate in (f"{stem}{slug}{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
+        if candidate not in taken
+    )
+
+
+def _require_new_key(key: str) -> None:
+    if not _KEY.fullmatch(key) or len(key) > 120:
+        raise WorksError(
+            f"Mã «{key[:40]}» không dùng được cho công trình: viết «work.» rồi chữ thường không dấu, số, dấu gạch "
+            "ngang, ví dụ work.tram-a."
+        )
+    if Subject.objects.filter(key=key).exists():
+        raise WorksError(f"Mã «{key}» đã có. Chọn mã khác, hoặc bỏ trống để chương trình đặt mã theo tên.")
+
+
+_KEY = re.compile(r"work\.[a-z0-9]+(?:[.-][a-z0-9]+)*", re.ASCII)
+
+
 @transaction.atomic
-def describe(work: Work, *, note: str, by: Person) -> None:
-    """Change the note on a work. The caller has asked whether the person may."""
+def describe(work: Work, *, note: str | None = None, name: str | None = None, by: Person) -> None:
+    """Change the note on a work, its name, or both. The caller has asked whether the person may."""
     work = Work.objects.select_related("subject").select_for_update(of=("self",)).get(pk=work.pk)
-    work.note = note
-    work.save(update_fields=["note"])
+    if note is not None:
+        work.note = note
+        work.save(update_fields=["note"])
+    if name is not None:
+        Subject.objects.filter(pk=work.pk).update(name=name)
+        work.subject.name = name
+        search_entries.put_work(work)
+    place_operations.touch(work.subject)
+    audit.record("works.work.saved", actor=by, target=work, created=False)
+
+
+@transaction.atomic
+def put_position(work: Work, position: tuple[float, float] | None, *, by: Person) -> None:
+    """Say where a work stands: (latitude, longitude) in degrees, or None where nobody knows. Idempotent.
+
+    The caller has asked whether the person may. Raises WorksError for a place that is not in Vietnam.
+    """
+    latitude, longitude = position or (None, None)
+    if position is not None and not (
+        LATITUDES[0] <= position[0] <= LATITUDES[1] and LONGITUDES[0] <= position[1] <= LONGITUDES[1]
+    ):
+        raise WorksError(
+            f"Vị trí của «{work}» ở ngoài Việt Nam: vĩ độ từ {LATITUDES[0]} đến {LATITUDES[1]}, "
+            f"kinh độ từ {LONGITUDES[0]} đến {LONGITUDES[1]}. Kiểm tra thứ tự kinh độ, vĩ độ."
+        )
+    place_operations.require_current(work.subject, None)
+    work = Work.objects.select_related("subject").get(pk=work.pk)
+    if (work.subject.latitude, work.subject.longitude) == (latitude, longitude):
+        return
+    Subject.objects.filter(pk=work.pk).update(latitude=latitude, longitude=longitude)
     place_operations.touch(work.subject)
     audit.record("works.work.saved", actor=by, target=work, created=False)
 

@@ -2,6 +2,7 @@
 
 from machnuoc.customers.models.connections import (
     Application,
+    ApplicationMessage,
     ApplicationStep,
     Connection,
     ConnectionEvent,
@@ -9,6 +10,7 @@ from machnuoc.customers.models.connections import (
     Group,
     NormPersons,
     PovertyYear,
+    QuoteItem,
     UseShare,
 )
 from machnuoc.customers.models.imports import ConnectionImport
@@ -34,6 +36,7 @@ from machnuoc.customers.models.requests import (
 __all__ = [
     "AnswerTemplate",
     "Application",
+    "ApplicationMessage",
     "ApplicationStep",
     "Category",
     "Connection",
@@ -52,6 +55,7 @@ __all__ = [
     "Open311Endpoint",
     "PovertyYear",
     "PublicPost",
+    "QuoteItem",
     "Reading",
     "ReadingImport",
     "Request",

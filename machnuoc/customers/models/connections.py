@@ -242,6 +242,8 @@ class Application(models.Model):
     address = models.CharField("địa chỉ lắp đặt", max_length=300)
     latitude = models.FloatField("vĩ độ", null=True, blank=True)
     longitude = models.FloatField("kinh độ", null=True, blank=True)
+    survey_date = models.DateField("hẹn khảo sát ngày", null=True, blank=True)
+    due_date = models.DateField("hẹn xong bước tiếp theo ngày", null=True, blank=True)  # emptied by every step
     quote_vnd = models.PositiveBigIntegerField("chi phí lắp đặt (đồng)", null=True, blank=True)
     connection = models.OneToOneField(
         Connection, models.PROTECT, null=True, blank=True, related_name="application", verbose_name="đấu nối"
@@ -253,7 +255,11 @@ class Application(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["work", "stage"], name="application_by_stage")]
+        indexes = [
+            models.Index(fields=["work", "stage"], name="application_by_stage"),
+            models.Index(fields=["phone"], name="application_by_phone"),
+            models.Index(fields=["email"], name="application_by_email"),
+        ]
 
     def __str__(self) -> str:
         return self.code
@@ -274,3 +280,49 @@ class ApplicationStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application_id} {self.stage}"
+
+
+class QuoteItem(models.Model):
+    """One line of the quote for an installation. amount_vnd: quantity × price_vnd, rounded half up once."""
+
+    application = models.ForeignKey(Application, models.CASCADE, related_name="quote_items")
+    title = models.CharField("khoản mục", max_length=160)
+    quantity = models.DecimalField("số lượng", max_digits=12, decimal_places=3)
+    unit = models.CharField("đơn vị", max_length=20, blank=True)
+    price_vnd = models.PositiveBigIntegerField("đơn giá (đồng)")
+    amount_vnd = models.PositiveBigIntegerField("thành tiền (đồng)")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.application_id} {self.title}"
+
+
+class ApplicationMessage(models.Model):
+    """What who applies says about their application, and what they are answered."""
+
+    class Kind(models.TextChoices):
+        ACCEPTED = "ACCEPTED", "Đồng ý báo giá"
+        QUESTION = "QUESTION", "Câu hỏi"
+        ANSWER = "ANSWER", "Trả lời"
+
+    application = models.ForeignKey(Application, models.CASCADE, related_name="messages")
+    step = models.ForeignKey(  # where it stood then: an acceptance is of one quote
+        ApplicationStep, models.SET_NULL, null=True, related_name="+"
+    )
+    kind = models.CharField(max_length=8, choices=Kind)
+    at = models.DateTimeField()
+    by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")  # empty: who applies
+    text = models.CharField(max_length=1_000, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "step"], condition=Q(kind="ACCEPTED"), name="one_acceptance_a_quote"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application_id} {self.kind}"

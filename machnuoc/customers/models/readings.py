@@ -158,7 +158,7 @@ class FieldItem(models.Model):
         STORED = "STORED", "Đã lưu"
         SUSPECT = "SUSPECT", "Đã lưu, chờ xem lại"
         CONFLICT = "CONFLICT", "Đã lưu, khác số đã có"
-        DUPLICATE = "DUPLICATE", "Đã gửi trước đó"
+        DUPLICATE = "DUPLICATE", "Số này đã có"
         REFUSED = "REFUSED", "Không nhận"
 
     client_id = models.UUIDField(unique=True)

@@ -1,12 +1,15 @@
 """From the wish for a connection to its first bill."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 
 from machnuoc.core.models import AuditEntry
+from machnuoc.core.periods import local_date
 from machnuoc.customers import application_operations, application_queries, meters
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.application_queries import ApplicationFilters
@@ -14,7 +17,7 @@ from machnuoc.customers.connection_operations import ChangedMeanwhile, RecordErr
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Application, Connection, Contract, Customer, DataAccess, Fitting, Meter, Reading
 from machnuoc.customers.tests.world import NOW, TODAY, make_person
-from machnuoc.places.models import Grant
+from machnuoc.places.models import AdministrativeUnit, Containment, Grant, Subject
 
 pytestmark = pytest.mark.django_db
 FACTS = ApplicationFacts("Phạm Văn Đông", "Thôn Phú Lễ", phone="0914 555 666", persons=4)
@@ -64,7 +67,7 @@ def test_an_application_goes_from_survey_to_the_first_bill(centre):
     [
         ("REQUESTED", {}, "chi phí"), ("QUOTED", {}, "số hợp đồng"), ("CONTRACTED", {}, "chờ lắp đặt"),
         ("REQUESTED", {"quote_vnd": 1, "at": NOW + timedelta(days=1)}, "tương lai"),
-        ("QUOTED", {"contract_number": "1/HĐ", "at": NOW - timedelta(days=9)}, "không thể trước ngày"),
+        ("QUOTED", {"contract_number": "1/HĐ", "at": NOW - timedelta(days=9)}, "không thể trước lúc"),
         ("INSTALLED", {}, "không còn bước nào"),
     ],
 )  # fmt: skip
@@ -177,6 +180,74 @@ def test_the_pages_lead_an_application_through_all_steps(centre, browser_of):
     assert DataAccess.objects.filter(person=centre.station, what="EXPORT", count=1).exists()
 
 
+def test_a_paper_request_of_last_week_is_typed_in_today_with_all_its_days(centre):
+    said = {"by": centre.clerk, "now": NOW}
+    one = application_operations.open_application(
+        work=centre.binh_chanh, facts=FACTS, received_date=TODAY - timedelta(days=7), **said
+    )
+    application_operations.advance(one, at=NOW - timedelta(days=6), quote_vnd=0, **said)
+    application_operations.advance(one, at=NOW - timedelta(days=6), contract_number="79/HĐ", **said)
+    made = application_operations.install(one, at=NOW - timedelta(days=5), serial="A779", **said)
+
+    assert one.created_at == datetime(2026, 7, 26, 17, 0, tzinfo=UTC)  # midnight in Quảng Ngãi
+    assert made.connected_date == local_date(made.fittings.get().installed_at) == TODAY - timedelta(days=5)
+    later = application_operations.open_application(
+        work=centre.binh_chanh, facts=FACTS, received_date=TODAY - timedelta(days=300), **said
+    )
+    assert list(application_queries.list_applications(centre.clerk)) == [one, later]  # by receipt, not by entry
+
+
+@pytest.mark.parametrize("days", [-1, 367, 5_000])
+def test_a_day_of_receipt_to_come_or_over_a_year_ago_is_refused(centre, days):
+    with pytest.raises(RecordError, match="Ngày tiếp nhận"):
+        application_operations.open_application(
+            work=centre.binh_chanh, facts=FACTS, by=centre.clerk, now=NOW, received_date=TODAY - timedelta(days=days)
+        )
+
+
+def test_a_step_is_not_a_minute_before_the_one_before_it(centre):
+    one = begin(centre, "QUOTED")
+    said = {"by": centre.clerk, "now": NOW}
+    signed_at = NOW - timedelta(hours=3) + timedelta(seconds=40)
+    application_operations.advance(one, at=signed_at, contract_number="80/HĐ", **said)
+
+    with pytest.raises(RecordError, match="không thể trước lúc đó"):
+        application_operations.install(one, at=signed_at - timedelta(minutes=1), serial="A780", **said)
+    application_operations.install(one, at=signed_at - timedelta(seconds=40), serial="A780", **said)  # the same minute
+
+
+def test_the_form_says_at_its_fields_what_is_wrong_and_takes_the_commune_from_the_address(centre, browser_of):
+    province = Subject.objects.create(key="vn.thu", kind="UNIT", name="Tỉnh Thử")
+    unit = AdministrativeUnit.objects.create(
+        subject=province, level="PROVINCE", unit_type="Tỉnh", code="98", full_name="Tỉnh Thử"
+    )
+    for code, name in (("98001", "Xã Bình Chánh"), ("98002", "Xã Bình Chánh Đông")):
+        commune = Subject.objects.create(key=f"vn.thu.{code}", kind="UNIT", name=name)
+        AdministrativeUnit.objects.create(
+            subject=commune, level="COMMUNE", unit_type="Xã", code=code, full_name=name, parent=unit
+        )
+        Containment.objects.create(ancestor=province, descendant=commune)
+    Containment.objects.create(ancestor=province, descendant=centre.binh_chanh.subject)
+    browser = browser_of(centre.clerk)
+    today = timezone.localdate()
+    said = {
+        "work": str(centre.binh_chanh.pk), "stage": "REQUESTED", "source": "counter", "name": "Hồ Thị Sáu",
+        "kind": "HOUSEHOLD", "group": "SH", "households": "1",
+    }  # fmt: skip
+    wrong = {"phone": "abc", "address": "Thôn 5", "received_date": str(today + timedelta(days=1))}
+
+    answer = browser.post("/khach-hang/de-nghi/them/", {**said, **wrong})
+
+    assert answer.status_code == 422
+    errors = answer.context["form"].errors
+    assert set(errors) == {"phone", "place", "received_date"} and "không phải số điện thoại" in errors["phone"][0]
+    right = {"address": "Thôn 5, xã Bình Chánh Đông", "received_date": str(today - timedelta(days=7))}
+    answer = browser.post("/khach-hang/de-nghi/them/", {**said, **right}, follow=True)
+    made = Application.objects.get()
+    assert made.place.name == "Xã Bình Chánh Đông" and "lấy theo địa chỉ" in answer.content.decode()
+    assert local_date(made.created_at) == today - timedelta(days=7)
+
+
 def test_a_stopped_application_says_why_and_goes_no_further(centre, browser_of):
     one = begin(centre)
     home = f"/khach-hang/de-nghi/{one.code}/"
@@ -195,3 +266,37 @@ def test_whoever_serves_elsewhere_reaches_no_application(centre, browser_of):
     other = make_person("thu.xa", Grant.Role.STATION, centre.other_work.subject)
 
     assert browser_of(other).get(f"/khach-hang/de-nghi/{one.code}/").status_code == 404
+
+
+SHOP = replace(FACTS, group="KDDV")
+
+
+def test_who_takes_money_does_not_choose_the_price_group_of_who_asks_for_a_connection(centre):
+    with pytest.raises(RecordError, match=r"quyết định giá nước.*nhờ trạm hoặc phòng khách hàng"):
+        application_operations.open_application(work=centre.binh_chanh, facts=SHOP, by=centre.cashier, now=NOW)
+    one = application_operations.open_application(work=centre.binh_chanh, facts=FACTS, by=centre.cashier, now=NOW)
+
+    with pytest.raises(RecordError, match="quyết định giá nước"):
+        application_operations.edit_application(one, SHOP, version=None, by=centre.cashier, now=NOW)
+    decided = application_operations.edit_application(one, SHOP, version=None, by=centre.clerk, now=NOW)
+    corrected = application_operations.edit_application(
+        decided, replace(SHOP, address="Thôn Phú Lễ 2"), version=None, by=centre.cashier, now=NOW
+    )
+
+    assert (corrected.group, corrected.address) == ("KDDV", "Thôn Phú Lễ 2")
+    assert Application.objects.count() == 1
+
+
+def test_who_takes_money_puts_in_no_connection_of_another_group_than_that_of_households(centre):
+    asked = application_operations.open_application(
+        work=centre.binh_chanh, facts=replace(FACTS, group="SH_NGHEO"), by=None, now=NOW - timedelta(days=3)
+    )
+    said = {"by": centre.cashier, "now": NOW}
+    application_operations.advance(asked, at=NOW - timedelta(days=2), quote_vnd=0, **said)
+    application_operations.advance(asked, at=NOW - timedelta(days=1), contract_number="78/HĐ", **said)
+
+    with pytest.raises(RecordError, match="quyết định giá nước"):
+        application_operations.install(asked, at=NOW, serial="A778", index_l=0, **said)
+
+    made = application_operations.install(asked, at=NOW, serial="A778", index_l=0, by=centre.clerk, now=NOW)
+    assert made.group == "SH_NGHEO"

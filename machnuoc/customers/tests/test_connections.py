@@ -11,7 +11,7 @@ from machnuoc.core.models import AuditEntry
 from machnuoc.core.periods import Period
 from machnuoc.customers import connection_operations, connection_queries, meters
 from machnuoc.customers.connection_operations import ChangedMeanwhile, ConnectionFacts, CustomerFacts, RecordError
-from machnuoc.customers.models import Connection, Contract, Customer
+from machnuoc.customers.models import Connection, Contract, Customer, Route
 from machnuoc.customers.tests.world import NOW, TODAY, make_centre
 
 pytestmark = pytest.mark.django_db
@@ -223,3 +223,12 @@ def test_a_new_connection_is_entered_by_its_form(centre, browser_of):
     assert one.customer.consents.get().how == "hợp đồng số 9/HĐ"
     said["work"] = str(centre.nghia_phu.pk)  # not theirs
     assert browser_of(centre.station).post("/khach-hang/them/", said).status_code == 422
+
+
+def test_a_new_house_is_the_last_of_the_walk_unless_it_says_its_place(centre):
+    route = Route.objects.create(work=centre.binh_chanh, code="BC-01", name="Tuyến 1", read_day=20)
+    first, second = centre.connection(route=route), centre.connection(route=route)
+    Connection.objects.filter(pk=second.pk).update(route_order=7)
+
+    assert (first.route_order, centre.connection(route=route).route_order) == (1, 8)
+    assert centre.connection().route_order == 0  # of no route

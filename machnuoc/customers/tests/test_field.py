@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from machnuoc.core.models import Person
-from machnuoc.customers import field_operations, field_queries, plausibility, privacy, readings
+from machnuoc.customers import field_operations, field_queries, plausibility, privacy, reading_desk, readings
 from machnuoc.customers.models import DataAccess, FieldItem, Reading, Route
 from machnuoc.customers.tests.fixtures_readings import AUGUST, NOW, World, at, make_person, make_world, meter_world
 from machnuoc.places.models import Grant
@@ -132,8 +132,31 @@ def test_the_package_says_what_was_read_already_so_that_nobody_walks_there_twice
 
     package = field_queries.make_package(world.route.rounds.get(), person=world.reader, now=NOW)
 
-    assert package["items"][0]["read"] == {"index_l": 50_000, "state": "ACCEPTED"}
+    assert package["items"][0]["read"] == {"index_l": 50_000, "state": "ACCEPTED", "is_own": False}
     assert package["items"][0]["meter"]["before_l"] == 40_000
+
+
+def test_rounds_are_found_by_words_without_marks_and_come_in_pages(world, monkeypatch):
+    monkeypatch.setattr(field_queries, "ROUNDS_A_PAGE", 2)
+    for number, name in enumerate(["Thôn Phú Lễ", "Thôn Đông Yên", "Chợ Phú Lễ"]):
+        route = Route.objects.create(code=f"T-{number}", name=name, work=world.work)
+        route.rounds.create(period_start_date=AUGUST, opened_at=NOW)
+    client = browser(world.clerk)
+    address = reverse("customers:field_rounds")
+
+    def codes(**asked: Any) -> list[str]:
+        return [one["code"] for one in client.get(address, asked).json()["rounds"]]
+
+    me = client.get(reverse("customers:field_me")).json()
+
+    assert (len(me["rounds"]), me["pages"], len(me["open"])) == (2, 2, 4)
+    assert codes(q="phu le") == ["T-0", "T-2"] and codes(q="đông") == ["T-1"] and codes(q="cho PHÚ") == ["T-2"]
+    assert codes(q="không có") == []
+    assert len({*codes(), *codes(page=2)}) == 4
+    for odd in ("0", "-1", "99", "x", "٣", "9" * 30):
+        assert client.get(address, {"page": odd}).status_code == 200
+    assert [one["code"] for one in browser(world.reader).get(address).json()["rounds"]] == ["T-doc"]
+    assert browser(world.agency).get(address).status_code == 403
 
 
 def test_another_persons_route_is_not_taken_along(world):
@@ -232,6 +255,78 @@ def test_the_phones_hear_what_the_office_chose(world, house):
 
     assert fates["doc.ghi"].fate == "REFUSED" and "ảnh rõ 53" in fates["doc.ghi"].reason
     assert fates["doc.phong"].fate == "STORED"
+
+
+def test_a_reader_who_reads_a_house_again_corrects_themselves_and_both_are_kept(world, house):
+    first = item(house, 51, read_at=(NOW - timedelta(hours=3)).isoformat())
+    second = item(house, 50)
+    receipts(world.reader, first)
+
+    (told,) = receipts(world.reader, second)
+
+    assert told["fate"] == "STORED" and "51" in told["reason"]
+    old, new = (Reading.objects.get(client_id=sent["client_id"]) for sent in (first, second))
+    assert (old.state, old.superseded_by, old.index_l) == ("SUPERSEDED", new, 51_000)
+    assert (new.state, new.index_l) == ("ACCEPTED", 50_000)
+    (shown,) = field_queries.list_fates(world.reader, [uuid.UUID(first["client_id"])])
+    assert shown.fate == "STORED" and "ghi lại số khác" in shown.reason
+    assert counts_add_up()
+
+
+def test_a_correction_that_arrives_before_what_it_corrects_stands_all_the_same(world, house):
+    first = item(house, 51, read_at=(NOW - timedelta(hours=3)).isoformat())
+    second = item(house, 50)
+    receipts(world.reader, second)
+
+    (told,) = receipts(world.reader, first)
+
+    assert told["fate"] == "STORED" and "ghi lại 50" in told["reason"]
+    assert Reading.objects.get(client_id=second["client_id"]).state == "ACCEPTED"
+    assert Reading.objects.get(client_id=first["client_id"]).state == "SUPERSEDED"
+
+
+def test_both_in_one_batch_keep_the_later(world, house):
+    first = item(house, 51, read_at=(NOW - timedelta(hours=3)).isoformat())
+
+    assert receive(world.reader, first, item(house, 50)) == ["STORED", "STORED"]
+
+    states = Reading.objects.filter(period_start_date=AUGUST).order_by("index_l").values_list("index_l", "state")
+    assert list(states) == [(50_000, "ACCEPTED"), (51_000, "SUPERSEDED")]
+
+
+def test_an_odd_correction_waits_and_the_office_sees_both(world, house):
+    receipts(world.reader, item(house, 51, read_at=(NOW - timedelta(hours=3)).isoformat()))
+    second = item(house, 140)
+
+    (told,) = receipts(world.reader, second)
+
+    assert told["fate"] == "SUSPECT"
+    waiting = Reading.objects.get(client_id=second["client_id"])
+    assert [one.index_l for one in reading_desk.read_case(waiting).others] == [51_000]
+    page = browser(world.clerk).get(reverse("customers:review_detail", args=[waiting.pk])).content.decode()
+    assert "51" in page and "140" in page
+
+
+def test_what_the_office_has_judged_a_reader_does_not_put_aside(world, house):
+    receipts(world.reader, item(house, 140))
+    readings.accept(Reading.objects.get(period_start_date=AUGUST), note="đã gọi", by=world.leader, now=NOW)
+
+    assert receive(world.reader, item(house, 50)) == ["CONFLICT"]
+
+
+def test_once_somebody_else_has_read_too_a_further_reading_is_a_conflict(world, house):
+    receive(world.reader, item(house, 51))
+    receive(world.clerk, item(house, 53))
+
+    assert receive(world.reader, item(house, 52)) == ["CONFLICT"]
+
+
+def test_after_the_round_was_closed_a_second_reading_corrects_nothing(world, house):
+    receive(world.reader, item(house, 51))
+    world.route.rounds.update(state="CLOSED")
+
+    assert receive(world.reader, item(house, 50)) == ["CONFLICT"]
+    assert Reading.objects.get(index_l=51_000).state == "ACCEPTED"
 
 
 def test_two_phones_with_the_same_number_make_one_reading(world, house):
@@ -465,3 +560,20 @@ def test_a_moment_at_the_end_of_the_calendar_is_refused_and_the_office_page_stil
 def test_a_place_that_is_none_does_not_cost_the_reading(world, house, lat):
     assert receive(world.reader, item(house, position={"lat": lat, "lon": 108.0})) == ["STORED"]
     assert FieldItem.objects.get().reading.latitude is None
+
+
+def test_a_reader_is_told_on_the_overview_of_a_route_past_its_day(world, house):
+    later = reverse("core:later_overview", args=["now"])
+
+    page = browser(world.reader).get(later).content.decode()
+
+    assert "Tuyến T-" in page and "còn 1 nhà, quá ngày ghi 11 ngày" in page
+    assert "còn 1 nhà" not in browser(world.clerk).get(later).content.decode()  # who oversees walks no route
+    send(world.reader, item(house))
+    assert "còn 1 nhà" not in browser(world.reader).get(later).content.decode()
+
+
+def test_the_bottom_bar_of_a_reader_begins_with_the_own_routes(world):
+    bar = browser(world.reader).get("/").context["quick_navigation"]
+    shown = [link.title for link in (bar() if callable(bar) else bar)]
+    assert shown[0] == "Tuyến của tôi" and len(shown) == 4

@@ -230,6 +230,22 @@ def test_customers_who_agreed_are_warned_once_before_the_bill(world, round_of_ju
     assert "chưa đồng ý nhận tin" in page(world.clerk, "round_warn", round_of_june.pk).content.decode()
 
 
+@pytest.mark.parametrize("key", ["usage-warning:{}", "usage-warning:{}:EMAIL"])
+def test_who_was_warned_by_e_mail_is_not_warned_again_by_phone(world, round_of_june, key):
+    agreed = world.connection()
+    Consent.objects.create(customer=agreed.customer, purpose="NOTICES", given_at=NOW, how="hợp đồng")
+    world.months(agreed, 12, 24)
+    world.read(agreed, date(2026, 6, 20), 90, confirmed_flags={"SUDDEN"})
+    told = Reading.objects.get(period_start_date=JUNE)
+    sending.queue(
+        key=key.format(told.pk), channel="EMAIL", title="Nước dùng khác thường", text="…", now=NOW, address="a@b.vn"
+    )
+
+    post(world.clerk, "round_warn", round_of_june.pk, reading=[told.pk])
+
+    assert Sending.objects.get().address == "a@b.vn"
+
+
 # --- what waits
 
 

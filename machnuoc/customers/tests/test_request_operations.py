@@ -15,6 +15,7 @@ from machnuoc.customers import request_categories, request_operations, request_q
 from machnuoc.customers.models import Category, Request, RequestEvent, WorkOrder
 from machnuoc.customers.request_operations import ChangedMeanwhile, RequestError
 from machnuoc.customers.tests.fixtures_requests import NOW, World, make_world, png
+from machnuoc.places.models import Subject
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -467,8 +468,25 @@ def test_statistics_count_what_a_hand_counts(desk):
     assert (total.open, total.overdue) == (3, 2)  # the late one of July and that of June
     assert (total.ratings, total.rating_mean) == (1, 5)
     assert set(report.by_category) == {"Mất nước", "Nước yếu"}
-    assert report.by_work_id[desk.work.pk] == total
+    assert [(line.work_id, line.found) for line in report.by_place] == [(desk.work.pk, total)]
     assert late.state == "NEW"
+
+
+def test_requests_without_a_work_are_a_line_of_their_operator_and_the_lines_add_up(desk):
+    Subject.objects.filter(pk=desk.far_work.pk).update(name=desk.work.subject.name)  # two works of one name
+    _, second, unclear, foreign = (desk.receive() for _ in range(4))
+    Request.objects.filter(pk=second.pk).update(work=desk.far_work)
+    Request.objects.filter(pk=unclear.pk).update(work=None)
+    Request.objects.filter(pk=foreign.pk).update(work=None, operator=desk.other)
+
+    report = request_queries.statistics(Period.parse("2026-07"), now=NOW + 60 * DAY)
+
+    assert sum(line.found.received for line in report.by_place) == report.total.received == 4
+    assert [line.work_id for line in report.by_place[-2:]] == [None, None]
+    assert {line.name for line in report.by_place[-2:]} == {
+        f"Chưa rõ công trình ({one.subject.name})" for one in (desk.operator, desk.other)
+    }
+    assert report.unclear == 4  # two received, both still open
 
 
 def test_statistics_of_nothing_have_no_times(desk):

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.customers import request_operations, request_spam, work_orders
+from machnuoc.customers import request_operations, request_queries, request_spam, work_orders
 from machnuoc.customers.models import (
     AnswerTemplate,
     Category,
@@ -510,3 +510,31 @@ def test_of_ipv6_a_network_is_one_caller(rf, one, other, is_same):
     hashes = [request_spam.address_hash(rf.get("/", REMOTE_ADDR=address)) for address in (one, other)]
 
     assert (hashes[0] == hashes[1]) is is_same
+
+
+def test_all_faults_of_the_public_form_stand_at_their_fields_and_the_photo_is_asked_for_again(desk):
+    photo = SimpleUploadedFile("anh.jpg", b"\xff\xd8\xff", "image/jpeg")
+
+    answer = browser().post(PUBLIC, public_data(desk, place="", phone="abc", photos=photo))
+
+    assert answer.status_code == 422 and set(answer.context["form"].errors) == {"place", "phone"}
+    assert "Chọn lại ảnh" in answer.content.decode()
+    assert "Chọn lại ảnh" not in browser().post(PUBLIC, public_data(desk, place="")).content.decode()
+
+
+@pytest.mark.parametrize(("phone", "is_tied"), [("right", True), ("0905 111 222", False), ("", False)])
+def test_a_complaint_about_a_bill_is_tied_to_its_connection_if_the_phone_agrees(desk, phone, is_tied):
+    home = desk.connection(address="Thôn Bí Mật 77")
+    dispute = Category.objects.filter(is_bill_dispute=True, is_public=True).first()
+    said = public_data(
+        desk, category=dispute.pk, account=home.code.lower(), text="Hóa đơn tháng này sai.",
+        phone=home.customer.phone if phone == "right" else phone,
+    )  # fmt: skip
+
+    page = browser().post(PUBLIC, said, follow=True)
+
+    made = Request.objects.get()
+    assert (made.connection == home) is is_tied and made.connection in {home, None}
+    assert request_queries.has_open_dispute(home.pk) is is_tied
+    assert page.status_code == 200 and home.address not in page.content.decode()  # nobody is told where it lies
+    assert home.code.lower() in made.text.lower()

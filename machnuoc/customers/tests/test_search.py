@@ -2,6 +2,8 @@
 
 import pytest
 from django.db import connection as database
+from django.test import Client
+from django.urls import reverse
 
 from machnuoc.customers import connection_operations, connection_queries
 from machnuoc.customers.connection_operations import CustomerFacts
@@ -123,3 +125,18 @@ def test_the_trigram_index_follows_every_change_of_the_table(centre):
     one.events.all().delete()
     Connection.objects.filter(pk=one.pk).delete()
     assert find(centre.clerk, "do khac") == []
+
+
+def test_a_list_searched_by_phone_in_a_large_scope_asks_the_database_at_most_fifteen_times(
+    centre, monkeypatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(connection_queries, "SMALL_SCOPE_ROWS", 0)
+    one = centre.connection(phone="0905123456")
+    centre.connection(phone="0905777888")
+    client = Client()
+    client.force_login(centre.clerk)
+
+    for q in ("0905", "0905123456"):
+        with django_assert_max_num_queries(15):
+            page = client.get(reverse("customers:connection_list"), {"q": q}).content.decode()
+        assert one.code in page

@@ -11,6 +11,7 @@ import fcntl
 import heapq
 import json
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -71,6 +72,17 @@ class Order:
     stations: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
     is_once: bool = False
+
+
+@dataclass
+class Played:
+    """What was sent: readings of devices, of [from_ms, to_ms]. unsent: messages that the broker did not take."""
+
+    devices: int
+    from_ms: int
+    to_ms: int
+    readings: int = 0
+    unsent: int = 0
 
 
 # --- the world of this installation -----------------------------------------------------------------------------------
@@ -189,7 +201,10 @@ def list_ordered() -> list[Event]:
     for line in lines:
         try:
             row = json.loads(line)
-            found.append(Event(Kind(row["kind"]), row["station"], row["at_ms"], row["until_ms"], row["size"]))
+            event = Event(Kind(row["kind"]), row["station"], row["at_ms"], row["until_ms"], row["size"])
+            if not math.isfinite(event.size) or event.until_ms < event.at_ms:
+                raise ValueError(event)
+            found.append(event)
         except (ValueError, KeyError, TypeError):
             logger.warning("an ordered event cannot be read: %.100s", line)
     return found
@@ -420,6 +435,7 @@ class Player:
         self.senders = [self._sender(unit) for unit in self.units]
         self.road = Road(simulation.secrets)
         self.stopping = asyncio.Event()
+        self.played = Played(len(self.units), self.start_ms, self.start_ms)
         self._begun_s = clock()
 
     def _open_again(self, now_ms: int) -> None:
@@ -518,6 +534,7 @@ class Player:
             if filling is not None:
                 await filling
             is_sent = await self.road.drain(60.0 if self._is_at_end() else FINISH_WITHIN_S)
+            self.played.unsent = self.road.unsent
             if not is_sent:
                 logger.warning("%s messages of simulated devices were not taken by the broker", self.road.unsent)
             if self.is_live:
@@ -563,6 +580,8 @@ class Player:
             samples = sensors.collect(self.world, sender, until_ms + 1, is_live=is_dense)
             if self.order.is_once:
                 samples = samples[-1:]
+            self.played.readings += sum(len(sample.values) for sample in samples)
+            self.played.to_ms = max([self.played.to_ms, *(sample.at_ms for sample in samples)])
             self.road.send(sender.unit, sensors.encode(sender.unit, samples))
             heapq.heappush(heap, (self._due(sender, is_dense), number))
 
@@ -622,23 +641,23 @@ def catch_up(now_ms: int) -> int:
     return stored
 
 
-def play(order: Order) -> None:
-    """Play until the end of the order, SIGTERM or SIGINT. Raises CannotPlay."""
+def play(order: Order) -> Played:
+    """Play until the end of the order, SIGTERM or SIGINT, and return what was sent. Raises CannotPlay."""
     logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
 
-    async def run() -> None:
+    async def run() -> Played:
         loop = asyncio.get_running_loop()
         player = await loop.run_in_executor(None, _make_player, order)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, player.stopping.set)
         await player.run()
+        return player.played
 
     if order.from_ms is not None or order.is_once:
-        asyncio.run(run())
-        return
+        return asyncio.run(run())
     with hold():
         os.nice(5)  # who looks at the pages goes first
-        asyncio.run(run())
+        return asyncio.run(run())
 
 
 def _make_player(order: Order) -> Player:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from machnuoc.core import audit
 from machnuoc.core.models import AuditEntry, Notice, Person
 from machnuoc.core.periods import Period
+from machnuoc.customers.models import Connection, Customer
 from machnuoc.demo.planning import targets
 from machnuoc.places.models import Organisation
 from machnuoc.planning import plan_operations as operations
@@ -459,6 +460,27 @@ def test_growth_names_room_excess_and_totals():
     assert table.shown[0].rank == 1
     assert all(row.rank is None for row in table.rows if row.spare is not None and row.spare <= 0)
     assert "mô phỏng, không phải số liệu thật" in page
+
+
+def test_who_joined_by_a_handover_did_not_grow_their_station():
+    targets.simulate_connections(NOW)
+    person = Person.objects.get(username="qn.lanhdao")
+    before = queries.list_growth(person, today=NOW.date())
+    row = next(one for one in before.rows if one.depth == 0 and one.added is not None)
+    work = Work.objects.get(subject__key=row.key)
+    owner = Customer.objects.create(operator=work.operator, code="KH-BG", name="Hộ tiếp nhận", created_at=NOW)
+    day = date(before.year, 1, 5)
+    for number, (origin, closed_date) in enumerate([("HANDOVER", None), ("HANDOVER", day), ("NEW", None)]):
+        Connection.objects.create(
+            customer=owner, work=work, group="SH", code=f"DN-BG{number}", households=3, status="ACTIVE",
+            origin=origin, connected_date=day, closed_date=closed_date,
+        )  # fmt: skip
+
+    after = queries.list_growth(person, today=NOW.date())
+
+    same = next(one for one in after.rows if one.key == row.key)
+    assert (same.now, same.handed, same.added) == (row.now, 3, row.added - 3)  # who ended on that day is not in `now`
+    assert (after.totals["handed"], after.totals["added"]) == (3, before.totals["added"] - 3)
 
 
 def test_the_scorecard_counts_targets_and_tasks_of_each_unit():

@@ -237,6 +237,11 @@ def test_without_devices_it_says_what_to_do():
         ({"event": "lũ", "station": "binh-thoi"}, "không có sự kiện"),
         ({"event": "leak"}, "--station"),
         ({"station": "binh-thoi"}, "chỉ dùng cùng"),
+        ({"event": "leak", "station": "binh-thoi", "size": "nan"}, "không phải là số"),
+        ({"event": "leak", "station": "binh-thoi", "size": "-1"}, "--size"),
+        ({"event": "leak", "station": "binh-thoi", "lasts": "-5"}, "--lasts"),
+        ({"event": "leak", "station": "binh-thoi", "lasts": "inf"}, "không phải là số"),
+        ({"event": "leak", "station": "binh-thoi", "at": "2999-01-01"}, "--at"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_option(given, told):

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.utils import timezone
 
@@ -36,6 +38,11 @@ def make_account(address: str, now: datetime | None = None) -> PortalAccount:
     return account
 
 
+def session_of(browser: Client) -> Any:
+    """Return the customer's session of a browser."""
+    return SessionStore(browser.cookies["machnuoc_khach"].value)
+
+
 @pytest.fixture
 def customer_browser() -> Callable[..., Client]:
     """Return a browser in which the customer of a connection (or of a phone or e-mail) is signed in."""
@@ -44,10 +51,10 @@ def customer_browser() -> Callable[..., Client]:
         address = whose if isinstance(whose, str) else whose.customer.phone
         account = PortalAccount.objects.filter(address=address).first() or make_account(address)
         client = Client()
-        session = client.session
+        session = SessionStore()
         sessions.begin(session, account, timezone.now())
         session.save()
-        client.cookies["machnuoc_session"] = session.session_key
+        client.cookies["machnuoc_khach"] = session.session_key
         return client
 
     return signed_in

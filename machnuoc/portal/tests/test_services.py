@@ -257,7 +257,12 @@ def things(world: World, house: Connection, account: PortalAccount) -> dict[str,
         work=world.work, facts=ApplicationFacts("Nguyễn Văn Thử", "Thôn 9", phone=house.customer.phone), by=None,
         now=timezone.now(), source="portal",
     )  # fmt: skip
+    paper = application_operations.keep_paper(b"%PDF-1.4 bao gia", name="bg.pdf", by=world.clerk)
+    application_operations.advance(
+        applied, at=timezone.now(), by=world.clerk, now=timezone.now(), quote_vnd=5, paper=paper
+    )
     return {
+        "application_paper": [applied.code, applied.steps.get(paper=paper).pk],
         "requests": [], "request_add": [], "request_detail": [made.code],
         "request_photo": [made.code, made.photos.get().pk], "self_reading": [house.pk], "norm_change": [house.pk],
         "contract_paper": [contract.pk], "applications": [], "application_detail": [applied.code], "notices": [],
@@ -266,7 +271,7 @@ def things(world: World, house: Connection, account: PortalAccount) -> dict[str,
 
 
 NAMED = ["request_detail", "request_photo", "self_reading", "norm_change", "contract_paper", "application_detail",
-         "my_copy"]  # fmt: skip
+         "application_paper", "my_copy"]  # fmt: skip
 ALL = [*NAMED, "requests", "request_add", "applications", "notices", "my_data", "my_erasure"]
 
 
@@ -669,5 +674,5 @@ def test_the_first_page_with_all_there_is_to_tell_asks_the_database_seldom(
     assert all(text in page for text in ("Đổi giờ trực quầy", "Nước dùng khác thường", "Phản ánh đang theo dõi"))
 
     for address in ("/kh/", f"/kh/dau-noi/{house.pk}/"):
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(16):
             browser.get(address)

@@ -12,7 +12,7 @@ from machnuoc.customers.connection_operations import CustomerFacts
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.portal import links, queries, sessions
 from machnuoc.portal.models import PortalAccount, PortalLink
-from machnuoc.portal.tests.conftest import make_account
+from machnuoc.portal.tests.conftest import make_account, session_of
 
 pytestmark = pytest.mark.django_db
 HOME = "/kh/"
@@ -52,24 +52,82 @@ def test_a_session_of_a_customer_opens_no_page_of_the_staff(house, customer_brow
     assert response.url.startswith("/dang-nhap/")
 
 
-def test_a_member_of_staff_who_signs_in_takes_the_customer_out_of_the_session(world, house, customer_browser):
-    browser = customer_browser(house)
-
-    browser.force_login(world.clerk, backend="django.contrib.auth.backends.ModelBackend")
-
-    assert sessions.ACCOUNT not in browser.session
-    assert browser.session.get_expiry_age() <= 12 * 3600
-    assert browser.get(HOME).url == "/kh/dang-nhap/"
-
-
-def test_a_forged_mix_of_both_sessions_opens_nothing_of_the_customer(world, house, customer_browser):
+@pytest.fixture
+def both(world, house, customer_browser) -> Client:
+    """A browser in which somebody of the staff and a customer are signed in."""
     browser = customer_browser(house)
     browser.force_login(world.clerk, backend="django.contrib.auth.backends.ModelBackend")
-    session = browser.session
+    return browser
+
+
+def test_staff_and_customer_are_signed_in_beside_each_other(both, house):
+    assert house.code in both.get(HOME).content.decode()
+    assert both.get("/khach-hang/").status_code == 200
+
+
+def test_a_customer_who_signs_out_leaves_the_staff_signed_in(both):
+    both.post(reverse("portal:sign_out"), {"everywhere": "1"})
+
+    assert both.get(HOME).url == "/kh/dang-nhap/"
+    assert both.get("/khach-hang/").status_code == 200
+
+
+def test_staff_who_sign_out_leave_the_customer_signed_in(both, house):
+    both.post("/dang-xuat/")
+
+    assert both.get("/khach-hang/").url.startswith("/dang-nhap/")
+    assert house.code in both.get(HOME).content.decode()
+
+
+def test_on_the_customers_pages_nobody_of_the_staff_is_signed_in(world):
+    browser = Client()
+    browser.force_login(world.clerk, backend="django.contrib.auth.backends.ModelBackend")
+
+    page = browser.get("/kh/dang-nhap/")
+
+    assert page.wsgi_request.user.is_anonymous and browser.get("/khach-hang/").status_code == 200
+
+
+def test_the_key_of_one_session_under_the_name_of_the_other_opens_nothing(both):
+    staff, customer = both.cookies["machnuoc_session"].value, both.cookies["machnuoc_khach"].value
+    swapped = Client()
+    swapped.cookies["machnuoc_session"], swapped.cookies["machnuoc_khach"] = customer, staff
+
+    assert swapped.get(HOME).url == "/kh/dang-nhap/"
+    assert swapped.get("/khach-hang/").url.startswith("/dang-nhap/")
+
+
+def test_a_forged_mix_of_both_sessions_opens_nothing_of_the_customer(world, house, both):
+    session = both.session
     sessions.begin(session, PortalAccount.objects.get(), timezone.now())
     session.save()
+    both.cookies["machnuoc_khach"] = both.cookies["machnuoc_session"].value
 
-    assert browser.get(HOME).url == "/kh/dang-nhap/"
+    assert both.get(HOME).url == "/kh/dang-nhap/"
+
+
+def test_what_is_said_to_the_staff_is_not_told_to_the_customer(both, house, world):
+    both.post(f"/cong-khach-hang/{house.code}/lien-ket/", {"address": "x", "reason": ""})
+
+    assert "liên kết" not in both.get(HOME).content.decode().lower()
+
+
+def test_the_cookie_of_a_customer_goes_to_their_pages_alone(house):
+    browser = Client()
+    browser.post("/kh/dang-nhap/", {"address": "0905000001"})
+
+    cookie = browser.cookies["machnuoc_khach"]
+
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/kh/", True, "Lax")
+    assert "machnuoc_session" not in browser.cookies
+
+
+def test_signing_out_takes_the_cookie_of_the_customer_away(both):
+    answer = both.post(reverse("portal:sign_out"))
+
+    # what is said on the way out stands in a new session, of nobody
+    assert answer.cookies["machnuoc_khach"]["path"] == "/kh/"
+    assert "machnuoc_session" not in answer.cookies
 
 
 def test_signing_out_everywhere_ends_the_sessions_on_other_devices(house, customer_browser):
@@ -93,14 +151,14 @@ def test_signing_out_ends_this_session_alone(house, customer_browser):
 
 def test_a_session_lasts_thirty_days_from_the_last_visit(house, customer_browser):
     browser = customer_browser(house)
-    session = browser.session
+    session = session_of(browser)
     session["portal_seen"] = (timezone.now() - timedelta(days=20)).timestamp()
     session.save()
 
     browser.get(HOME)
 
-    assert browser.session["portal_seen"] > (timezone.now() - timedelta(minutes=1)).timestamp()
-    assert browser.session.get_expiry_age() == 30 * 24 * 3600
+    assert session_of(browser)["portal_seen"] > (timezone.now() - timedelta(minutes=1)).timestamp()
+    assert session_of(browser).get_expiry_age() == 30 * 24 * 3600
     assert PortalAccount.objects.get().last_seen_at is not None
 
 
@@ -113,7 +171,7 @@ def test_an_account_that_was_closed_has_no_session(house, customer_browser):
 
 def test_what_a_session_holds_of_another_kind_is_nobody(house, customer_browser):
     browser = customer_browser(house)
-    session = browser.session
+    session = session_of(browser)
     session[sessions.ACCOUNT] = "1"
     session.save()
 

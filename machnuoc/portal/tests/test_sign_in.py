@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -20,7 +21,7 @@ from machnuoc.customers.models import Connection, Customer
 from machnuoc.places.models import Containment, Grant, Subject
 from machnuoc.portal import account_operations, codes, links, sessions
 from machnuoc.portal.models import PortalAccount, PortalLink, SignInCode
-from machnuoc.portal.tests.conftest import make_account
+from machnuoc.portal.tests.conftest import make_account, session_of
 
 pytestmark = pytest.mark.django_db
 SIGN_IN, CODE = "/kh/dang-nhap/", "/kh/dang-nhap/ma/"
@@ -61,18 +62,17 @@ def test_a_customer_signs_in_by_the_code_that_reached_their_mailbox(emailed, hou
     assert AuditEntry.objects.filter(action="portal.sign_in").count() == 1
 
 
-def test_signing_in_gives_a_new_session_key_and_leaves_nothing_of_the_one_before(emailed, world):
+def test_signing_in_gives_a_new_session_key_and_leaves_nothing_of_the_one_before(emailed):
     browser = Client()
-    browser.force_login(world.clerk, backend="django.contrib.auth.backends.ModelBackend")
-    before = browser.session.session_key
     ask(browser, emailed)
+    before = session_of(browser).session_key
     run_jobs()
 
     browser.post(CODE, {"code": sent_code()})
 
-    assert browser.session.session_key != before
-    assert "_auth_user_id" not in browser.session
-    assert browser.get("/hoa-don/").status_code == 302
+    assert session_of(browser).session_key != before
+    assert "portal_code" not in session_of(browser)
+    assert "_auth_user_id" not in session_of(browser)
 
 
 @pytest.mark.parametrize("address", ["khong-ai@vi-du.vn", "an@vi-du.vn"])
@@ -262,7 +262,7 @@ def test_requests_of_long_ago_and_sessions_that_are_over_are_deleted(house, cust
     old = codes.ask("0912000000", caller="x", now=timezone.now() - timedelta(days=2))
     new = codes.ask("0912000000", caller="x", now=timezone.now())
     customer_browser(house)
-    live = customer_browser(house).session.session_key
+    live = session_of(customer_browser(house)).session_key
     Session.objects.exclude(session_key=live).update(expire_date=timezone.now() - timedelta(days=1))
 
     jobs.get_task("portal.prune").function(Job())
@@ -326,6 +326,68 @@ def test_tries_side_by_side_are_five_too_and_the_right_code_is_taken_once(settin
     assert PortalAccount.objects.count() == answers.count("in")
 
 
+def _ask_side_by_side(asked: list[tuple[str, str]]) -> list[str]:
+    """Ask for codes of (address, caller) from as many threads, all at one moment; return what became of each."""
+    answers: list[str] = []
+    gate = threading.Barrier(len(asked))
+
+    def run(address: str, caller: str) -> None:
+        try:
+            gate.wait(30)
+            codes.ask(address, caller=caller, now=timezone.now())
+            answers.append("sent")
+        except codes.TooMany:
+            answers.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=one) for one in asked]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_codes_asked_for_side_by_side_keep_to_the_limit_of_one_place():
+    answers = _ask_side_by_side([("0905000009", "nha")] * 12)
+
+    assert sorted(answers) == ["refused"] * 7 + ["sent"] * codes.AN_HOUR_FROM_ONE
+    assert SignInCode.objects.count() == codes.AN_HOUR_FROM_ONE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_codes_asked_for_side_by_side_from_many_places_keep_to_the_limit_of_an_address():
+    answers = _ask_side_by_side([("0905000009", f"noi-{number}") for number in range(14)])
+
+    assert answers.count("sent") == codes.AN_HOUR_AN_ADDRESS == SignInCode.objects.count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_codes_asked_for_side_by_side_of_many_addresses_keep_to_the_limit_of_a_caller(monkeypatch):
+    monkeypatch.setattr(codes, "AN_HOUR_A_CALLER", 4)
+
+    answers = _ask_side_by_side([(f"09050000{number:02}", "nha") for number in range(12)])
+
+    assert answers.count("sent") == 4 == SignInCode.objects.count()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_more_are_sent_than_the_limit(monkeypatch):
+    count = codes._check_limits
+
+    def counted_late(*said: object) -> None:
+        count(*said)  # type: ignore[arg-type]
+        time.sleep(0.3)
+
+    monkeypatch.setattr(codes, "_check_limits", counted_late)
+    monkeypatch.setattr(codes, "_wait_for_others", lambda *names: None)
+
+    assert _ask_side_by_side([("0905000009", "nha")] * 12).count("sent") > codes.AN_HOUR_FROM_ONE
+
+
 # --- the demonstration
 
 
@@ -342,12 +404,26 @@ def test_the_code_of_a_simulated_customer_stands_on_the_page_and_says_so(simulat
     browser = Client()
     ask(browser, simulated)
     page = browser.get(CODE).content.decode()
-    code = browser.session["portal_shown_code"]
+    code = session_of(browser)["portal_shown_code"]
 
     assert f"Mô phỏng: mã là {code}" in page
     assert browser.post(CODE, {"code": code}).url == "/kh/"
     assert PortalAccount.objects.get().is_demo
     assert "mô phỏng" in browser.get("/kh/").content.decode()
+
+
+@pytest.mark.parametrize("state", ["QUEUED", "RUNNING"])
+def test_while_simulated_customers_are_loaded_the_pages_say_to_wait(db, state):
+    Person.objects.create(username="qn.thu", full_name="Thử", is_demo=True)
+    job = Job.objects.create(task="demo.customers", state=state)
+    browser = Client()
+    ask(browser, "0000000001")
+
+    for page in (SIGN_IN, CODE):
+        said = browser.get(page).content.decode()
+        assert "Đang nạp khách hàng mô phỏng" in said and "chưa cấu hình gửi tin" not in said
+    Job.objects.filter(pk=job.pk).update(state="DONE")
+    assert "Đang nạp" not in browser.get(CODE).content.decode() + browser.get(SIGN_IN).content.decode()
 
 
 def _real_customer(house):
@@ -381,20 +457,20 @@ def test_the_code_of_anybody_real_is_never_shown(simulated, house, neighbour, ch
     for address in ("0000123456", "0905123456", neighbour.customer.phone):
         browser = Client()
         ask(browser, address)
-        assert browser.session["portal_shown_code"] == ""
+        assert session_of(browser)["portal_shown_code"] == ""
         assert "mã là" not in browser.get(CODE).content.decode()
 
 
 def test_the_code_is_not_shown_where_a_channel_could_carry_it(simulated, settings):
     settings.SMS_URL = "https://sms.vi-du.vn"
 
-    assert not codes.may_be_shown(simulated)
+    assert not codes.may_be_shown(simulated, timezone.now())
 
 
 def test_a_phone_that_a_real_customer_shares_with_simulated_ones_shows_no_code(simulated, neighbour):
     Customer.objects.filter(pk=neighbour.customer_id).update(phone=simulated)
 
-    assert not codes.may_be_shown(simulated)
+    assert not codes.may_be_shown(simulated, timezone.now())
 
 
 # --- the account page
@@ -420,7 +496,7 @@ def test_a_customer_names_their_own_connections_alone(house, neighbour, customer
 
 def test_an_account_in_session_skips_the_sign_in_page(house, customer_browser):
     assert customer_browser(house).get(SIGN_IN).url == "/kh/"
-    assert sessions.ACCOUNT in customer_browser(house).session
+    assert sessions.ACCOUNT in session_of(customer_browser(house))
 
 
 def test_strangers_do_not_lock_the_owner_of_an_address_out(emailed):

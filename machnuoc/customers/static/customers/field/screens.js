@@ -6,14 +6,14 @@
   const page = document.body.dataset;
   const m3 = new Intl.NumberFormat("vi-VN", { maximumFractionDigits: 3 });
   const SIDE_MOST = 1280, PHOTO_MOST = 200 * 1024, SPACE_LEAST = 30e6;
-  const SLOW_MS = 20e3;
+  const SLOW_MS = 20e3, SEARCH_FROM = 10;
 
-  const state = { me: null, packages: [], queue: [], session: "unknown", isSending: false, isLocked: false, space: null, position: null, watch: null };
+  const state = { me: null, found: null, packages: [], queue: [], session: "unknown", isSending: false, isLocked: false, space: null, position: null, watch: null };
 
   const FATES = {
     WAITING: ["Chờ gửi", "clock", "wait"], SENDING: ["Đang gửi", "cloud-upload", "wait"], STORED: ["Đã lưu", "circle-check", "good"],
     SUSPECT: ["Đã lưu, chờ xem lại", "alert-triangle", "warning"], CONFLICT: ["Trùng, khác số đã có", "versions", "danger"],
-    DUPLICATE: ["Đã có trước đó", "copy", "good"], REFUSED: ["Không nhận", "circle-x", "danger"],
+    DUPLICATE: ["Số này đã có", "copy", "good"], REFUSED: ["Không nhận", "circle-x", "danger"],
   };
   const WHYS = {
     SUDDEN: ["Rò rỉ sau đồng hồ", "Nhà đông người, có việc", "Sản xuất, tưới cây"],
@@ -123,6 +123,7 @@
 
   async function load() {
     state.me = state.isLocked ? null : (await store.get("meta", "me")) || null;
+    if (!state.me) state.found = null;
     const packages = await store.all("packages");
     state.packages = state.me ? packages.filter((one) => one.person === state.me.person.id) : [];
     state.queue = await store.all("queue");
@@ -249,13 +250,48 @@
       return put("Ghi chỉ số", null, h("h1.visually-hidden", {}, "Ghi chỉ số"), warnings(), state.session === "unknown" ? h("p.quiet", {}, "Đang kiểm tra đăng nhập…")
         : state.session === "out" ? null : note("info", "Cần mạng cho lần đầu", "Mở trang này khi có mạng, đăng nhập và tải tuyến về máy. Sau đó dùng được cả khi mất mạng.", h("a.button", { href: page.signIn }, icon("login"), "Đăng nhập")));
     }
-    const rounds = state.me.rounds.slice();
-    for (const pack of state.packages) if (!rounds.some((one) => one.round === pack.round)) rounds.push({ ...pack, isGone: true, total: pack.items.length });
+    const found = state.found;
+    const rounds = (found ? found.rounds : state.me.rounds).slice();
+    const open = new Set(state.me.open || state.me.rounds.map((one) => one.round));
+    // What is on the phone stands first, also where the list is long or something else is looked for.
+    for (const pack of state.packages) if (!rounds.some((one) => one.round === pack.round)) rounds.unshift({ ...pack, isGone: !open.has(pack.round), total: pack.items.length });
+    const pages = found ? found.pages : state.me.pages || 1, shownPages = found ? found.page : 1;
     put("Ghi chỉ số", null, h("h1.visually-hidden", {}, "Tuyến cần ghi"), warnings(),
+      open.size > SEARCH_FROM || found ? searchBox(found) : null,
+      found && found.q ? h("p.quiet", { role: "status" }, `${found.count} tuyến khớp «${found.q}».`) : null,
       rounds.length ? h("ul.cards", {}, rounds.map(roundCard)) : note("info", "Chưa có tuyến nào cần ghi", "Khi văn phòng mở đợt ghi và giao tuyến cho bạn, tuyến hiện ở đây."),
+      shownPages < pages ? h("button.button.is-wide", { type: "button", disabled: !navigator.onLine, onclick: (event) => look(found ? found.q : "", shownPages + 1, event.currentTarget) }, icon("chevron-down"), `Xem thêm tuyến (trang ${shownPages}/${pages})`) : null,
       h("footer.me", {}, h("p", {}, icon("user-circle"), state.me.person.name),
         h("div.me-links", {}, h("a.button.is-plain", { href: page.overview }, icon("dashboard"), "Về Tổng quan"),
           h("button.button.is-plain", { type: "button", onclick: signOut }, icon("logout"), "Đăng xuất"))));
+  }
+
+  function searchBox(found) {
+    const field = h("input", { id: "look", type: "search", value: found ? found.q : "", maxlength: "100", autocomplete: "off", enterkeyhint: "search" });
+    return h("form.look", { role: "search", onsubmit: (event) => { event.preventDefault(); look(field.value.trim(), 1, event.submitter); } },
+      h("label", { for: "look" }, "Tìm tuyến theo mã, tên, công trình"),
+      h("div.look-row", {}, field, h("button.button", { type: "submit" }, icon("search"), "Tìm")));
+  }
+
+  // Asks for the open rounds that match, a page at a time; without words and network it is the list on the phone again.
+  async function look(words, number, button) {
+    if (!words && number === 1) {
+      state.found = null;
+      return draw();
+    }
+    if (button) button.disabled = true;
+    try {
+      const answer = await sending.ask(`/di-ghi/tuyen?${new URLSearchParams({ q: words, page: number })}`);
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      const said = await answer.json();
+      const before = number > 1 ? (state.found || state.me).rounds : [];
+      state.found = { q: words, page: said.page, pages: said.pages, count: said.count, rounds: [...before, ...said.rounds] };
+    } catch (error) {
+      toast(error instanceof sending.NoNetwork ? "Chưa có mạng nên chưa tìm được. Tuyến đã tải vẫn mở được." : "Máy chủ chưa trả lời được. Thử lại sau.");
+      if (button) button.disabled = false;
+      return;
+    }
+    draw();
   }
 
   function roundCard(one) {
@@ -331,7 +367,7 @@
     put(pack.code, "#/",
       h("h1", {}, `${pack.code}, kỳ ${pack.period_name}`), warnings(),
       h("label.progress", {}, h("progress", { max: String(Math.max(pack.items.length, 1)), value: String(done) }), h("span", {}, `Đã ghi ${done}/${pack.items.length}`)),
-      pack.is_simulated ? h("p.small", {}, tag("mô phỏng", "flask", "warning"), "Khách hàng và chỉ số của tuyến này là mô phỏng.") : null,
+      pack.items.some((one) => one.is_simulated) ? h("p.small", {}, tag("mô phỏng", "flask", "warning"), pack.items.every((one) => one.is_simulated) ? "Mọi nhà của tuyến này là mô phỏng." : "Nhà có nhãn này là mô phỏng; các nhà khác là thật.") : null,
       next ? h("a.button.is-main.is-wide", { href: `#/ghi/${round}/${next.id}` }, icon("arrow-right"), `Ghi nhà tiếp theo: ${next.name}`) : note("info", "Đã ghi hết tuyến", "Xem Hàng đợi để chắc mọi mục đã gửi."),
       h("div.finder", {}, h("label.visually-hidden", { for: "search" }, "Tìm trong tuyến"), input, h("div.chips", { role: "group", "aria-label": "Lọc" }, chips)),
       result, list,
@@ -343,7 +379,7 @@
     const status = item ? fateTag(item) : one.read ? tag(`Đã có ${show(one.read.index_l)} m³`, "check", "good") : null;
     return h("li", {}, h("a.door", { href: `#/ghi/${pack.round}/${one.id}` },
       h("span.door-place", {}, String(place + 1)),
-      h("span.door-text", {}, h("strong", {}, one.name || one.code), h("span", {}, one.address), h("small", {}, `${one.code}${one.meter ? `, đồng hồ ${one.meter.serial}` : ", chưa có đồng hồ"}`)),
+      h("span.door-text", {}, h("strong", {}, one.name || one.code), h("span", {}, one.address), h("small", {}, `${one.code}${one.meter ? `, đồng hồ ${one.meter.serial}` : ", chưa có đồng hồ"}`, one.is_simulated && !pack.items.every((other) => other.is_simulated) ? [" ", tag("mô phỏng", "flask", "warning")] : null)),
       h("span.door-state", {}, item ? h("b", {}, indexText(item)) : null, status)));
   }
 
@@ -417,7 +453,7 @@
       used.className = "used";
       if (index === null) {
         const normal = one.meter && rules.expected(pack.rules, one.meter, one.households, rules.localDay(Date.now()));
-        used.textContent = normal ? (normal.usual === null ? "Chưa có kỳ nào để so sánh" : `Thường khoảng ${m3.format(Math.round(normal.usual / 1000))} m³, tức quanh ${m3.format(Math.floor((one.meter.before_l + normal.usual) / 1000))}`) : "";
+        used.textContent = normal ? (normal.usual === null ? "Chưa có kỳ nào để so sánh" : `Thường khoảng ${m3.format(Math.round(normal.usual / 1000))} m³, tức quanh ${m3.format(Math.floor(one.meter.before_l / 1000) + Math.round(normal.usual / 1000))}`) : "";
         return;
       }
       const problem = wrong(one, index, isWhole);
@@ -459,8 +495,8 @@
     follow();
     return h("form.entry", { onsubmit: (event) => { event.preventDefault(); submit(); } },
       item && item.state === "REFUSED" ? note("danger", `${indexText(item)}: không nhận`, item.reason) : null,
-      item && item.state !== "REFUSED" ? note("warning", `Đã gửi ${indexText(item)}`, "Số mới khác số đã gửi thì cả hai được giữ, văn phòng chọn một.") : null,
-      !item && one.read ? note("info", `Kỳ này đã có ${show(one.read.index_l)} m³`, "Người khác đã ghi. Ghi số khác thì cả hai được giữ để văn phòng chọn.") : null,
+      item && item.state !== "REFUSED" ? note("warning", `Đã gửi ${indexText(item)}`, "Ghi số khác thì số sau được dùng. Cả hai được giữ; người khác đã ghi thì văn phòng chọn.") : null,
+      !item && one.read ? note("info", `Kỳ này đã có ${show(one.read.index_l)} m³`, one.read.is_own ? "Bạn đã ghi. Ghi số khác thì số sau được dùng, cả hai được giữ." : "Người khác đã ghi. Ghi số khác thì cả hai được giữ để văn phòng chọn.") : null,
       one.meter ? [
         h("div.display", {}, h("label", { for: "index" }, isWhole ? "Chỉ số (m³, bỏ số đỏ)" : "Chỉ số (m³, đủ 3 số lẻ)"), field), used,
         h("div.pad", { role: "group", "aria-label": "Bàn phím số" }, pad),

@@ -30,7 +30,7 @@
     if (!before || before.person.id !== me.person.id) await store.clear(me.person.id);
     const { csrf, ...kept } = me;
     await store.put("meta", { ...kept, asked_at: Date.now() }, "me");
-    await store.dropClosed(me.person.id, new Set(me.rounds.map((one) => one.round)));
+    await store.dropClosed(me.person.id, new Set(me.open));
     return { session: "in", me };
   }
 
