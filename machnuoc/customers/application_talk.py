@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from machnuoc.core.models import Person
 from machnuoc.core.periods import local_date
-from machnuoc.core.vietnamese import format_date, format_number
+from machnuoc.core.vietnamese import NotANumber, format_date, format_number, parse_number, round_half_up
 from machnuoc.customers.connection_operations import RecordError
 from machnuoc.customers.models import Application, ApplicationMessage, ApplicationStep, QuoteItem
 
@@ -63,21 +63,24 @@ def parse_lines(text: str) -> list[QuoteLine]:
 
 
 def _quantity(text: str, line: int) -> Decimal:
-    try:
-        value = Decimal(text.replace(".", "").replace(",", ".")) if text.isascii() else Decimal("NaN")
-    except InvalidOperation:
-        value = Decimal("NaN")
-    exponent = value.as_tuple().exponent
-    if not value.is_finite() or not 0 < value <= _QUANTITY_MOST or not isinstance(exponent, int) or exponent < -3:
+    value = _number(text, integer=False)
+    if value is None or not 0 < value <= _QUANTITY_MOST or value != round_half_up(value, 3):
         raise RecordError(f"Dòng {line} của báo giá: số lượng «{text[:20]}» chưa đúng. Ghi số dương như 1 hoặc 12,5.")
     return value
 
 
 def _price(text: str, line: int) -> int:
-    plain = text.replace(".", "").replace("đ", "").strip()
-    if not plain.isascii() or not plain.isdecimal() or len(plain) > 12 or int(plain) > _PRICE_MOST:
+    value = _number(text.removesuffix("đồng").removesuffix("đ"), integer=True)
+    if value is None or not 0 <= value <= _PRICE_MOST or value != value.to_integral_value():
         raise RecordError(f"Dòng {line} của báo giá: đơn giá «{text[:20]}» chưa đúng. Ghi số đồng nguyên như 18.000.")
-    return int(plain)
+    return int(value)
+
+
+def _number(text: str, *, integer: bool) -> Decimal | None:
+    try:
+        return parse_number(text, integer=integer)
+    except NotANumber:
+        return None
 
 
 def quote_total(quote_vnd: int | None, items: Sequence[QuoteLine]) -> int:

@@ -241,13 +241,17 @@ class _Labels:
 
 
 def _whole(row: Read, column: str, default: int, most: int, least: int = 0) -> int:
-    text = row.said.get(column, "").replace(".", "").replace(" ", "")
-    if not text:
+    try:
+        number = vietnamese.parse_number(row.said.get(column, ""), integer=True)
+    except vietnamese.NotANumber as reason:
+        row.wrong(column, f"{reason}.")
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 12) or not least <= int(text) <= most:
+    if number is None:
+        return default
+    if number != number.to_integral_value() or not least <= number <= most:
         row.wrong(column, f"phải là số nguyên từ {least} đến {vietnamese.format_number(most)}.")
         return default
-    return int(text)
+    return int(number)
 
 
 def _day(row: Read, column: str, today: date) -> date | None:

@@ -495,7 +495,10 @@ def _value(cell: object, dot_is_decimal: bool) -> float | None:
     if isinstance(cell, int | float):
         return float(cell) if np.isfinite(cell) else None
     text = str(cell).strip().replace(" ", "")
-    text = text.replace(",", "") if dot_is_decimal else text.replace(".", "").replace(",", ".")
+    group, point = (",", ".") if dot_is_decimal else (".", ",")
+    if re.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{group}\d{{3}})+(\{point}\d+)?", text):
+        text = text.replace(group, "")
+    text = text.replace(",", ".")  # what groups nothing is a fraction: 12.5 among 12,5 is never 125
     if not re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", text):
         return None
     number = float(text)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def test_an_item_costs_quantity_times_price_rounded_half_up():
     assert application_talk.QuoteLine("Ống", Decimal("0.5"), "m", 3).amount_vnd == 2
+    assert application_talk.parse_lines("Ống; 12.5; m; 18.000 đ")[0].amount_vnd == 225_000  # never 125 m
     assert [one.amount_vnd for one in application_talk.parse_lines("a; 1; ; 5\n\nb; 2,25; m; 1.000")] == [5, 2250]
 
 

@@ -70,6 +70,19 @@ def test_each_wrong_cell_is_named_and_nothing_personal_is_kept(centre, route):
     assert "Người" not in text and "0905123456" not in text and "12345" not in text
 
 
+@pytest.mark.parametrize(
+    ("index", "reads_l"), [("1.234", 1_234_000), ("12.0", 12_000), ("12.5", None), ("1,234", None)]
+)
+def test_an_index_with_a_fraction_is_refused_and_not_read_tenfold(centre, route, index, reads_l):
+    batch = receive(centre, f'work.thu.binh-chanh,BC-9,Người Chín,,Thôn 1,01/02/2025,,HĐ-9,,M-9,"{index}"')
+
+    if reads_l is None:
+        assert [cell for _, _, problems in batch.found["problems"] for cell, _ in problems] == ["K2"]
+        return
+    connection_sheets.apply(batch, mode="ALL", by=centre.clerk, now=NOW)
+    assert Fitting.objects.get().installed_index_l == reads_l
+
+
 def test_all_or_nothing_takes_nothing_and_good_rows_leave_the_bad_ones_out(centre, route):
     batch = receive(centre, GOOD, "work.thu.binh-chanh,BC-4,,,,,,,,,")
 

@@ -97,6 +97,15 @@ def test_readings_are_filled_in_counted_and_the_bad_rows_named(station):
     assert upload("READINGS", "\n".join(lines), by="cb.capnuoc").rejected == 14
 
 
+@pytest.mark.parametrize(("text", "dot_is_decimal", "value"), [
+    ("1.288,5", False, 1288.5), ("1.288", False, 1288.0), ("12.5", False, 12.5), ("0.169", False, 0.169),
+    ("1,288.5", True, 1288.5), ("1.288", True, 1.288), ("12,5", True, 12.5), ("-1.600.000", False, -1_600_000.0),
+    ("1.5e-3", True, 0.0015), ("1.2.3", False, None), ("1,2,3", True, None), ("ba", False, None),
+])  # fmt: skip
+def test_a_fraction_in_the_other_style_is_never_read_tenfold(text, dot_is_decimal, value):
+    assert device_sheets._value(text, dot_is_decimal) == value
+
+
 @pytest.mark.parametrize(("text", "wrong"), [
     ("a;b\n1;2\n", "Không tìm thấy đủ các cột"), ("Thiết bị;Kênh;Thời điểm;Giá trị\n", "chỉ có tiêu đề"),
     ("Thiết bị;Thiết bị;Kênh;Thời điểm;Giá trị\n", "có hai lần"),
