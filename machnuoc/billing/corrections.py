@@ -37,6 +37,7 @@ TRUE_UP_REASON = "Điều chỉnh theo chỉ số thực tế sau kỳ tạm tí
 _CHAINS_AT_ONCE = 1_000  # connections whose readings are read together
 
 Way = Correction.Way
+Chains = Mapping[int, Sequence[Point]]  # of reading_queries.read_chains
 
 
 class AlreadyCorrected(BillingError):
@@ -420,28 +421,42 @@ class Due:
         return self.bill.pk, self.volume_l, self.difference_l, self.net_vnd, self.vat_vnd, self.fee_vnd
 
 
-def list_due(found: TrueUps, connection_ids: Sequence[int], *, run: BillingRun | None) -> list[Due]:
+def list_due(
+    found: TrueUps, connection_ids: Sequence[int], *, run: BillingRun | None, chains: Chains | None = None
+) -> list[Due]:
     """Return what a run has to adjust of estimated months, by connection and month; nothing is written.
 
-    run: None where no run looks, but somebody who orders adjustments by themselves (estimates.py).
+    run: None where no run looks, but somebody who orders adjustments by themselves, of connections that are known to
+    have estimated bills (estimates.py).
     found: months that the readings of the run's own month true up. connection_ids: all that the run looks at here,
-    ascending; of those, months that other bills have left behind are found too (`_find_left_behind`). A month that was
-    never billed, or whose bill was replaced by one that is no estimate, is left alone. Raises BillingError.
+    ascending; of those, months that other bills have left behind are found too (`_left_behind`). chains: of all of
+    them, where they have been read. A month that was never billed, or whose bill was replaced by one that is no
+    estimate, is left alone. Raises BillingError.
     """
     targets = _targets(found)
-    bills = list(
-        _estimated_bills().filter(
-            connection_id__in={pk for pk, _ in targets}, period_start_date__in={month for _, month in targets}
-        )
-    ) if targets else []  # fmt: skip
-    bills = [bill for bill in bills if (bill.connection_id, bill.period_start_date) in targets]
-    wanted = {bill.pk: targets[bill.connection_id, bill.period_start_date] for bill in bills}
-    for bill, volume_l in _find_left_behind(connection_ids, run):
-        if bill.pk not in wanted:
-            bills.append(bill)
-            wanted[bill.pk] = volume_l
-    bills.sort(key=lambda bill: (bill.connection_id, bill.period_start_date))
-    return _price(bills, wanted, run)
+    looked_at = set(connection_ids) if run is None else _waiting_ids(connection_ids, run)
+    ids = sorted({*looked_at, *(pk for pk, _ in targets)})
+    bills: list[Bill] = []
+    before: dict[int, tuple[Facts, Money]] = {}
+    done: dict[int, Money] = {}
+    wanted: dict[int, int] = {}
+    for first in range(0, len(ids), _CHAINS_AT_ONCE):
+        part = ids[first : first + _CHAINS_AT_ONCE]
+        live = list(
+            _live_bills().filter(connection_id__in=part).select_related("connection", "series")
+            .order_by("connection_id", "period_start_date", "from_date")
+        )  # fmt: skip
+        adjusted = _with_adjustments(live, run)
+        known = chains if chains is not None else reading_queries.read_chains(part)
+        here = {bill.pk: volume_l for bill, volume_l in _left_behind(live, adjusted, known)}
+        for bill in live:
+            if bill.is_estimated and (bill.connection_id, bill.period_start_date) in targets:
+                here[bill.pk] = targets[bill.connection_id, bill.period_start_date]
+        bills += [bill for bill in live if bill.pk in here]
+        wanted |= here
+        before |= {pk: adjusted.before[pk] for pk in here}
+        done |= {pk: money for pk, money in adjusted.done.items() if pk in here}
+    return _price(bills, wanted, before, done)
 
 
 def _targets(found: TrueUps) -> dict[tuple[int, date], int]:
@@ -449,38 +464,52 @@ def _targets(found: TrueUps) -> dict[tuple[int, date], int]:
     return dict(zip(zip(found.connection_id.tolist(), months, strict=True), found.volume_l.tolist(), strict=True))
 
 
-def _estimated_bills() -> QuerySet[Bill]:
-    return Bill.objects.select_related("connection", "series").filter(
-        state=Bill.State.ISSUED, is_estimated=True, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT]
+def _live_bills() -> QuerySet[Bill]:
+    return Bill.objects.filter(state=Bill.State.ISSUED, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT])
+
+
+def _waiting_ids(connection_ids: Sequence[int], run: BillingRun) -> set[int]:
+    """Return the connections with estimated bills that no run has trued up before."""
+    if not len(connection_ids):
+        return set()
+    trued_up = Bill.objects.filter(corrects=OuterRef("pk"), run__isnull=False).exclude(run=run)
+    waiting = (
+        _live_bills()
+        .filter(is_estimated=True, connection_id__gte=connection_ids[0], connection_id__lte=connection_ids[-1])
+        .exclude(Exists(trued_up))
     )
+    return set(waiting.values_list("connection_id", flat=True)) & set(connection_ids)
 
 
-def _price(bills: Sequence[Bill], wanted: Mapping[int, int], run: BillingRun | None) -> list[Due]:
+def _price(
+    bills: Sequence[Bill], wanted: Mapping[int, int], before: Mapping[int, tuple[Facts, Money]],
+    done: Mapping[int, Money],
+) -> list[Due]:  # fmt: skip
     """Return what each bill lacks of the volume wanted, at the prices of its month."""
-    before, done = _with_adjustments(bills, run)
+    bills = [bill for bill in bills if wanted[bill.pk] != before[bill.pk][0].volume_l]
+    if not bills:
+        return []
     ids = {bill.connection_id for bill in bills}
     shares, norms = _by_connection(UseShare, ids), _by_connection(NormPersons, ids)
-    books: dict[tuple[int, date, date], tuple[tariff_queries.PriceBook, dict[Facts, Charge]]] = {}
+    book = tariff_queries.price_book(
+        {bill.connection.work_id for bill in bills}, min(bill.from_date for bill in bills),
+        max(bill.to_date for bill in bills),
+    )  # fmt: skip
     dues = []
     for bill in bills:
         facts, money = before[bill.pk]
         volume_l = wanted[bill.pk]
-        if volume_l == facts.volume_l:
-            continue
-        facts = Facts(volume_l, facts.group, facts.households, facts.persons)
-        key = (bill.connection.work_id, bill.from_date, bill.to_date)
-        if key not in books:
-            books[key] = tariff_queries.price_book(key[:1], *key[1:]), {}
+        wished = Facts(volume_l, facts.group, facts.households, facts.persons)
         own_shares, own_norms = shares.get(bill.connection_id, []), norms.get(bill.connection_id, [])
         try:
-            charge = _charge(bill.connection, bill.from_date, bill.to_date, facts, books[key][0], own_shares, own_norms)
+            charge = _charge(bill.connection, bill.from_date, bill.to_date, wished, book, own_shares, own_norms)
         except tariff.CannotCharge as reason:
             raise BillingError(
                 f"Chưa điều chỉnh được hóa đơn tạm tính {bill.name} của đấu nối {bill.connection.code}: {reason}"
             ) from None
         dues.append(
             Due(
-                bill, volume_l, volume_l - before[bill.pk][0].volume_l, charge.net_vnd - money.net_vnd,
+                bill, volume_l, volume_l - facts.volume_l, charge.net_vnd - money.net_vnd,
                 charge.vat_vnd - money.vat_vnd, charge.fee_vnd - money.fee_vnd, done.get(bill.pk, Money(0, 0, 0)),
             )
         )  # fmt: skip
@@ -494,10 +523,19 @@ def _by_connection(model: Any, ids: Collection[int]) -> dict[int, list[Any]]:
     return found
 
 
-def _with_adjustments(
-    bills: Sequence[Bill], run: BillingRun | None
-) -> tuple[dict[int, tuple[Facts, Money]], dict[int, Money]]:
-    """Return what each bill comes to with its adjustments but for those of the run; and what those come to."""
+@dataclass(frozen=True)
+class _Adjusted:
+    """before: what each bill comes to with its adjustments but for those of the run; done: what those come to.
+
+    settled: bills that another run has trued up.
+    """
+
+    before: dict[int, tuple[Facts, Money]]
+    done: dict[int, Money]
+    settled: set[int]
+
+
+def _with_adjustments(bills: Sequence[Bill], run: BillingRun | None) -> _Adjusted:
     before = {
         bill.pk: (
             Facts(bill.volume_l, bill.group, bill.households, bill.persons),
@@ -505,21 +543,23 @@ def _with_adjustments(
         )
         for bill in bills
     }
-    done: dict[int, Money] = {}
+    found = _Adjusted(before, {}, set())
     rows = Bill.objects.filter(corrects_id__in=list(before)).exclude(kind=Bill.Kind.REPLACEMENT).order_by("pk")
-    for one in rows if before else ():
+    for one in rows:
         pk = one.corrects_id or 0
         if run is not None and one.run_id == run.pk:
-            made = done.get(pk, Money(0, 0, 0))
-            done[pk] = made.and_(one)
+            made = found.done.get(pk, Money(0, 0, 0))
+            found.done[pk] = made.and_(one)
             continue
         facts, money = before[pk]
         facts = Facts(facts.volume_l + one.volume_l, one.group, one.households, one.persons)
         before[pk] = facts, money.and_(one)
-    return before, done
+        if one.run_id is not None:
+            found.settled.add(pk)
+    return found
 
 
-def _find_left_behind(connection_ids: Sequence[int], run: BillingRun | None) -> list[tuple[Bill, int]]:
+def _left_behind(bills: Sequence[Bill], adjusted: _Adjusted, chains: Chains) -> list[tuple[Bill, int]]:
     """Return estimated bills whose true volume has been known for some time and was never billed, with that volume.
 
     So when a month is billed only after the next one was, or was read after all when it had been billed. Bills that
@@ -527,48 +567,22 @@ def _find_left_behind(connection_ids: Sequence[int], run: BillingRun | None) -> 
     they must come to in all. What they lack of it goes to the estimated ones, by days. Bills that a run has trued up
     before are settled; what readings cannot tell yet waits.
     """
-    if not len(connection_ids):
-        return []
-    trued_up = Bill.objects.filter(corrects=OuterRef("pk"), run__isnull=False).exclude(run=run)
-    waiting = list(
-        _estimated_bills()
-        .filter(connection_id__gte=connection_ids[0], connection_id__lte=connection_ids[-1])
-        .exclude(Exists(trued_up))
-        .order_by("connection_id")
+    by_connection: dict[int, list[Bill]] = defaultdict(list)
+    for bill in sorted(bills, key=lambda one: (one.from_date, one.period_start_date)):
+        by_connection[bill.connection_id].append(bill)
+    volumes = {pk: facts.volume_l for pk, (facts, _) in adjusted.before.items()}
+    soft = reading_queries.estimated_among(
+        {pk for bill in bills for pk in (bill.from_reading_id, bill.to_reading_id) if pk}
     )
-    among = set(connection_ids) if waiting else set()
-    waiting = [bill for bill in waiting if bill.connection_id in among]
     found: list[tuple[Bill, int]] = []
-    ids = sorted({bill.connection_id for bill in waiting})
-    for first in range(0, len(ids), _CHAINS_AT_ONCE):
-        part = ids[first : first + _CHAINS_AT_ONCE]
-        found += _left_behind([bill for bill in waiting if part[0] <= bill.connection_id <= part[-1]], part, run)
-    return found
-
-
-def _left_behind(
-    waiting: Sequence[Bill], ids: Sequence[int], run: BillingRun | None
-) -> list[tuple[Bill, int]]:  # fmt: skip
-    live = defaultdict(list)
-    for bill in Bill.objects.filter(
-        connection_id__in=ids, state=Bill.State.ISSUED, kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT]
-    ).order_by("from_date", "period_start_date"):
-        live[bill.connection_id].append(bill)
-    before, _ = _with_adjustments([bill for rows in live.values() for bill in rows], run)
-    volumes = {pk: facts.volume_l for pk, (facts, _) in before.items()}
-    joints = {pk for rows in live.values() for bill in rows for pk in (bill.from_reading_id, bill.to_reading_id) if pk}
-    soft = reading_queries.estimated_among(joints)
-    chains = reading_queries.read_chains(list(ids))
-    may_change = {bill.pk: bill for bill in waiting}
-    found: list[tuple[Bill, int]] = []
-    for pk, bills in live.items():
-        for together in _joined(bills, soft):
-            ours = [may_change[bill.pk] for bill in together if bill.pk in may_change]
-            after = bills[bills.index(together[-1]) + 1 :][:1]
+    for pk, own in by_connection.items():
+        for together in _joined(own, soft):
+            ours = [bill for bill in together if bill.is_estimated and bill.pk not in adjusted.settled]
+            after = own[own.index(together[-1]) + 1 :][:1]
             total_l = _flowed(chains.get(pk, []), together, after, soft) if ours else None
             if total_l is None or total_l == sum(volumes[bill.pk] for bill in together):
                 continue
-            others_l = sum(volumes[bill.pk] for bill in together if bill.pk not in may_change)
+            others_l = sum(volumes[bill.pk] for bill in together if bill not in ours)
             days = [(bill.to_date - bill.from_date).days for bill in ours]
             found += zip(ours, consumption.split_l(max(0, total_l - others_l), days), strict=True)
     return found
@@ -616,8 +630,9 @@ def true_up(dues: Sequence[Due], *, run: BillingRun, now: datetime) -> list[Bill
     AlreadyCorrected if a bill has changed since: what was approved is what is issued.
     """
     ids = [due.bill.pk for due in dues]
-    bills = {bill.pk: bill for bill in _estimated_bills().select_for_update(of=("self",)).filter(pk__in=ids)}
-    before, _ = _with_adjustments(list(bills.values()), run)
+    rows = _live_bills().filter(pk__in=ids, is_estimated=True).select_related("connection", "series")
+    bills = {bill.pk: bill for bill in rows.select_for_update(of=("self",))}
+    before = _with_adjustments(list(bills.values()), run).before
     made = []
     for due in dues:
         bill = bills.get(due.bill.pk)

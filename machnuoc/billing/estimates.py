@@ -68,7 +68,9 @@ def _proposals(month: date, connection_ids: Sequence[int]) -> list[Proposal]:
     dues: list[Due] = []
     for first in range(0, len(connection_ids), _AT_ONCE):
         part = connection_ids[first : first + _AT_ONCE]
-        dues += corrections.list_due(reading_queries.usages(month, part).true_ups, part, run=None)
+        chains = reading_queries.read_chains(part)
+        true_ups = reading_queries.usages(month, part, chains=chains).true_ups
+        dues += corrections.list_due(true_ups, part, run=None, chains=chains)
     wishes: dict[int, Correction] = {}
     pks = [due.bill.pk for due in dues]
     for first in range(0, len(pks), _AT_ONCE):

@@ -138,10 +138,9 @@ def _less_what_was_allocated(open_vnd: dict[int, int]) -> dict[int, int]:
         open_vnd[pk] -= amount_vnd
     lowering = [pk for pk in live if open_vnd[pk] < 0]
     given = Allocation.objects.filter(credit_bill_id__in=lowering).values_list("credit_bill_id")
-    for pk, amount_vnd in given.annotate(amount=Sum("amount_vnd")).order_by():
-        open_vnd[pk or 0] += amount_vnd
-    back = Refund.objects.filter(credit_bill_id__in=lowering).exclude(state=Refund.State.REFUSED)
-    for pk, amount_vnd in back.values_list("credit_bill_id").annotate(amount=Sum("amount_vnd")).order_by():
+    refunds = Refund.objects.filter(credit_bill_id__in=lowering).exclude(state=Refund.State.REFUSED)
+    back = refunds.values_list("credit_bill_id").annotate(amount=Sum("amount_vnd")).order_by()
+    for pk, amount_vnd in given.annotate(amount=Sum("amount_vnd")).order_by().union(back, all=True):
         open_vnd[pk or 0] += amount_vnd
     return open_vnd
 

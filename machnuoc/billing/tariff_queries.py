@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Count, Max, Prefetch, Q, QuerySet
+from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from machnuoc.billing import tariff, tariff_checks
 from machnuoc.billing.models import Bill, BillLine, FeeRule, PriceFrame, Tariff, TariffPrice
@@ -75,13 +75,12 @@ def price_book(work_ids: Iterable[int], from_date: date, to_date: date) -> Price
     """
     works = sorted(set(work_ids))
     in_time = Q(valid_from__lt=to_date) & (Q(valid_to__isnull=True) | Q(valid_to__gt=from_date))
-    tariffs = list(Tariff.objects.filter(in_time, state=Tariff.State.IN_FORCE).prefetch_related("prices"))
-    rules = list(FeeRule.objects.filter(in_time))
-    scopes = {row.scope_id for row in tariffs} | {row.scope_id for row in rules}
+    tariffs = list(_ranked(Tariff.objects.filter(in_time, state=Tariff.State.IN_FORCE)).prefetch_related("prices"))
+    rules = list(_ranked(FeeRule.objects.filter(in_time)))
+    rank = {row.scope_id: _rank(row) for row in (*tariffs, *rules)}
     reached = defaultdict(set)
-    for scope_id, work_id in _pairs(scopes, works):
+    for scope_id, work_id in _pairs(rank, works):
         reached[work_id].add(scope_id)
-    rank = _ranks(scopes)
     made: dict[frozenset[int], tuple[PriceSpan, ...]] = {}  # many works lie in the same scopes
     by_work = {}
     for work_id in works:
@@ -105,13 +104,14 @@ def _pairs(scopes: Iterable[int], works: list[int]) -> Iterable[tuple[int, int]]
     return [pair for pair in inside.values_list("ancestor_id", "descendant_id") if pair[1] in wanted]
 
 
-def _ranks(scopes: Iterable[int]) -> dict[int, tuple[int, int, int]]:
-    """Return how close each scope is, larger is closer: by kind, then by how many hold it, then the newer."""
-    rows = Subject.objects.filter(pk__in=scopes).annotate(holders=Count("contained_in"))
-    return {
-        pk: (_CLOSEST_LAST.index(Subject.Kind(kind)), holders, pk)
-        for pk, kind, holders in rows.values_list("pk", "kind", "holders")
-    }
+def _ranked(rows: Any) -> Any:
+    holders = Containment.objects.filter(descendant=OuterRef("scope")).order_by().values("descendant")
+    return rows.select_related("scope").annotate(holders=Subquery(holders.annotate(count=Count("*")).values("count")))
+
+
+def _rank(row: Any) -> tuple[int, int, int]:
+    """Return how close the scope of a row is, larger is closer: by kind, then by how many hold it, then the newer."""
+    return _CLOSEST_LAST.index(Subject.Kind(row.scope.kind)), row.holders or 0, row.scope_id
 
 
 def _spans(

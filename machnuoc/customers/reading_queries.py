@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.db import connection as database
+from django.db.models import QuerySet
 
 from machnuoc.core import periods
 from machnuoc.customers import consumption
@@ -80,11 +81,14 @@ class Usages:
         return len(self.connection_id)
 
 
-def usages(period_start_date: date, connection_ids: Sequence[int]) -> Usages:
+def usages(
+    period_start_date: date, connection_ids: Sequence[int], *, chains: dict[int, list[Point]] | None = None
+) -> Usages:
     """Return what each connection used in the month, from its closing readings, in two queries for most of them.
 
     A month whose closing reading is real after estimated ones gets its share of the whole span since the last real
     reading; the shares of the estimated months are in `true_ups`. Call it with some thousand connections at a time.
+    chains: of `read_chains`, of all of them, where they have been read.
     """
     ids = np.unique(np.asarray(connection_ids, dtype=np.int64))
     size = len(ids)
@@ -109,10 +113,10 @@ def usages(period_start_date: date, connection_ids: Sequence[int]) -> Usages:
         volume[place] = plain[:, 4] - plain[:, 9]
         for first in range(0, int((~is_plain).sum()), _AT_ONCE):
             part = table[~is_plain][first : first + _AT_ONCE]
-            chains = _read_chains(part[:, 0].tolist())
+            known = _read_chains(part[:, 0].tolist()) if chains is None else chains
             for connection_id, reading_id in part[:, :2].tolist():
                 where = int(np.searchsorted(ids, connection_id))
-                found = _explain(chains.get(connection_id, []), reading_id)
+                found = _explain(known.get(connection_id, []), reading_id)
                 if isinstance(found, str):
                     problem[where] = found
                     continue
@@ -250,10 +254,14 @@ def _read_chains(ids: Sequence[int], *, until: datetime | None = None) -> dict[i
     An end that has no reading of its own stands in with the id 0.
     """
     fittings = Fitting.objects.filter(connection_id__in=ids).order_by("connection_id", "installed_at", "pk")
-    readings = Reading.objects.filter(connection_id__in=ids, state=Reading.State.ACCEPTED, index_l__isnull=False)
+    readings = _counting_readings(ids)
     if until is not None:
         readings = readings.filter(read_at__lte=until)
     return _make_chains(fittings.values_list(*_OF_A_FITTING), readings.values_list(*_OF_A_READING))
+
+
+def _counting_readings(ids: Collection[int]) -> QuerySet[Reading]:
+    return Reading.objects.filter(connection_id__in=ids, state=Reading.State.ACCEPTED, index_l__isnull=False)
 
 
 _OF_A_FITTING = (
@@ -408,16 +416,26 @@ def meter_facts(connection_ids: Collection[int], *, before: date | None = None) 
 
     before: the first day of a month; readings that close it or a later one are left out. None: all count.
     """
-    ids = list(connection_ids)
-    live = {
-        row[0]: row[1:]
-        for row in Fitting.objects.filter(connection_id__in=ids, removed_at__isnull=True).values_list(
-            "connection_id", "pk", "meter__serial", "meter__digits", "meter__kind", "installed_at", "installed_index_l"
-        )
-    }
-    chains = _read_chains([pk for pk in ids if pk in live])
+    found = meter_facts_before([(pk, before) for pk in connection_ids])
+    return {pk: facts for (pk, _), facts in found.items()}
+
+
+def meter_facts_before(wanted: Collection[tuple[int, date | None]]) -> dict[tuple[int, date | None], MeterFacts]:
+    """Return `meter_facts` of pairs of a connection and its own `before`, in two queries."""
+    rows = list(
+        Fitting.objects.filter(connection_id__in={pk for pk, _ in wanted})
+        .order_by("connection_id", "installed_at", "pk")
+        .values_list(*_OF_A_FITTING, "meter__serial", "meter__kind")
+    )
+    width = len(_OF_A_FITTING)
+    live = {row[0]: (row[1], row[width], row[2], row[width + 1], row[3], row[4]) for row in rows if row[5] is None}
+    readings = _counting_readings(live)
+    chains = _make_chains([row[:width] for row in rows if row[0] in live], readings.values_list(*_OF_A_READING))
     facts = {}
-    for connection_id, (fitting_id, serial, digits, kind, installed_at, installed_l) in live.items():
+    for connection_id, before in wanted:
+        if connection_id not in live:
+            continue
+        fitting_id, serial, digits, kind, installed_at, installed_l = live[connection_id]
         chain = [
             point
             for point in chains.get(connection_id, [])
@@ -435,7 +453,7 @@ def meter_facts(connection_ids: Collection[int], *, before: date | None = None) 
                         point.reading_id, point.index_l, part.from_date, part.to_date,
                     )
                 )  # fmt: skip
-        facts[connection_id] = MeterFacts(
+        facts[connection_id, before] = MeterFacts(
             connection_id, serial, digits, kind == Meter.Kind.MECHANICAL, own[-1].index_l if own else installed_l,
             own[-1].on_date if own else periods.local_date(installed_at), consumption.mean_daily(chain), tuple(uses),
         )  # fmt: skip

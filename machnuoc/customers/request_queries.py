@@ -69,17 +69,33 @@ def of_customer(customer: Customer, moment: str = "received_at") -> Q:
     A connection that was transferred has rows of its former customer, whose words and numbers are nobody else's.
     moment: the column that says when a row came to be.
     """
-    return held_by(customer, TruncDate(ExpressionWrapper(OuterRef(moment), DateTimeField()), tzinfo=LOCAL_ZONE))
+    return held_by(customer, _day_of(moment))
+
+
+def passed_on(moment: str) -> Q:
+    """Return the condition of rows about a connection that has gone to somebody else since the day of the row."""
+    return _passed_on(_day_of(moment))
+
+
+def _day_of(moment: str) -> TruncDate:
+    return TruncDate(ExpressionWrapper(OuterRef(moment), DateTimeField()), tzinfo=LOCAL_ZONE)
+
+
+def _passed_on(day: OuterRef | TruncDate) -> Q:
+    return Q(
+        Exists(
+            ConnectionEvent.objects.filter(
+                connection=OuterRef("connection"), kind=ConnectionEvent.Kind.TRANSFERRED, on_date__gt=day
+            )
+        )
+    )
 
 
 def held_by(customer: Customer, day: OuterRef | TruncDate) -> Q:
     """Return the condition of rows about a connection that the customer held on a day of the row."""
-    passed_on = ConnectionEvent.objects.filter(
-        connection=OuterRef("connection"), kind=ConnectionEvent.Kind.TRANSFERRED, on_date__gt=day
-    )
     theirs = Contract.objects.filter(customer=customer, ended_date__isnull=False)
     held = theirs.filter(connection=OuterRef("connection"), signed_date__lte=day, ended_date__gt=day)
-    return Q(connection__customer=customer) & ~Q(Exists(passed_on)) | (
+    return Q(connection__customer=customer) & ~_passed_on(day) | (
         Q(connection__in=theirs.values("connection")) & Q(Exists(held))
     )
 

@@ -28,12 +28,13 @@ def home(request: CustomerRequest) -> HttpResponse:
     if {one.connection_id for one in applications} - {None, *(one.pk for one in connections)}:  # installed just now
         links.refresh(account, now)
         connections = list(queries.list_connections(account))
+    standings, former = money_queries.standings_and_former(account, connections, local_date(now))
     context = {
-        "standings": money_queries.standings(request.customer_account, connections, local_date(now)),
+        "standings": standings,
         "panels": pieces.list_for_home(request.customer_account, connections, now),
         "is_applicant": bool(applications),
         "rows": _still_running(applications),
-        "former": money_queries.list_former(request.customer_account, local_date(now)),
+        "former": former,
         "waiting": list(money_queries.list_waiting_orders(request.customer_account, now)[:3]),
     }
     return render(request, "portal/home.html", context)

@@ -75,11 +75,35 @@ class Standing:
 
 def standings(account: PortalAccount, connections: Sequence[Connection], today: date) -> list[Standing]:
     """Return what each connection owes and has used, in the order given; the number of queries is fixed."""
-    ids = [one.pk for one in connections]
+    bills = list(_issued(account).filter(connection_id__in=[one.pk for one in connections]))
+    return _standings(connections, bills, _open_among(bills, today), today)
+
+
+def standings_and_former(
+    account: PortalAccount, connections: Sequence[Connection], today: date
+) -> tuple[list[Standing], list["Former"]]:
+    """Return the same, and the connections that the account gave away and still owes something for."""
+    bills = list(_issued(account)) if connections or queries.former_bill_ids(account) else []
+    opened = _open_among(bills, today)
+    own = {one.pk for one in connections}
+    former: dict[int, Former] = {}
+    for one in opened:
+        if one.bill.connection_id not in own:
+            former.setdefault(one.bill.connection_id, Former(one.bill.connection, [])).open_bills.append(one)
+    return _standings(connections, bills, opened, today), [one for one in former.values() if one.owed_vnd]
+
+
+def _issued(account: PortalAccount) -> QuerySet[Bill]:
+    return queries.bills_of(account).filter(state=Bill.State.ISSUED).order_by("due_date", "pk")
+
+
+def _standings(
+    connections: Sequence[Connection], bills: Iterable[Bill], opened: Iterable[OpenBill], today: date
+) -> list[Standing]:
     open_by: dict[int, list[OpenBill]] = defaultdict(list)
-    for row in open_bills(account, ids, today):
+    for row in opened:
         open_by[row.bill.connection_id].append(row)
-    months = months_of(connections, today)
+    months = _months(bills, today)
     return [
         Standing(one, max(0, sum(row.open_vnd for row in open_by[one.pk])), open_by[one.pk], months[one.pk])
         for one in connections
@@ -88,8 +112,7 @@ def standings(account: PortalAccount, connections: Sequence[Connection], today: 
 
 def open_bills(account: PortalAccount, connection_ids: Iterable[int], today: date) -> list[OpenBill]:
     """Return the unsettled bills of the account at these connections, those that are due first first."""
-    rows = queries.bills_of(account).filter(connection_id__in=list(connection_ids), state=Bill.State.ISSUED)
-    return _open_among(rows.order_by("due_date", "pk"), today)
+    return _open_among(_issued(account).filter(connection_id__in=list(connection_ids)), today)
 
 
 def _open_among(bills: Iterable[Bill], today: date) -> list[OpenBill]:
@@ -118,34 +141,17 @@ class Former:
         return any(one.is_overdue for one in self.open_bills)
 
 
-def list_former(account: PortalAccount, today: date) -> list[Former]:
-    """Return the connections that the account gave away and still owes something for."""
-    former = queries.former_bill_ids(account)
-    if not former:
-        return []
-    rows = Bill.objects.filter(pk__in=former, state=Bill.State.ISSUED).select_related("connection", "series")
-    found: dict[int, Former] = {}
-    for one in _open_among(rows.order_by("due_date", "pk"), today):
-        connection = one.bill.connection
-        found.setdefault(connection.pk, Former(connection, [])).open_bills.append(one)
-    return [one for one in found.values() if one.owed_vnd]
-
-
-def months_of(connections: Sequence[Connection], today: date) -> dict[int, list[MonthUse]]:
+def _months(bills: Iterable[Bill], today: date) -> dict[int, list[MonthUse]]:
     """Return what was billed to today's customer for each of the last months, oldest first, by connection."""
     first = Period("M", today.replace(day=1)).shift(-MONTHS).start_date
     sums: dict[int, dict[date, list[int]]] = defaultdict(dict)
-    rows = Bill.objects.filter(
-        connection_id__in=[one.pk for one in connections], customer_id=F("connection__customer_id"),
-        state=Bill.State.ISSUED, period_start_date__gte=first,
-    )  # fmt: skip
-    for pk, month, volume_l, total_vnd, is_estimated in rows.values_list(
-        "connection_id", "period_start_date", "volume_l", "total_vnd", "is_estimated"
-    ):
-        held = sums[pk].setdefault(month, [0, 0, 0])
-        held[0] += volume_l
-        held[1] += total_vnd
-        held[2] |= is_estimated
+    for bill in bills:
+        if bill.period_start_date < first or bill.customer_id != bill.connection.customer_id:
+            continue
+        held = sums[bill.connection_id].setdefault(bill.period_start_date, [0, 0, 0])
+        held[0] += bill.volume_l
+        held[1] += bill.total_vnd
+        held[2] |= bill.is_estimated
     found: dict[int, list[MonthUse]] = defaultdict(list)
     for pk, by_month in sums.items():
         most = max((volume_l for volume_l, _, _ in by_month.values()), default=0)

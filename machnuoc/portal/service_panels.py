@@ -6,6 +6,8 @@ Their titles stand in their templates, as headings of the second rank: here a pa
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Exists, OuterRef
+
 from machnuoc.billing.models import Bill
 from machnuoc.core import periods
 from machnuoc.core.panels import Panel
@@ -35,30 +37,20 @@ class OddUse:
 
 
 def warnings_of(connections: list[Connection], now: datetime) -> list[OddUse]:
-    """Return the odd readings of the connections before their bills are out: in one query if there are none."""
+    """Return the odd readings of the connections before their bills are out: in three queries, in one if none is."""
     named = {one.pk: one for one in connections}
+    billed = Bill.objects.filter(connection=OuterRef("connection"), period_start_date=OuterRef("period_start_date"))
     rows = Reading.objects.filter(
-        connection_id__in=list(named), read_at__gte=now - _WARNED_FOR, period_start_date__isnull=False,
-        index_l__isnull=False, state__in=[Reading.State.ACCEPTED, Reading.State.SUSPECT],
+        ~Exists(billed), ~request_queries.passed_on("read_at"), connection_id__in=list(named),
+        read_at__gte=now - _WARNED_FOR, period_start_date__isnull=False, index_l__isnull=False,
+        state__in=[Reading.State.ACCEPTED, Reading.State.SUSPECT],
     ).order_by("connection_id", "-read_at")  # fmt: skip
-    odd = [one for one in rows if set(WARNED) & set(one.flags)]
-    if not odd:
-        return []
-    of_customers = set()
-    for customer in {one.customer_id: one.customer for one in connections}.values():
-        theirs = request_queries.of_customer(customer, "read_at")
-        of_customers |= set(Reading.objects.filter(theirs, pk__in=[one.pk for one in odd]).values_list("pk", flat=True))
-    billed = set(
-        Bill.objects.filter(
-            connection_id__in={one.connection_id for one in odd},
-            period_start_date__in={one.period_start_date for one in odd},
-        ).values_list("connection_id", "period_start_date")
-    )
-    odd = [one for one in odd if one.pk in of_customers and (one.connection_id, one.period_start_date) not in billed]
+    odd = [one for one in rows if set(WARNED) & set(one.flags)][:_WARNINGS_MOST]
+    known = reading_queries.meter_facts_before([(one.connection_id, one.period_start_date) for one in odd])
     found = []
-    for one in odd[:_WARNINGS_MOST]:
+    for one in odd:
         connection = named[one.connection_id]
-        facts = reading_queries.meter_facts([one.connection_id], before=one.period_start_date).get(one.connection_id)
+        facts = known.get((one.connection_id, one.period_start_date))
         volume = usual = None
         if facts is not None and one.index_l is not None and one.index_l >= facts.before_l:
             volume = one.index_l - facts.before_l

@@ -2,13 +2,11 @@
 
 from datetime import datetime
 
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
-from django.db.models.functions import TruncDate
+from django.db.models import F, Q, QuerySet
 from django.http import Http404
 
-from machnuoc.core.periods import LOCAL_ZONE
 from machnuoc.customers import request_queries
-from machnuoc.customers.models import Application, Connection, ConnectionEvent, Contract, Customer, Reading, Request
+from machnuoc.customers.models import Application, Connection, Contract, Customer, Reading, Request
 from machnuoc.portal import links
 from machnuoc.portal.models import PortalAccount
 
@@ -24,10 +22,6 @@ def list_requests(account: PortalAccount) -> QuerySet[Request]:
     Those it sent itself, and those that its customer sent by other ways about a connection since it is theirs.
     What somebody else reported about the connection is not shown: least of all a report of a violation.
     """
-    day = TruncDate(ExpressionWrapper(OuterRef("received_at"), DateTimeField()), tzinfo=LOCAL_ZONE)
-    passed_on = ConnectionEvent.objects.filter(
-        connection=OuterRef("connection"), kind=ConnectionEvent.Kind.TRANSFERRED, on_date__gt=day
-    )
     is_holder = Q(connection__customer__in=own_customers(account).order_by().values("pk"))
     other_way = ~Q(phone="") & Q(phone=F("connection__customer__phone"))
     other_way |= ~Q(email="") & Q(email__iexact=F("connection__customer__email"))
@@ -35,7 +29,7 @@ def list_requests(account: PortalAccount) -> QuerySet[Request]:
     here = Q(connection__in=links.list_live(account).values("connection_id"), category__is_violation=False)
     own = Q(channel=Request.Channel.PORTAL) & said_from(account.address)
     return (
-        Request.objects.filter(own | here & by_customer & ~Q(Exists(passed_on)))
+        Request.objects.filter(own | here & by_customer & ~request_queries.passed_on("received_at"))
         .select_related(
             "category", "operator__subject", "work__subject", "merged_into__category", "place", "connection"
         )

@@ -211,4 +211,4 @@ def test_the_list_asks_the_database_as_often_for_many_as_for_few(world, homes):
     with CaptureQueriesContext(connection) as many:
         assert client.get(address).content.decode().count('name="bill"') == 11
 
-    assert len(many) == len(few) <= 30
+    assert len(many) == len(few) <= 22

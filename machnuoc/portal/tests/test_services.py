@@ -674,5 +674,5 @@ def test_the_first_page_with_all_there_is_to_tell_asks_the_database_seldom(
     assert all(text in page for text in ("Đổi giờ trực quầy", "Nước dùng khác thường", "Phản ánh đang theo dõi"))
 
     for address in ("/kh/", f"/kh/dau-noi/{house.pk}/"):
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(15):
             browser.get(address)
