@@ -126,6 +126,13 @@ def reach(phone: str, email: str) -> tuple[str, str]:
     return by_phone, mobile
 
 
+def with_link(text: str, url: str, channel: str) -> str:
+    """Return the text with the address of its page behind it; an e-mail has that below its text already."""
+    if channel == Channel.EMAIL or not _setting("SITE_URL"):
+        return text
+    return f"{text} Xem: {_absolute(url)}"
+
+
 # --- adapters -------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from machnuoc.core import audit, files
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import LOCAL_ZONE, local_date
 from machnuoc.customers import (
+    application_messages,
     application_talk,
     connection_operations,
     connection_queries,
@@ -114,7 +115,7 @@ def open_application(
             with transaction.atomic():
                 made = Application.objects.create(
                     code=code, work=work, stage=stage, source=source[:20], created_at=received_at,
-                    is_simulated=is_simulated, **kept,
+                    is_group_confirmed=by is not None or facts.group == Group.SH, is_simulated=is_simulated, **kept,
                 )  # fmt: skip
         except IntegrityError:
             continue
@@ -146,13 +147,22 @@ def edit_application(
         raise RecordError(f"Hồ sơ {one.code} {one.get_stage_display().lower()}, không sửa được nữa.")
     facts = _clean(facts, one.work)
     changed = [name for name in ApplicationFacts.__dataclass_fields__ if getattr(one, name) != getattr(facts, name)]
-    if not changed:
-        return one
     if "group" in changed:
         connection_operations.check_group(by, one.work, facts.group)
-    _save(one, **{name: getattr(facts, name) for name in changed})
-    audit.record("customers.application.changed", actor=by, target=one, fields=changed)
+    confirmed = _confirmed(one, by, facts.group)
+    if not changed and not confirmed:
+        return one
+    _save(one, **{name: getattr(facts, name) for name in changed}, **confirmed)
+    audit.record("customers.application.changed", actor=by, target=one, fields=[*changed, *confirmed])
     return one
+
+
+def _confirmed(one: Application, by: Person | None, group: str) -> dict[str, bool]:
+    """Return what to keep when a person has looked at a group that who applies named: confirmed by who may classify."""
+    if one.is_group_confirmed or by is None:
+        return {}
+    is_confirmed = group == Group.SH or visibility.may_work(by, "classify", one.work_id)
+    return {"is_group_confirmed": True} if is_confirmed else {}
 
 
 def _take(application: Application, by: Person | None, version: int | None, action: str = "serve") -> Application:
@@ -182,11 +192,12 @@ def next_stage(application: Application) -> str:
 
 
 def _step(
-    one: Application, stage: str, at: datetime, by: Person | None, note: str, paper: StoredFile | None
-) -> ApplicationStep:
-    return ApplicationStep.objects.create(
+    one: Application, stage: str, at: datetime, by: Person | None, note: str, paper: StoredFile | None, now: datetime
+) -> None:
+    made = ApplicationStep.objects.create(
         application=one, stage=stage, at=at, by=by, note=note.strip()[:300], paper=paper
     )
+    application_messages.tell_step(one, made, now=now)
 
 
 def _check_moment(one: Application, at: datetime, now: datetime) -> None:
@@ -231,7 +242,7 @@ def advance(
         raise RecordError(f"Hồ sơ {one.code} chờ lắp đặt: ghi lắp đặt với số đồng hồ và chỉ số.")
     _check_moment(one, at, now)
     application_talk.check_promise(one, due_date, at)
-    values: dict[str, Any] = {"stage": stage, "due_date": due_date}
+    values: dict[str, Any] = {"stage": stage, "due_date": due_date, **_confirmed(one, by, one.group)}
     if stage == Stage.QUOTED:
         values["quote_vnd"] = application_talk.quote_total(quote_vnd, items)
     if stage == Stage.CONTRACTED:
@@ -240,7 +251,7 @@ def advance(
             raise RecordError("Ghi số hợp đồng.")
         connection_operations.check_contract_number(note)
     _save(one, **values)
-    _step(one, stage, at, by, note, paper)
+    _step(one, stage, at, by, note, paper, now)
     if stage == Stage.QUOTED:
         application_talk.keep_items(one, items)
     audit.record("customers.application.advanced", actor=by, target=one, stage=stage)
@@ -281,6 +292,11 @@ def install(
     if not serial.strip():
         raise RecordError("Ghi số sê-ri của đồng hồ.")
     _check_moment(one, at, now)
+    if not one.is_group_confirmed and by is not None and not _confirmed(one, by, one.group):
+        raise RecordError(
+            f"Hồ sơ {one.code}: đối tượng «{one.get_group_display()}» do người đề nghị tự khai và quyết định giá nước. "
+            "Nhờ trạm hoặc phòng khách hàng mở «Sửa», xem lại rồi lưu; sau đó lắp đặt."
+        )
     number, signed_date = contract_of(one)
     made = connection_operations.create_connection(
         work=one.work,
@@ -289,7 +305,8 @@ def install(
             one.address, one.place, one.latitude, one.longitude, one.group, one.households, route=route
         ),
         by=by, now=now, code=code, origin=Connection.Origin.NEW, connected_date=local_date(at),
-        contract_number=number, signed_date=signed_date, persons=one.persons, is_simulated=one.is_simulated,
+        contract_number=number, signed_date=signed_date, persons=one.persons, is_group_confirmed=True,
+        is_simulated=one.is_simulated,
     )  # fmt: skip
     privacy.give_consent(made.customer, Consent.Purpose.CONTRACT, how=f"hợp đồng số {number}", by=by, now=now)
     meters.fit(
@@ -297,7 +314,7 @@ def install(
     )
     connection_operations.mark_installed(made, local_date(at), by, now)
     _save(one, stage=Stage.INSTALLED, connection=made, due_date=None)
-    _step(one, Stage.INSTALLED, at, by, note, paper)
+    _step(one, Stage.INSTALLED, at, by, note, paper, now)
     audit.record("customers.application.installed", actor=by, target=one, connection=made.code)
     return made
 
@@ -324,7 +341,7 @@ def stop(
     if not reason.strip():
         raise RecordError("Ghi lý do: người đề nghị cần biết.")
     _save(one, stage=stage, due_date=None)
-    _step(one, stage, now, by, reason, None)
+    _step(one, stage, now, by, reason, None, now)
     audit.record("customers.application.stopped", actor=by, target=one, stage=stage)
     return one
 
@@ -470,6 +487,7 @@ def answer(application: Application, *, text: str, by: Person, now: datetime) ->
     """Answer who applies, on their page. Raises RecordError, PermissionDenied."""
     one = _take(application, by, None)
     made = application_talk.say(one, ApplicationMessage.Kind.ANSWER, text, by=by, now=now)
+    application_messages.tell_answer(one, made, now=now)
     audit.record("customers.application.answered", actor=by, target=one)
     return made
 

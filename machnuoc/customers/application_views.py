@@ -19,6 +19,7 @@ from machnuoc.core.periods import local_date
 from machnuoc.core.vietnamese import format_date
 from machnuoc.customers import (
     application_forms,
+    application_messages,
     application_operations,
     application_queries,
     application_talk,
@@ -151,7 +152,11 @@ def application_detail(request: HttpRequest, code: str) -> HttpResponse:
     shown = show(one, unmasked=is_served)
     if is_served:
         privacy.log_access(person, DataAccess.What.PAGE, now=now, purpose=f"hồ sơ {one.code}")
-    steps = list(one.steps.select_related("by", "paper"))
+    steps: list[Any] = list(one.steps.select_related("by", "paper"))
+    talk: list[Any] = list(one.messages.select_related("by")) if is_served else []
+    told = application_messages.told_of(one) if is_served else {}
+    for row in (*steps, *talk):
+        row.told = told.get(application_messages.key_of(row))
     reached = STAGES.index(application_operations.Stage(one.stage)) if one.stage in STAGES else -1
     done = {step.stage for step in steps}  # those who asked by themselves were not surveyed
     upcoming = application_operations.next_stage(one)
@@ -167,7 +172,7 @@ def application_detail(request: HttpRequest, code: str) -> HttpResponse:
         "may_undo": len(steps) > 1 and one.stage != "BILLED" and visibility.may_work(person, "manage", one.work_id),
         "may_edit": is_served and one.stage in application_operations.OPEN,
         "items": list(one.quote_items.all()), "is_accepted": application_talk.is_accepted(one),
-        "talk": list(one.messages.select_related("by")) if is_served else [],
+        "talk": talk, "is_reached": application_messages.is_reached(one),
         "answer": application_forms.AnswerForm() if is_served else None,
     }  # fmt: skip
     return render(request, "customers/applications/application.html", context)
@@ -177,7 +182,8 @@ def _facts(one: Application, shown: privacy.Shown) -> list[tuple[str, Any]]:
     return [
         ("Người đề nghị", shown.name), ("Loại", one.get_kind_display()), ("Điện thoại", shown.phone),
         ("Thư điện tử", shown.email), ("Địa chỉ lắp đặt", shown.address),
-        ("Xã, phường", one.place.name if one.place else None), ("Đối tượng", one.get_group_display()),
+        ("Xã, phường", one.place.name if one.place else None),
+        ("Đối tượng", f"{one.get_group_display()}{'' if one.is_group_confirmed else ' (tự khai, chờ xác nhận)'}"),
         ("Số hộ", one.households), ("Số người", one.persons),
         ("Hẹn khảo sát", format_date(one.survey_date) if one.survey_date else None),
         ("Hẹn xong bước tiếp", format_date(one.due_date) if one.due_date else None),

@@ -218,17 +218,19 @@ def create_connection(
     contract_number: str = "",
     signed_date: date | None = None,
     persons: int = 0,
+    is_group_confirmed: bool = False,
     is_simulated: bool = False,
 ) -> Connection:
     """Enter a connection, with its customer (an existing one, or facts of a new one) and contract.
 
     connected_date: needed unless its status is PENDING. contract_number: empty for none yet. persons: registered for
-    the norm from the day of connection. Without an order on its route it comes last there.
-    Raises RecordError, PermissionDenied.
+    the norm from the day of connection. Without an order on its route it comes last there. is_group_confirmed: somebody
+    who may classify has decided on the group before. Raises RecordError, PermissionDenied.
     """
     if by is not None:
         visibility.require_work(by, "serve", work.pk)
-    check_group(by, work, facts.group)
+    if not is_group_confirmed:
+        check_group(by, work, facts.group)
     operator = work.operator
     if operator is None:
         raise RecordError(f"Công trình {work} chưa có đơn vị vận hành. Ghi đơn vị vận hành trước khi lập đấu nối.")

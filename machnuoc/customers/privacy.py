@@ -12,7 +12,7 @@ from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
 from machnuoc.core.models import Person, Sending, StoredFile
 from machnuoc.core.vietnamese import format_money_vnd
-from machnuoc.customers import connection_panels, request_operations
+from machnuoc.customers import application_messages, connection_panels, request_operations
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import (
     Application,
@@ -291,9 +291,9 @@ def erase(customer: Customer, *, reason: str, by: Person | None, now: datetime) 
     PovertyYear.objects.filter(customer=customer).delete()
     Consent.objects.filter(customer=customer).update(how="")
     Consent.objects.filter(customer=customer, withdrawn_at__isnull=True).update(withdrawn_at=now)
-    Application.objects.filter(connection__in=applied_for).update(
-        name=ERASED_NAME, phone="", email="", address=ERASED_ADDRESS, latitude=None, longitude=None
-    )
+    applications = Application.objects.filter(connection__in=applied_for)
+    application_messages.forget_addresses(list(applications.values_list("pk", flat=True)))
+    applications.update(name=ERASED_NAME, phone="", email="", address=ERASED_ADDRESS, latitude=None, longitude=None)
     ApplicationStep.objects.filter(application__connection__in=applied_for).update(note="", paper=None)
     ApplicationMessage.objects.filter(application__connection__in=applied_for).update(text="")
     request_operations.erase_customer(customer, by=by, now=now)

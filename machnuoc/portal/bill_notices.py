@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
 
@@ -108,9 +107,7 @@ def words(bill: Bill, open_vnd: int, channel: str) -> str:
         said += f"phải trả {format_number(open_vnd)} đồng, hạn {format_date(bill.due_date)}."
     else:
         said += f"{format_number(bill.total_vnd)} đồng, đã trừ từ tiền trả trước, không phải trả thêm."
-    if channel != Sending.Channel.EMAIL and settings.SITE_URL:
-        said += f" Xem: {settings.SITE_URL.rstrip('/')}{page_of(bill)}"
-    return said
+    return sending.with_link(said, page_of(bill), channel)
 
 
 def forget_addresses(customer: Customer) -> int:

@@ -236,6 +236,7 @@ class Application(models.Model):
     email = models.EmailField("thư điện tử", blank=True)
     kind = models.CharField("loại khách hàng", max_length=10, choices=Customer.Kind, default=Customer.Kind.HOUSEHOLD)
     group = models.CharField("đối tượng", max_length=10, choices=Group, default=Group.SH)
+    is_group_confirmed = models.BooleanField(default=True)  # False: said by who applies; it sets the price
     households = models.PositiveIntegerField("số hộ", default=1)
     persons = models.PositiveIntegerField("số người", default=0)
     place = models.ForeignKey(Subject, models.PROTECT, null=True, blank=True, related_name="+", verbose_name="địa bàn")

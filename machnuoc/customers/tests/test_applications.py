@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from machnuoc.core.models import AuditEntry
 from machnuoc.core.periods import local_date
-from machnuoc.customers import application_operations, application_queries, meters
+from machnuoc.customers import application_operations, application_queries, connection_operations, meters
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.application_queries import ApplicationFilters
-from machnuoc.customers.connection_operations import ChangedMeanwhile, RecordError
+from machnuoc.customers.connection_operations import ChangedMeanwhile, ConnectionFacts, RecordError
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Application, Connection, Contract, Customer, DataAccess, Fitting, Meter, Reading
 from machnuoc.customers.tests.world import NOW, TODAY, make_person
@@ -300,3 +300,48 @@ def test_who_takes_money_puts_in_no_connection_of_another_group_than_that_of_hou
 
     made = application_operations.install(asked, at=NOW, serial="A778", index_l=0, by=centre.clerk, now=NOW)
     assert made.group == "SH_NGHEO"
+
+
+@pytest.mark.parametrize("by_edit", [True, False])
+def test_who_takes_money_puts_in_a_connection_whose_group_was_decided_by_who_may(centre, browser_of, by_edit):
+    said = {"by": centre.cashier, "now": NOW}
+    one = application_operations.open_application(
+        work=centre.binh_chanh, facts=FACTS if by_edit else SHOP, by=centre.clerk, now=NOW - timedelta(days=3)
+    )
+    if by_edit:
+        application_operations.edit_application(one, SHOP, version=None, by=centre.clerk, now=NOW)
+    application_operations.advance(one, at=NOW, quote_vnd=0, **said)
+    application_operations.advance(one, at=NOW, contract_number="81/HĐ", **said)
+
+    answer = browser_of(centre.cashier).post(
+        f"/khach-hang/de-nghi/{one.code}/buoc/",
+        {"at": "2026-08-03T09:00", "serial": "A781", "kind": "MECHANICAL", "diameter_mm": "15", "digits": "5",
+         "index_m3": "0"},
+    )  # fmt: skip
+
+    assert answer.status_code == 302
+    made = Connection.objects.get()
+    assert made.group == "KDDV"
+    with pytest.raises(RecordError, match="quyết định giá nước"):
+        connection_operations.create_connection(
+            work=centre.binh_chanh, customer=made.customer, facts=ConnectionFacts("Thôn 9", group="KDDV"),
+            connected_date=TODAY, **said,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["look", "step", "households"])
+def test_a_group_that_who_applies_named_is_confirmed_before_a_cashier_puts_it_in(centre, way):
+    one = application_operations.open_application(work=centre.binh_chanh, facts=SHOP, by=None, now=NOW)
+    said = {"by": centre.cashier, "now": NOW}
+    assert not one.is_group_confirmed
+
+    if way == "look":
+        application_operations.edit_application(one, SHOP, version=None, by=centre.clerk, now=NOW)
+    if way == "households":
+        application_operations.edit_application(one, FACTS, version=None, **said)
+    by = centre.clerk if way == "step" else centre.cashier
+    application_operations.advance(one, at=NOW, quote_vnd=0, by=by, now=NOW)
+    application_operations.advance(one, at=NOW, contract_number="82/HĐ", **said)
+
+    made = application_operations.install(one, at=NOW, serial="A782", **said)
+    assert made.group == ("SH" if way == "households" else "KDDV")
