@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from machnuoc.billing import ledger, reference
 from machnuoc.billing.models import Allocation, Bill, BillLine, Correction
@@ -92,21 +92,34 @@ def list_bills(person: Person, filters: Filters) -> QuerySet[Bill]:
     return rows
 
 
+def _printed(text: str) -> tuple[Q, bool]:
+    """Return the condition for a number or a reference as bills show it, and whether it can be nothing else."""
+    if ids := reference.find(text):
+        return Q(pk__in=ids), True
+    number = _NUMBER.match(text)
+    if number is None:
+        return Q(pk__in=[]), False
+    form, code, digits = number.groups()
+    found = Q(number=int(digits))
+    if code:
+        found &= Q(series__code=code.upper())
+    if form:
+        found &= Q(series__form=form)
+    return found, bool(code)
+
+
+def connection_ids_billed_as(text: str, phone: str) -> set[int]:
+    """Return the connections of customers with this phone whose own bills carry this number or reference."""
+    printed, _ = _printed(text.strip())
+    own = Bill.objects.filter(printed, customer__phone=phone, connection__customer_id=F("customer_id"))
+    return set(own.values_list("connection_id", flat=True))
+
+
 def _searched(person: Person, text: str) -> Q:
     """Return the condition for a number, a reference of a transfer, or any piece of code, name or address."""
-    if ids := reference.find(text):
-        return Q(pk__in=ids)
-    number = _NUMBER.match(text)
-    found = Q(pk__in=[])
-    if number:
-        form, code, digits = number.groups()
-        found = Q(number=int(digits))
-        if code:
-            found &= Q(series__code=code.upper())
-        if form:
-            found &= Q(series__form=form)
-        if code:
-            return found
+    found, is_whole = _printed(text)
+    if is_whole:
+        return found
     return found | Q(
         connection_id__in=connection_queries.find_ids(person, connection_queries.Filters(q=text), _FOUND_AT_MOST)
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.billing import bill_views, ledger, money_panels, remote_views
+from machnuoc.billing import bill_queries, bill_views, ledger, money_panels, remote_views
 from machnuoc.billing.models import Bill
 from machnuoc.core.models import Person
 from machnuoc.core.panels import NavigationItem, Panel
@@ -63,6 +63,11 @@ def owed_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
     owners = dict(Bill.objects.filter(customer_id__in=customer_ids).values_list("pk", "customer_id"))
     open_vnd = [(owners[pk], abs(amount)) for pk, amount in ledger.open_amounts(list(owners)).items() if amount]
     return [*open_vnd, *money_panels.advances_vnd(customer_ids), *money_panels.refunds_vnd(customer_ids)]
+
+
+def connections_billed_as(text: str, phone: str) -> set[int]:
+    """Give the connections whose bills carry a number, to who knows the phone of their customer."""
+    return bill_queries.connection_ids_billed_as(text, phone)
 
 
 def erase_customer(customer: Customer) -> list[int]:

@@ -8,6 +8,8 @@ A room's `panels.py` (billing, portal), or a module of this room named in _PIECE
     owed_vnd(customer_ids) -> list[tuple[int, int]]       (customer, đồng still owed): no erasure while there is any
     customer_data(customer) -> list[tuple[str, list[dict]]]   (title, rows) for the copy that a customer asks for
     erase_customer(customer) -> list[int]                 empties what it keeps about them, part of their erasure
+    connections_billed_as(text, phone) -> set[int]        connections whose bills carry this number or reference, of
+                                                          customers with this phone
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,3 +63,8 @@ def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
 def erase_customer(customer: Customer) -> int:
     """Let others empty what they keep about a customer, in the transaction of the erasure; return how many rows."""
     return sum(_collect("erase_customer", customer))
+
+
+def connections_billed_as(text: str, phone: str) -> set[int]:
+    """Return the connections of customers with this phone whose bills carry the number or reference in a text."""
+    return set(_collect("connections_billed_as", text, phone))

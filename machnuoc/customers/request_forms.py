@@ -224,9 +224,9 @@ class PublicForm(_Request):
     """The page without sign-in."""
 
     account = forms.CharField(
-        label="Mã đấu nối", max_length=40, required=False,
-        help_text="Cho khiếu nại hóa đơn, không bắt buộc: in trên hóa đơn, ví dụ DN0000123. "
-        "Ghi kèm số điện thoại đã đăng ký để hồ sơ được gắn ngay với đấu nối.",
+        label="Số hóa đơn hoặc mã đấu nối", max_length=40, required=False,
+        help_text="Cho khiếu nại hóa đơn, không bắt buộc: in trên hóa đơn, ví dụ 1K26TAA 00000012, nội dung chuyển "
+        "khoản MN0001234520 hoặc mã đấu nối DN0000123. Ghi kèm số điện thoại đã đăng ký để hồ sơ được gắn ngay.",
     )  # fmt: skip
     website = forms.CharField(required=False, max_length=200)  # a trap: people do not see it
     stamp = forms.CharField(required=False, max_length=300, widget=forms.HiddenInput)

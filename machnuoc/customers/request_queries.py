@@ -25,7 +25,7 @@ from django.utils import timezone
 from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE, Period
-from machnuoc.customers import visibility
+from machnuoc.customers import connection_panels, visibility
 from machnuoc.customers.models import Connection, ConnectionEvent, Contract, Customer, Request, RequestEvent
 from machnuoc.customers.request_routing import distance_m
 from machnuoc.places import access
@@ -481,12 +481,16 @@ def has_simulated(rows: QuerySet[Request]) -> bool:
     return rows.filter(is_simulated=True).exists()
 
 
-def connection_of(code: str, phone: str) -> Connection | None:
-    """Return the connection of a code whose customer has this phone number; None if the two do not agree.
+def connection_of(said: str, phone: str) -> Connection | None:
+    """Return the connection of a code, or of the number of a bill, whose customer has this phone number.
 
-    phone: as it is kept, digits in national form.
+    None if the two do not agree, or the number is of several. phone: as it is kept, digits in national form.
     """
     if not phone:
         return None
-    rows = Connection.objects.filter(code__iexact=code.strip(), customer__phone=phone)
-    return rows.select_related("customer", "place", "work__operator__subject", "work__subject").first()
+    rows = Connection.objects.filter(customer__phone=phone)
+    rows = rows.select_related("customer", "place", "work__operator__subject", "work__subject")
+    billed = connection_panels.connections_billed_as(said, phone)
+    return rows.filter(code__iexact=said.strip()).first() or (
+        rows.filter(pk__in=billed).first() if len(billed) == 1 else None
+    )
