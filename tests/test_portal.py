@@ -16,7 +16,9 @@ from machnuoc.billing.tests.fixtures_money import GATEWAYS, issue
 from machnuoc.billing.tests.test_gateways import vnpay_callback
 from machnuoc.billing.tests.world import AUGUST, JULY, make_world
 from machnuoc.core.models import Person
-from machnuoc.customers.models import Connection, Customer
+from machnuoc.customers import request_operations
+from machnuoc.customers.models import Connection, Customer, Request
+from machnuoc.customers.tests import fixtures_requests
 from machnuoc.demo.customers import PORTAL_PHONE
 from tests.test_accessibility import AXE, DESKTOP, PHONE, look
 
@@ -206,3 +208,27 @@ def test_the_bar_stands_in_the_head_of_a_wide_screen(browser, house, live_server
 
     context.close()
     assert box["y"] < 100
+
+
+def test_a_stranger_reports_rates_the_answer_and_opens_it_again_by_replying(transactional_db, phone):
+    world = fixtures_requests.make_world()
+    page = phone
+    page.goto("/cong-khai/phan-anh/")
+    page.select_option("select[name=category]", label="Nước yếu")
+    page.fill("textarea[name=text]", "Nước yếu từ hôm qua.")
+    page.select_option("select[name=place]", str(world.commune.pk))
+    page.wait_for_timeout(4_500)  # whoever types faster is asked a sum
+    page.get_by_role("button", name="Gửi phản ánh").click()
+    page.wait_for_url(re.compile(r"/cong-khai/phan-anh/[\w-]{30,}/$"))
+    made = Request.objects.get()
+    request_operations.answer(made, text="Đã rửa lọc.", by=world.station, now=timezone.now(), version=made.version)
+
+    page.reload()
+    page.select_option("select[name=stars]", "4")
+    page.get_by_role("button", name="Gửi đánh giá").click()
+    assert "Bạn đã đánh giá 4/5" in page.inner_text("main")
+    page.fill("textarea[name=text]", "Chiều nay lại yếu.")
+    page.get_by_role("button", name="Gửi", exact=True).click()
+
+    page.wait_for_selector("text=Mở lại để xử lý tiếp")
+    assert Request.objects.get().state == Request.State.ASSIGNED

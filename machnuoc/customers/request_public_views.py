@@ -159,7 +159,6 @@ def public_request(request: HttpRequest, token: str) -> HttpResponse:
     }  # fmt: skip
     failed = reply.errors or rate.errors
     answer = render(request, "customers/public/request.html", context, status=422 if failed else 200)
-    answer["Referrer-Policy"] = "no-referrer"  # the address is the key
     answer["X-Robots-Tag"] = "noindex, nofollow"
     return answer
 
