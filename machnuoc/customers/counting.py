@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count, DurationField, ExpressionWrapper, F, Q, QuerySet, Sum
+from django.db.models import Case, Count, DurationField, ExpressionWrapper, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
 
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers.models import Connection, ConnectionEvent, Fitting, Group, Request
+from machnuoc.places import queries as place_queries
 
 DOMESTIC = (Group.SH, Group.SH_NGHEO)
 _Kind = ConnectionEvent.Kind
@@ -178,9 +179,17 @@ def count_meters(before: date) -> dict[tuple[int, bool], tuple[int, int]]:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
+WHOSE = Coalesce("operator_id", "place_id")
+"""To whom a request without a work belongs: its operator; of an unknown operator the place."""
+OUTSIDE = "outside-"  # in the address of a list, before the id of whose requests without a work are wanted
+
+
 @dataclass
 class Answers:
-    """Requests of one work in a period. limited: answered ones that had a limit; hours: from the clock's start."""
+    """Requests of one work in a period. limited: answered ones that had a limit; hours: from the clock's start.
+
+    of: where they are of no work, whose they are (an operator or a place).
+    """
 
     received: int = 0
     answered: int = 0
@@ -189,11 +198,19 @@ class Answers:
     open: int = 0
     hours: timedelta = field(default_factory=timedelta)
     simulated: int = 0
+    of: int | None = None
+
+
+def list_without_work() -> set[int]:
+    """Return the operators and places to whom requests without a work belong."""
+    rows = Request.objects.filter(work__isnull=True).order_by().values_list(WHOSE, flat=True).distinct()
+    return {whose for whose in rows if whose is not None}
 
 
 def count_requests(period: Period, now: datetime) -> dict[int, Answers]:
     """Return what became of requests in the period, of every work that ever had one by its end.
 
+    And of every operator or place that had one without a work, under its subject outside works, where there is one.
     As the statistics page counts: a merged request was received, the one it was merged into is answered.
     """
     begun, until = moment_of(period.start_date), min(moment_of(period.end_date), now)
@@ -201,9 +218,10 @@ def count_requests(period: Period, now: datetime) -> dict[int, Answers]:
     answered = counts & Q(answered_at__gte=begun, answered_at__lt=until)
     waited = ExpressionWrapper(F("answered_at") - F("clock_from_at"), output_field=DurationField())
     rows = (
-        Request.objects.filter(work__isnull=False, received_at__lt=until)
+        Request.objects.filter(received_at__lt=until)
         .order_by()
-        .values_list("work_id")
+        .annotate(whose=Case(When(work__isnull=True, then=WHOSE)))
+        .values_list("work_id", "whose")
         .annotate(
             received=Count("pk", filter=Q(received_at__gte=begun)),
             answered=Count("pk", filter=answered),
@@ -214,7 +232,10 @@ def count_requests(period: Period, now: datetime) -> dict[int, Answers]:
             simulated=Count("pk", filter=Q(is_simulated=True)),
         )
     )  # fmt: skip
-    return {
-        work: Answers(received, answered, limited, in_time, waiting, hours or timedelta(), simulated)
-        for work, received, answered, limited, in_time, waiting, hours, simulated in rows
+    counted = {
+        (work, whose): Answers(received, answered, limited, in_time, waiting, hours or timedelta(), simulated, whose)
+        for work, whose, received, answered, limited, in_time, waiting, hours, simulated in rows
     }
+    outside = place_queries.list_outside_works(whose for _, whose in counted if whose is not None)
+    subjects = {place: place[0] or outside.get(place[1] or 0) for place in counted}
+    return {subject: counted[place] for place, subject in subjects.items() if subject is not None}

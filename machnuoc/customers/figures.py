@@ -10,10 +10,12 @@ from django.db.models import Min
 from machnuoc.core import audit
 from machnuoc.core.periods import Period, local_date
 from machnuoc.core.vietnamese import format_number
-from machnuoc.customers import measures
+from machnuoc.customers import counting, measures
 from machnuoc.customers.models import Connection
 from machnuoc.indicators import operations, providers
 from machnuoc.indicators.models import Fact, Metric, Scenario, State, Value
+from machnuoc.places import operations as place_operations
+from machnuoc.places import queries as place_queries
 from machnuoc.places.models import Subject
 
 audit.describe("customers.households.stated", "ghi số hộ đấu nối {period} của {count} công trình từ hồ sơ khách hàng")
@@ -34,9 +36,11 @@ def mark_measures(now: datetime) -> list[tuple[Metric, Period]]:
     """Mark what may have changed since yesterday; call operations.recompute_dirty_in_steps afterwards.
 
     Late records correct the months behind. The meters of a finished month stay as they were counted on its last day:
-    a meter that was verified since was overdue then, and its record no longer says so.
+    a meter that was verified since was overdue then, and its record no longer says so. Requests without a work count
+    from here on for whose they are, also those of before.
     """
     today = local_date(now)
+    has_new_outside = _open_outside_works()
     metrics = {
         metric.key: metric
         for metric in Metric.objects.filter(key__in=[*measures.CONNECTIONS, *measures.METERS, *measures.REQUESTS])
@@ -47,10 +51,21 @@ def mark_measures(now: datetime) -> list[tuple[Metric, Period]]:
         back = LATE_MONTHS
         if key in measures.METERS:
             back = 1 if today.day == 1 else 0
-        for month in months_back(today, back if key in counted else FIRST_MONTHS):
+        if key not in counted or (has_new_outside and key in measures.REQUESTS):
+            back = FIRST_MONTHS
+        for month in months_back(today, back):
             operations.mark_dirty(metric, period=month, reason="hồ sơ khách hàng đến hôm nay")
             marked.append((metric, month))
     return marked
+
+
+def _open_outside_works() -> bool:
+    """Give those to whom requests without a work belong a subject for these; return whether anybody had none."""
+    whose = counting.list_without_work()
+    new = whose - place_queries.list_outside_works(whose).keys()
+    for subject in Subject.objects.filter(pk__in=new):
+        place_operations.put_outside_works(subject)
+    return bool(new)
 
 
 def read_ahead(marked: Iterable[tuple[Metric, Period]]) -> None:

@@ -133,18 +133,21 @@ def _explain_requests(work: int, period: Period) -> list[providers.Source]:
     if found is None:
         return []
     last_day = period.end_date - timedelta(days=1)
+    of = f"{counting.OUTSIDE}{found.of}" if found.of is not None else str(work)
+    unclear = " không rõ công trình" if found.of is not None else ""
+    what = f"Phản ánh, yêu cầu{unclear}{_simulated_words(found.simulated)}"
     return [
         providers.Source(
-            text=f"Phản ánh, yêu cầu{_simulated_words(found.simulated)}: {format_number(found.received)} tiếp nhận "
-            f"trong kỳ, {format_number(found.answered)} đã trả lời ({format_number(found.in_time)} trong hạn)",
+            text=f"{what}: {format_number(found.received)} tiếp nhận trong kỳ, "
+            f"{format_number(found.answered)} đã trả lời ({format_number(found.in_time)} trong hạn)",
             url=link(
-                "customers:request_list", work=work, state="all", from_date=period.start_date.isoformat(),
+                "customers:request_list", work=of, state="all", from_date=period.start_date.isoformat(),
                 to_date=last_day.isoformat(),
             ),
         ),
         providers.Source(
             text=f"{format_number(found.open)} chưa trả lời khi hết kỳ",
-            url=link("customers:request_list", work=work),
+            url=link("customers:request_list", work=of),
         ),
     ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from machnuoc.core.choices import DayField, MomentField, OneOf
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import WholeField
 from machnuoc.core.periods import LOCAL_ZONE
-from machnuoc.customers import request_queries, request_routing, visibility
+from machnuoc.customers import counting, request_queries, request_routing, visibility
 from machnuoc.customers.connection_operations import read_phone
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import AnswerTemplate, Category, Connection, Request, WorkOrder
@@ -126,6 +126,10 @@ class RequestFilter(forms.Form):
         named = request_queries.visible(person).values("work_id")
         works = Work.objects.filter(pk__in=named).order_by("subject__name")
         rows = [(str(pk), name) for pk, name in works.values_list("pk", "subject__name")]
+        rows += [
+            (f"{counting.OUTSIDE}{pk}", f"{request_queries.UNCLEAR} ({name})")
+            for pk, name in request_queries.list_without_work(person)
+        ]
         self.fields["work"].choices = [("", "Mọi công trình"), *rows]  # type: ignore[attr-defined]
 
     def read(self) -> request_queries.Filters:
@@ -133,11 +137,13 @@ class RequestFilter(forms.Form):
         self.is_valid()
         said = {name: self.cleaned_data.get(name) for name in self.fields}
         state = str(said["state"] or "open")
+        work = str(said["work"] or "")
+        outside = work.removeprefix(counting.OUTSIDE) if work.startswith(counting.OUTSIDE) else ""
         return request_queries.Filters(
             q=str(said["q"] or ""), state="" if state == "all" else state, clock=str(said["clock"] or ""),
             category=int(said["category"]) if said["category"] else None,
-            work=int(said["work"]) if said["work"] else None, channel=str(said["channel"] or ""),
-            urgency=str(said["urgency"] or ""), mine=bool(said["mine"]),
+            work=int(work) if work.isdecimal() else None, outside=int(outside) if outside else None,
+            channel=str(said["channel"] or ""), urgency=str(said["urgency"] or ""), mine=bool(said["mine"]),
             from_at=_start_of(said["from_date"]) if said["from_date"] else None,
             until=_start_of(said["to_date"] + timedelta(days=1)) if said["to_date"] else None,
         )  # fmt: skip

@@ -19,13 +19,13 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import TruncDate
+from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
 from machnuoc.core import folding
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE, Period
-from machnuoc.customers import connection_panels, visibility
+from machnuoc.customers import connection_panels, counting, visibility
 from machnuoc.customers.models import Connection, ConnectionEvent, Contract, Customer, Request, RequestEvent
 from machnuoc.customers.request_routing import distance_m
 from machnuoc.places import access
@@ -176,12 +176,16 @@ def served_among(person: Person, requests: Iterable[Request]) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Filters:
-    """What the list is narrowed to. state: a State, "open" or "" for all. clock: "overdue", "soon" or ""."""
+    """What the list is narrowed to. state: a State, "open" or "" for all. clock: "overdue", "soon" or "".
+
+    outside: the operator or place whose requests without a work are wanted.
+    """
 
     q: str = ""
     state: str = "open"
     category: int | None = None
     work: int | None = None
+    outside: int | None = None
     unit: int | None = None
     channel: str = ""
     urgency: str = ""
@@ -196,6 +200,14 @@ def select(person: Person, wanted: Filters, now: datetime) -> QuerySet[Request]:
     """Return the requests that the person sees, narrowed; what is late first, then by what is due next."""
     rows = narrow(visible(person), wanted, now, serving=within(person, "serve"), person=person)
     return ordered(rows, now).select_related("category", "work__subject", "unit__subject", "place", "handler")
+
+
+def list_without_work(person: Person) -> list[tuple[int, str]]:
+    """Return id and name of the operators and places whose requests without a work the person sees, by name."""
+    rows = visible(person).filter(work__isnull=True).order_by()
+    named = rows.values_list(counting.WHOSE, Coalesce("operator__subject__name", "place__name")).distinct()
+    found = [(pk, name) for pk, name in named if pk is not None]
+    return sorted(found, key=lambda row: (folding.sort_key(row[1]), row[0]))
 
 
 def ordered(rows: QuerySet[Request], now: datetime) -> QuerySet[Request]:
@@ -231,6 +243,8 @@ def narrow(rows: QuerySet[Request], wanted: Filters, now: datetime, *, serving: 
         value = getattr(wanted, name)
         if value:
             rows = rows.filter(**{name: value})
+    if wanted.outside:
+        rows = rows.alias(whose=counting.WHOSE).filter(work__isnull=True, whose=wanted.outside)
     if wanted.mine:
         rows = rows.filter(handler=person)
     if wanted.violations:
@@ -390,13 +404,19 @@ class Report:
         """Received and open requests of which no work is known: they are in no figure of a work."""
         return sum(line.found.received + line.found.open for line in self.by_place if line.work_id is None)
 
+    @property
+    def nowhere(self) -> int:
+        """Those of which neither work nor operator nor place is known: they are in no figure at all."""
+        rows = [line.found for line in self.by_place if line.work_id is None and line.whose is None]
+        return sum(found.received + found.open for found in rows)
+
 
 @dataclass(frozen=True)
 class PlaceLine:
-    """Requests of one work, or those of one operator whose work is not known (work_id None)."""
+    """Requests of one work, or those whose work is not known (work_id None) of one operator or place (whose)."""
 
     work_id: int | None
-    operator_id: int | None
+    whose: int | None
     name: str
     found: Statistics
 
@@ -429,9 +449,11 @@ def statistics(
         | Q(received_at__lt=until, answered_at__gte=until)
     )
     facts: list[_Fact] = list(
-        chosen.filter(touched).values_list(
+        chosen.filter(touched)
+        .annotate(whose=counting.WHOSE, whose_name=Coalesce("operator__subject__name", "place__name"))
+        .values_list(
             "category__name", "work_id", "work__subject__name", "category__is_violation", "received_at",
-            "clock_from_at", "due_at", "answered_at", "state", "rating", "operator_id", "operator__subject__name",
+            "clock_from_at", "due_at", "answered_at", "state", "rating", "whose", "whose_name",
         )
     )  # fmt: skip
     by_category: dict[str, list[_Fact]] = defaultdict(list)
@@ -440,9 +462,9 @@ def statistics(
         by_category[fact[0]].append(fact)
         by_place[fact[1], None if fact[1] else fact[10]].append(fact)
     lines = []
-    for (work_id, operator_id), some in by_place.items():
-        name = some[0][2] or f"{UNCLEAR} ({some[0][11]})" if work_id or operator_id else UNCLEAR
-        lines.append(PlaceLine(work_id, operator_id, name, _sum_up(some, start_at, until)))
+    for (work_id, whose), some in by_place.items():
+        name = some[0][2] or f"{UNCLEAR} ({some[0][11]})" if work_id or whose else UNCLEAR
+        lines.append(PlaceLine(work_id, whose, name, _sum_up(some, start_at, until)))
     return Report(
         _sum_up(facts, start_at, until),
         {name: _sum_up(some, start_at, until) for name, some in sorted(by_category.items())},

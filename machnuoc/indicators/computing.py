@@ -29,12 +29,14 @@ Ids = NDArray[np.int64]
 class Frame:
     """The subjects that a metric is computed for, and the larger subjects that sum them.
 
-    subject_ids: shape (n,), ascending. tree_row, tree_whole: pairs (row of a part, row of the work it is a part of),
-    itself included. pair_row, pair_group: pairs (row of a root, number of a larger subject). group_ids: shape (g,).
+    subject_ids: shape (n,), ascending. is_outside: what lies outside works: a part of a sum only where it has a figure.
+    tree_row, tree_whole: pairs (row of a part, row of the work it is a part of), itself included. pair_row, pair_group:
+    pairs (row of a root, number of a larger subject). group_ids: shape (g,).
     """
 
     subject_ids: Ids
     is_root: NDArray[np.bool_]
+    is_outside: NDArray[np.bool_]
     tree_row: Ids
     tree_whole: Ids
     pair_row: Ids
@@ -44,6 +46,18 @@ class Frame:
     @property
     def has_trees(self) -> bool:
         return not bool(self.is_root.all())
+
+    def list_pairs(self, present: NDArray[np.bool_]) -> tuple[Ids, Ids]:
+        """Return pair_row and pair_group of the parts that a figure should stand on. present: shape (n,)."""
+        if not self.is_outside.any():
+            return self.pair_row, self.pair_group
+        counts = (present | ~self.is_outside)[self.pair_row]
+        return self.pair_row[counts], self.pair_group[counts]
+
+
+def kinds_of_parts(kind: str) -> list[str]:
+    """Return the kinds of subjects that figures of a kind are summed over: works, and what lies outside them."""
+    return [kind, Subject.Kind.OUTSIDE] if kind == Subject.Kind.WORK else [kind]
 
 
 # Which larger subjects sum which kind. A work may serve several communes, so it is not summed to any of them.
@@ -58,10 +72,11 @@ _WHOLES: dict[str, tuple[str, ...]] = {
 
 def load_frame(kind: str, day: date) -> Frame:
     """Return the frame of a subject kind as places, operators and works stood on the day."""
-    subjects = Subject.objects.filter(kind=kind)
+    subjects = Subject.objects.filter(kind__in=kinds_of_parts(kind))
     if kind == Subject.Kind.UNIT:
         subjects = subjects.filter(unit__level=AdministrativeUnit.Level.COMMUNE, unit__is_in_force=True)
-    ids = np.array(sorted(subjects.values_list("pk", flat=True)), np.int64)
+    found = sorted(subjects.values_list("pk", "kind"))
+    ids = np.array([pk for pk, _ in found], np.int64)
     trees: list[tuple[int, int]] = []
     if kind == Subject.Kind.WORK:
         trees = list(
@@ -96,6 +111,7 @@ def load_frame(kind: str, day: date) -> Frame:
     return Frame(
         subject_ids=ids,
         is_root=is_root,
+        is_outside=np.array([its_kind == Subject.Kind.OUTSIDE for _, its_kind in found], np.bool_),
         tree_row=tree[:, 0],
         tree_whole=tree[:, 1],
         pair_row=np.array([row for row, _ in pairs], np.int64),
@@ -132,6 +148,7 @@ def _with_former_units(frame: Frame, subject_ids: Ids, kind: str) -> Frame:
     return Frame(
         subject_ids=ids,
         is_root=is_root,
+        is_outside=np.zeros(len(ids), np.bool_),
         tree_row=np.concatenate([moved[frame.tree_row], alone]),
         tree_whole=np.concatenate([moved[frame.tree_whole], alone]),
         pair_row=moved[frame.pair_row],
@@ -369,21 +386,18 @@ def _apply(metric: Metric, plan: _Plan, inputs: _Inputs, frame: Frame) -> Comput
     result = columns.ratio(numerator, denominator, plan.version.factor, metric.decimals)
     present = result.present
     groups = len(frame.group_ids)
+    complete = numerator.present & denominator.present
+    pair_row, pair_group = frame.list_pairs(complete)
     if plan.denominator is None:
-        grouped = aggregation.aggregate(_take(numerator, frame.pair_row), frame.pair_group, groups, _how(metric))
+        grouped = aggregation.aggregate(_take(numerator, pair_row), pair_group, groups, _how(metric))
         group_num, group_den = grouped.column, columns.constant(1, groups)
         parts_present, parts_total = grouped.parts_present, grouped.parts_total
     else:
-        sums = aggregation.sum_over_sum(
-            _take(numerator, frame.pair_row), _take(denominator, frame.pair_row), frame.pair_group, groups
-        )
+        sums = aggregation.sum_over_sum(_take(numerator, pair_row), _take(denominator, pair_row), pair_group, groups)
         group_num, group_den = sums.num, sums.den
         parts_present, parts_total = sums.parts_present, sums.parts_total
     group_result = columns.ratio(group_num, group_den, plan.version.factor, metric.decimals)
-    complete = numerator.present & denominator.present
-    group_states = aggregation.combine_states(
-        states[frame.pair_row], frame.pair_group, groups, complete[frame.pair_row]
-    ).astype(np.int16)
+    group_states = aggregation.combine_states(states[pair_row], pair_group, groups, complete[pair_row]).astype(np.int16)
     keep, group_keep = np.flatnonzero(present), np.flatnonzero(group_result.present)
     return Computed(
         subject_ids=np.concatenate([frame.subject_ids[keep], frame.group_ids[group_keep]]),
@@ -433,9 +447,10 @@ def _sum_wholes(
 ) -> tuple[aggregation.Grouped, NDArray[np.int16]] | None:
     if metric.parts_how == Metric.PartsHow.NONE or not len(frame.group_ids):
         return None
-    taken = _take(column, frame.pair_row)
-    grouped = aggregation.aggregate(taken, frame.pair_group, len(frame.group_ids), _how(metric))
-    combined = aggregation.combine_states(states[frame.pair_row], frame.pair_group, len(frame.group_ids), taken.present)
+    pair_row, pair_group = frame.list_pairs(column.present)
+    taken = _take(column, pair_row)
+    grouped = aggregation.aggregate(taken, pair_group, len(frame.group_ids), _how(metric))
+    combined = aggregation.combine_states(states[pair_row], pair_group, len(frame.group_ids), taken.present)
     return grouped, combined.astype(np.int16)
 
 

@@ -176,7 +176,7 @@ class NewMetric(forms.Form):
     decimals = forms.IntegerField(label="Số lẻ", min_value=0, max_value=4, initial=0)
     subject_kind = forms.ChoiceField(
         label="Tính cho",
-        choices=[choice for choice in Subject.Kind.choices if choice[0] != Subject.Kind.COUNTRY],
+        choices=[(kind.value, kind.label) for kind in Subject.Kind if kind.value not in {"COUNTRY", "OUTSIDE"}],
         initial=Subject.Kind.WORK,
     )
     period_kinds = forms.MultipleChoiceField(

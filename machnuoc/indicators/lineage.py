@@ -251,11 +251,14 @@ def _coverage(value: Value) -> str:
     return queries.coverage_text(value)
 
 
+_SMALLEST = {Subject.Kind.WORK, Subject.Kind.OUTSIDE, Subject.Kind.URBAN_AREA, Subject.Kind.VILLAGE}
+
+
 def _is_whole(value: Value) -> bool:
     """Return whether the value is of a larger subject, that sums others of the metric's kind."""
-    if value.subject.kind != value.metric.subject_kind:
+    if value.subject.kind not in computing.kinds_of_parts(value.metric.subject_kind):
         return True
-    if value.subject.kind in {Subject.Kind.WORK, Subject.Kind.URBAN_AREA, Subject.Kind.VILLAGE}:
+    if value.subject.kind in _SMALLEST:
         return False
     if value.subject.kind == Subject.Kind.UNIT:
         unit = value.subject.unit  # a former district or province is summed from nothing: its figure is its own
@@ -591,7 +594,7 @@ class _Sum:
     def parts(self, within: Subject | None = None) -> QuerySet[Value]:
         """Return the values of the parts, sub-works apart: they lie in their work."""
         value, kind = self.value, self.value.metric.subject_kind
-        rows = _same_slice(value).filter(subject__kind=kind, parts_present__gt=0)
+        rows = _same_slice(value).filter(subject__kind__in=computing.kinds_of_parts(kind), parts_present__gt=0)
         if value.subject.kind != Subject.Kind.COUNTRY:
             rows = rows.filter(self._lies_in(value.subject_id))
         if within is not None:

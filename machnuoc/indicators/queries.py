@@ -781,11 +781,12 @@ _PART_NAMES = {
     Subject.Kind.PROJECT: "dự án",
     Subject.Kind.COUNTRY: "nước",
 }
+_PLACES_OF_TOPIC = {"requests": "nơi"}  # works, and what belongs to an operator but to none of its works
 
 
 def part_name(metric: Metric) -> str:
     """Return what the parts of the metric's sums are called: «công trình»."""
-    return _PART_NAMES[Subject.Kind(metric.subject_kind)]
+    return _PLACES_OF_TOPIC.get(topic_of(metric)) or _PART_NAMES[Subject.Kind(metric.subject_kind)]
 
 
 def coverage_text(value: Value) -> str:

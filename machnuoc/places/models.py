@@ -18,6 +18,7 @@ class Subject(models.Model):
         ORGANISATION = "ORGANISATION", "Tổ chức"
         WORK = "WORK", "Công trình"
         PROJECT = "PROJECT", "Dự án"
+        OUTSIDE = "OUTSIDE", "Ngoài công trình"  # of an organisation or place, but of none of its works
 
     kind = models.CharField(max_length=12, choices=Kind)
     key = models.CharField(max_length=120, unique=True)

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from machnuoc.core import audit, notices
 from machnuoc.core.models import Passage, Person
-from machnuoc.places import access, containment, search_entries
+from machnuoc.places import access, containment, queries, search_entries
 from machnuoc.places.models import (
     AdministrativeUnit,
     Containment,
@@ -27,6 +27,7 @@ audit.describe("places.units.loaded", "nạp {count} đơn vị hành chính")
 audit.describe("places.organisation.saved", "lưu thông tin tổ chức {target}")
 audit.describe("places.organisation.ended", "ghi ngày kết thúc hoạt động của tổ chức {target}")
 audit.describe("places.urban_area.saved", "lưu khu vực đô thị {target}")
+audit.describe("places.outside_works.added", "mở chỗ ghi số liệu không rõ công trình: {target}")
 audit.describe("places.printed_name.added", "ghi tên như in của {target}")
 audit.describe("places.grant.given", "giao quyền: {target}")
 audit.describe("places.grant.ended", "kết thúc quyền: {target}")
@@ -191,6 +192,7 @@ def put_organisation(
             subject.save(update_fields=["name"])
             touch(subject)
             organisation.subject = subject
+            Subject.objects.filter(key=queries.outside_works_key(subject.pk)).update(name=_outside_works_name(name))
     set_parents(subject, ParentLink.Reason.SUBORDINATE, [parent.subject] if parent else [], passage=passage)
     set_parents(subject, ParentLink.Reason.TERRITORY, [territory.subject] if territory else [])
     if changed:
@@ -254,6 +256,38 @@ def put_urban_area(
     if changed:
         search_entries.put_urban_area(area)
     return area
+
+
+@transaction.atomic
+def put_outside_works(whole: Subject, *, by: Person | None = None) -> Subject:
+    """Return the subject of what belongs to an organisation or a place but to none of its works. Idempotent.
+
+    Figures about it are summed wherever those of the whole's works are; whoever may read the whole reads it.
+    """
+    subject, created = Subject.objects.get_or_create(
+        key=queries.outside_works_key(whole.pk),
+        defaults={"kind": Subject.Kind.OUTSIDE, "name": _outside_works_name(whole.name)},
+    )
+    if created:
+        # In the country too: an organisation may have no territory.
+        above = Subject.objects.filter(Q(pk=whole.pk) | Q(kind=Subject.Kind.COUNTRY))
+        reason = ParentLink.Reason
+        ParentLink.objects.bulk_create(
+            [
+                ParentLink(
+                    child=subject, parent=one,
+                    reason=reason.OPERATED_BY if one.kind == Subject.Kind.ORGANISATION else reason.TERRITORY,
+                )
+                for one in above
+            ]
+        )  # fmt: skip
+        rebuild_containment([subject.pk])
+        audit.record("places.outside_works.added", actor=by, target=subject, of=whole.pk)
+    return subject
+
+
+def _outside_works_name(name: str) -> str:
+    return f"Không rõ công trình – {name}"[:200]
 
 
 @transaction.atomic

@@ -216,6 +216,18 @@ def subject_label(subject: Subject) -> str:
     return f"{subject.name} ({subject.get_kind_display().lower()})"
 
 
+def outside_works_key(subject_id: int) -> str:
+    """Return the key of the subject of what belongs to this one but to none of its works."""
+    return f"outside-works.{subject_id}"
+
+
+def list_outside_works(subject_ids: Iterable[int]) -> dict[int, int]:
+    """Return, of each of these subjects that has one, the subject of what belongs to none of its works."""
+    wholes = {outside_works_key(pk): pk for pk in subject_ids}
+    rows = Subject.objects.filter(kind=Subject.Kind.OUTSIDE, key__in=wholes).values_list("key", "pk")
+    return {wholes[key]: pk for key, pk in rows}
+
+
 @dataclass(frozen=True)
 class Ancestor:
     subject: Subject
