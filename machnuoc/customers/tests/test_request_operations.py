@@ -487,6 +487,18 @@ def test_requests_without_a_work_are_a_line_of_their_operator_and_the_lines_add_
         f"Chưa rõ công trình ({one.subject.name})" for one in (desk.operator, desk.other)
     }
     assert report.unclear == 4  # two received, both still open
+    assert report.nowhere == 0
+
+
+def test_a_request_of_nobody_and_nowhere_is_told_apart_from_those_of_a_place(desk):
+    placed, lost = desk.receive(), desk.receive()
+    Request.objects.filter(pk=placed.pk).update(work=None, operator=None, place=desk.commune)
+    Request.objects.filter(pk=lost.pk).update(work=None, operator=None, place=None)
+
+    report = request_queries.statistics(Period.parse("2026-07"), now=NOW + 60 * DAY)
+
+    assert [line.name for line in report.by_place] == ["Chưa rõ công trình", "Chưa rõ công trình (Xã Thử)"]
+    assert (report.unclear, report.nowhere) == (4, 2)
 
 
 def test_statistics_of_nothing_have_no_times(desk):
