@@ -308,6 +308,8 @@ def install(
         contract_number=number, signed_date=signed_date, persons=one.persons, is_group_confirmed=True,
         is_simulated=one.is_simulated,
     )  # fmt: skip
+    signed = one.steps.filter(stage=Stage.CONTRACTED).order_by("-id").first()
+    made.contracts.update(paper=signed.paper if signed else None)
     privacy.give_consent(made.customer, Consent.Purpose.CONTRACT, how=f"hợp đồng số {number}", by=by, now=now)
     meters.fit(
         made, at=at, by=by, serial=serial, index_l=index_l, seal=seal, now=now, is_simulated=one.is_simulated, **meter

@@ -46,9 +46,11 @@ def test_an_application_goes_from_survey_to_the_first_bill(centre):
     said = {"by": centre.clerk, "now": NOW, "at": NOW}
     application_operations.advance(one, **said)
     application_operations.advance(one, quote_vnd=0, **said)
-    application_operations.advance(one, contract_number="77/HĐ", **said)
+    scan = application_operations.keep_paper(b"%PDF-1.4 hop dong", name="hop-dong.pdf", by=centre.clerk)
+    application_operations.advance(one, contract_number="77/HĐ", paper=scan, **said)
     made = application_operations.install(one, serial="A777", index_l=3_000, digits=5, **said)
 
+    assert made.contracts.get().paper == scan  # what was signed is the contract of the connection
     assert made.customer.phone == "0914555666" and made.origin == "NEW" and made.status == "ACTIVE"
     assert made.connected_date == TODAY and made.persons == 4
     assert made.contracts.get().number == "77/HĐ"
