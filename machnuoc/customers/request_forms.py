@@ -302,6 +302,11 @@ class DeskForm(_Request):
         return {**super().details(), **{name: self.cleaned_data[name] for name in names}}
 
 
+def _works_of_operator(request: Request) -> QuerySet[Work]:
+    rows = Work.objects.filter(operator__isnull=False, operator_id=request.operator_id)
+    return rows.select_related("subject").order_by("subject__name")
+
+
 def find_connection(person: Person, code: str) -> Connection | None:
     """Return the connection of a code within the person's scope; None for no code. Raises ValidationError."""
     code = code.strip()
@@ -337,10 +342,15 @@ class ChangeForm(_Versioned):
     category = OneOf(Category.objects.filter(is_active=True), label="Loại phản ánh")
     urgency = forms.ChoiceField(label="Mức độ", choices=Request.Urgency.choices)
     connection = forms.CharField(label="Mã đấu nối", max_length=24, required=False)
+    work = _WorkChoice(
+        Work.objects.none(), label="Công trình", required=False, empty_label="Chưa rõ",
+        help_text="Có đấu nối thì lấy theo đấu nối.",
+    )  # fmt: skip
 
-    def __init__(self, *args: Any, person: Person, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, person: Person, request: Request, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._person = person
+        self.fields["work"].queryset = _works_of_operator(request)  # type: ignore[attr-defined]
 
     def clean_connection(self) -> Connection | None:
         return find_connection(self._person, self.cleaned_data["connection"])
@@ -366,16 +376,21 @@ class MergeForm(_Versioned):
 
 
 class OrderForm(forms.Form):
-    """A work order, from a request or of its own."""
+    """A work order from a request. Where the work of the request is not known yet, it is asked for."""
 
     kind = forms.ChoiceField(label="Loại việc", choices=WorkOrder.Kind.choices)
     text = forms.CharField(label="Việc cần làm", max_length=500, widget=forms.Textarea({"rows": 2}))
+    work = _WorkChoice(Work.objects.none(), label="Công trình")
     unit = _UnitChoice(Organisation.objects.none(), label="Đơn vị", required=False, empty_label="Đơn vị đang xử lý")
     assignee = _PersonChoice(Person.objects.none(), label="Người làm", required=False, empty_label="Cả đơn vị")
     due_at = MomentField(label="Hạn", required=False)
 
     def __init__(self, *args: Any, request: Request, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if request.work_id is None:
+            self.fields["work"].queryset = _works_of_operator(request)  # type: ignore[attr-defined]
+        else:
+            del self.fields["work"]
         if request.operator is not None:
             self.fields["unit"].queryset = request_routing.list_units(request.operator)  # type: ignore[attr-defined]
         self.fields["assignee"].queryset = request_routing.list_handlers(request)  # type: ignore[attr-defined]

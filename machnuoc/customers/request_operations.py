@@ -303,17 +303,21 @@ def assign(
 
 @transaction.atomic
 def change(
-    request: Request, *, category: Category, urgency: str, connection: Connection | None, by: Person, now: datetime,
-    version: int,
+    request: Request, *, category: Category, urgency: str, connection: Connection | None, work: Work | None, by: Person,
+    now: datetime, version: int,
 ) -> Request:  # fmt: skip
     """Correct what a request is about. Another category has another clock, from the same moment on.
 
-    A connection gives the work if it is of the same operator. Raises RequestError, ChangedMeanwhile.
+    work: of the same operator, as the connection is; where there is a connection, its work. Raises RequestError,
+    ChangedMeanwhile.
     """
     row = _lock(request, version)
     _require_open(row, "sửa")
     if connection is not None and connection.work.operator_id != row.operator_id:
         raise RequestError(f"Đấu nối {connection.code} thuộc đơn vị cấp nước khác. Nhập mã đấu nối khác.")
+    work = connection.work if connection is not None else work
+    if work is not None and work.operator_id != row.operator_id:
+        raise RequestError(f"{work.subject.name} thuộc đơn vị cấp nước khác. Chọn công trình khác.")
     said = []
     if category.pk != row.category_id:
         said.append(f"Loại: {row.category.name} → {category.name}.")
@@ -327,7 +331,10 @@ def change(
         said.append(f"Đấu nối: {connection.code}." if connection else "Bỏ liên kết đấu nối.")
         row.connection = connection
         if connection is not None:
-            row.work, row.place = connection.work, connection.place or row.place
+            row.place = connection.place or row.place
+    if (work.pk if work else None) != row.work_id:
+        said.append(f"Công trình: {work.subject.name}." if work else "Chưa rõ công trình.")
+        row.work = work
     if not said:
         return row
     _save(row)

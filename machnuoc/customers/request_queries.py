@@ -283,10 +283,11 @@ def count_open(rows: QuerySet[Request], now: datetime) -> Counts:
 
 @dataclass(frozen=True)
 class Near:
-    """An open request that may be about the same. distance_m: None where only the connection is the same."""
+    """An open request that may be about the same. distance_m: None where only the connection or commune is."""
 
     request: Request
     distance_m: int | None
+    is_same_connection: bool
 
 
 def find_duplicates(
@@ -296,12 +297,14 @@ def find_duplicates(
     latitude: float | None = None,
     longitude: float | None = None,
     connection_id: int | None = None,
+    place_id: int | None = None,
     without: int | None = None,
     among: QuerySet[Request] | None = None,
 ) -> list[Near]:
-    """Return open requests of the same category within NEAR_M and NEAR_WITHIN or of the same connection.
+    """Return open requests of the same category and NEAR_WITHIN: within NEAR_M or of the same connection.
 
-    A complaint about a bill is only like one of the same connection. among: those that may be told of.
+    place_id: a commune, of which those follow that cannot be told apart by their points. A complaint about a bill is
+    only like one of the same connection. among: those that may be told of.
     """
     rows = Request.objects.all() if among is None else among
     rows = rows.filter(state__in=OPEN_STATES, category_id=category_id, received_at__gte=now - NEAR_WITHIN)
@@ -314,15 +317,19 @@ def find_duplicates(
             longitude__range=(longitude - 1.3 * reach, longitude + 1.3 * reach),
             category__is_bill_dispute=False,
         )
+    if place_id:
+        of_place = Q(place_id=place_id, category__is_bill_dispute=False)
+        same |= of_place & Q(latitude__isnull=True) if has_point else of_place
     found = []
     for row in rows.filter(same).exclude(pk=without or 0).select_related("category").order_by("-received_at")[:50]:
         away = None
         if has_point and row.latitude is not None and row.longitude is not None:
             assert latitude is not None and longitude is not None  # noqa: S101 - has_point
             away = round(distance_m(latitude, longitude, row.latitude, row.longitude))
-        if (connection_id and row.connection_id == connection_id) or (away is not None and away <= NEAR_M):
-            found.append(Near(row, away))
-    return sorted(found, key=lambda one: one.distance_m if one.distance_m is not None else 0)
+        is_same = connection_id is not None and row.connection_id == connection_id
+        if is_same or away is None or away <= NEAR_M:
+            found.append(Near(row, away, is_same))
+    return sorted(found, key=lambda one: (not one.is_same_connection, one.distance_m is None, one.distance_m or 0))
 
 
 def find_callers(person: Person, phone: str) -> list[Connection]:

@@ -249,12 +249,13 @@ def request_hints(request: HttpRequest) -> HttpResponse:
         chosen = request_forms.find_connection(person, code[:24]) or known
     except ValidationError:
         chosen = known
-    category = request.POST.get("category", "")
+    category = _number(request, "category")
     near: list[request_queries.Near] = []
-    if category.isascii() and category.isdigit() and len(category) < 10:
+    if category is not None:
         near = request_queries.find_duplicates(
-            category_id=int(category), now=now, latitude=_degrees(request, "latitude", 90),
+            category_id=category, now=now, latitude=_degrees(request, "latitude", 90),
             longitude=_degrees(request, "longitude", 180), connection_id=chosen.pk if chosen else None,
+            place_id=chosen.place_id if chosen else _number(request, "place"),
             among=request_queries.visible(person, "serve"),
         )  # fmt: skip
     earlier = (
@@ -266,6 +267,11 @@ def request_hints(request: HttpRequest) -> HttpResponse:
     privacy.log_access(person, DataAccess.What.LIST, now=now, count=count, purpose="Tra người gọi theo số máy")
     context = {"callers": callers, "near": near, "earlier": earlier, "phone": phone}
     return render(request, "customers/requests/hints.html", context)
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    text = request.POST.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _degrees(request: HttpRequest, name: str, most: int) -> float | None:
@@ -306,7 +312,8 @@ def _show(request: HttpRequest, row: Request, failed: dict[str, Any]) -> HttpRes
     near = (
         request_queries.find_duplicates(
             category_id=row.category_id, now=now, latitude=row.latitude, longitude=row.longitude,
-            connection_id=row.connection_id, without=row.pk, among=request_queries.visible(person, "serve"),
+            connection_id=row.connection_id, place_id=row.place_id, without=row.pk,
+            among=request_queries.visible(person, "serve"),
         )
         if serves and is_open
         else []
@@ -343,8 +350,8 @@ def _forms(person: Person, row: Request, failed: dict[str, Any]) -> dict[str, An
         "answer_form": request_forms.AnswerForm(initial=version, prefix="answer"),
         "assign_form": request_forms.AssignForm(request=row, initial=initial, prefix="assign"),
         "change_form": request_forms.ChangeForm(
-            person=person, prefix="change",
-            initial={"category": row.category_id, "urgency": row.urgency, **version,
+            person=person, request=row, prefix="change",
+            initial={"category": row.category_id, "urgency": row.urgency, "work": row.work_id, **version,
                      "connection": row.connection.code if row.connection else ""},
         ),
         "note_form": request_forms.NoteForm(prefix="note"),
@@ -495,7 +502,11 @@ _Make = Callable[[HttpRequest, Request], Any]
 _Do = Callable[[Request, dict[str, Any], Person, datetime], str]
 _ACTS: dict[str, tuple[str, _Make, _Do]] = {
     "giao": ("assign", lambda r, row: request_forms.AssignForm(r.POST, request=row, prefix="assign"), _do_assign),
-    "sua": ("change", lambda r, row: request_forms.ChangeForm(r.POST, person=_person(r), prefix="change"), _do_change),
+    "sua": (
+        "change",
+        lambda r, row: request_forms.ChangeForm(r.POST, person=_person(r), request=row, prefix="change"),
+        _do_change,
+    ),
     "ghi-chu": ("note", lambda r, row: request_forms.NoteForm(r.POST, prefix="note"), _do_note),
     "tra-loi": ("answer", lambda r, row: request_forms.AnswerForm(*_data(r), prefix="answer"), _do_answer),
     "tu-choi": ("reject", lambda r, row: request_forms.ReasonForm(r.POST, prefix="reject"), _do_reject),

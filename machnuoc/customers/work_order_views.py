@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from machnuoc.core import export
 from machnuoc.core.models import Person
-from machnuoc.customers import clock, privacy, request_forms, work_orders
+from machnuoc.customers import clock, privacy, request_forms, request_queries, work_orders
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import DataAccess, WorkOrder
 from machnuoc.places import access
@@ -126,6 +126,8 @@ def _get(request: HttpRequest, code: str) -> WorkOrder:
         "connection__customer",
         "request__category",
         "request__connection__customer",
+        "request__place",
+        "connection__place",
         "unit__subject",
         "assignee",
         "created_by",
@@ -147,9 +149,13 @@ def _show(request: HttpRequest, row: WorkOrder, error: str) -> HttpResponse:
             person, DataAccess.What.PAGE, now=now, customer=about.customer if about else None,
             purpose=f"Xem phiếu {row.code}",
         )  # fmt: skip
+    where: Any = row.request or row.connection
+    whom = row.request if row.request and row.request.phone else row.connection.customer if row.connection else None
     facts = [
         ("Loại việc", row.get_kind_display()),
         ("Công trình", row.work.subject.name),
+        ("Nơi", ", ".join(filter(None, [where.address, where.place.name if where.place else ""])) if where else ""),
+        ("Điện thoại", privacy.show_phone(whom.phone) if whom else ""),
         ("Đơn vị", row.unit.subject.name if row.unit else ""),
         ("Người làm", row.assignee.full_name if row.assignee else ""),
         ("Lập lúc", timezone.localtime(row.created_at).strftime("%H:%M ngày %d/%m/%Y")),
@@ -162,6 +168,9 @@ def _show(request: HttpRequest, row: WorkOrder, error: str) -> HttpResponse:
         "order": row, "facts": [(term, text) for term, text in facts if text], "error": error,
         "may_act": _may_act(person, row) and row.state in work_orders.OPEN_STATES,
         "said": request.POST.get("note", "")[:500],
+        "point": f"{where.latitude:.6f},{where.longitude:.6f}" if where and where.latitude is not None else "",
+        "may_read": row.request is not None
+        and request_queries.visible(person, "view").filter(pk=row.request.pk).exists(),
     }  # fmt: skip
     return render(request, "customers/work_orders/detail.html", context, status=422 if error else 200)
 

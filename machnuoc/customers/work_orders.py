@@ -62,16 +62,16 @@ def create(
 ) -> WorkOrder:
     """Make a work order and tell whom it falls to. What is not given comes from the request or connection.
 
-    Raises WorkOrderError.
+    The request is then in hand, and of the work if its own was not known. Raises WorkOrderError.
     """
     if request is not None:
         request = Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
         connection = connection or request.connection
     work = work or (connection.work if connection else None) or (request.work if request else None)
     if work is None:
-        raise WorkOrderError(
-            f"Phản ánh {request.code if request else ''} chưa gắn công trình nào. Chọn công trình rồi lập phiếu."
-        )
+        raise WorkOrderError("Chưa rõ phiếu của công trình nào. Chọn công trình, hoặc nhập mã đấu nối, rồi lập phiếu.")
+    if request is not None and work.operator_id != request.operator_id:
+        raise WorkOrderError(f"{work.subject.name} thuộc đơn vị cấp nước khác. Chọn công trình khác.")
     unit = unit or (request.unit if request else None) or work.team or work.operator
     said = text.replace("\0", "").strip()[:500]
     if not said:
@@ -88,6 +88,11 @@ def create(
         "customers.work_order.created", actor=by, target=order, kind=kind, request=request.pk if request else None
     )
     if request is not None:
+        is_new = request.state == Request.State.NEW
+        if is_new or request.work_id is None:
+            request.state, request.work = Request.State.ASSIGNED if is_new else request.state, work
+            request.version += 1
+            request.save(update_fields=["state", "work", "version"])
         _tell(
             request, now, by, f"Đã lập phiếu công việc {order.code}: {order.get_kind_display().lower()}.", public=True
         )

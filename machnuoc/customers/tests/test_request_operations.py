@@ -252,8 +252,8 @@ def test_another_category_has_another_clock_from_the_same_moment(desk):
     made = desk.receive("nuoc-yeu")
 
     changed = request_operations.change(
-        made, category=Category.objects.get(key="vo-ong-phan-phoi"), urgency="HIGH", connection=None, by=desk.station,
-        now=NOW + HOUR, version=made.version,
+        made, category=Category.objects.get(key="vo-ong-phan-phoi"), urgency="HIGH", connection=None, work=desk.work,
+        by=desk.station, now=NOW + HOUR, version=made.version,
     )  # fmt: skip
 
     assert changed.due_at == NOW + 24 * HOUR
@@ -356,6 +356,34 @@ def test_the_same_connection_is_a_duplicate_without_a_point_and_neighbours_bills
 
     assert [one.request for one in request_queries.find_duplicates(**search, connection_id=mine.pk)] == [known]
     assert request_queries.find_duplicates(**search, connection_id=next_door.pk) == []
+
+
+def test_what_names_only_the_commune_is_like_what_else_happens_there(desk):
+    known = desk.receive(work=None, place=desk.commune)
+    elsewhere = desk.receive(latitude=15.2000, longitude=108.7000)
+    search = {"category_id": known.category_id, "now": NOW, "place_id": desk.commune.pk}
+    Request.objects.filter(pk=elsewhere.pk).update(place=desk.commune)
+
+    without_point = request_queries.find_duplicates(**search)
+    far_away = request_queries.find_duplicates(**search, latitude=15.2500, longitude=108.7000)
+
+    assert {one.request for one in without_point} == {known, elsewhere}
+    assert [one.request for one in far_away] == [known]
+    assert not any(one.is_same_connection for one in without_point)
+
+
+def test_a_request_gets_the_work_that_was_not_known_and_none_of_another_operator(desk):
+    made = desk.receive(work=None, place=desk.commune)
+    Request.objects.filter(pk=made.pk).update(work=None)
+    made.refresh_from_db()
+    facts = {"category": made.category, "urgency": "NORMAL", "connection": None, "by": desk.office, "now": NOW}
+
+    with pytest.raises(RequestError, match="đơn vị cấp nước khác"):
+        request_operations.change(made, work=desk.other_work, version=made.version, **facts)
+    changed = request_operations.change(made, work=desk.far_work, version=made.version, **facts)
+
+    assert changed.work == desk.far_work
+    assert "Công trình:" in changed.events.filter(kind="NOTE").get().text
 
 
 # --- escalation

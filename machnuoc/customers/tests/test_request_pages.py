@@ -255,7 +255,8 @@ def test_a_handler_goes_through_all_of_it_on_screen(desk):
         assert answer.status_code == 302, answer.context["form"].errors if "form" in answer.context else answer.content
 
     act("giao", "assign", unit=desk.team.pk, handler=desk.station.pk, note="Xem van")
-    act("sua", "change", category=Category.objects.get(key="vo-ong-phan-phoi").pk, urgency="HIGH", connection="")
+    broken = Category.objects.get(key="vo-ong-phan-phoi")
+    act("sua", "change", category=broken.pk, urgency="HIGH", connection="", work=desk.work.pk)
     act("phieu", "order", kind="REPAIR", text="Thay van")
     act("ghi-chu", "note", text="Đã gọi lại")
     act("tra-loi", "answer", text="Đã thay van, nước đã có.")
@@ -468,6 +469,29 @@ def test_work_orders_have_their_own_list_and_end(desk):
     assert browser(desk.far_station).get(page).status_code == 404
     assert browser(desk.agency).get("/phieu-cong-viec/").status_code == 403
     assert client.get("/phieu-cong-viec/?export=csv&state=all").status_code == 200
+
+
+def test_a_request_without_a_work_gets_a_work_order_that_says_where_to_go(desk):
+    made = now_request(desk, work=None, place=desk.commune, latitude=15.2, longitude=108.7, address="Cạnh chợ")
+    Request.objects.filter(pk=made.pk).update(work=None, unit=desk.operator)
+    client, data = (
+        browser(desk.office),
+        {"order-kind": "REPAIR", "order-text": "Mở van", "order-unit": desk.far_team.pk},
+    )
+
+    refused = client.post(f"/phan-anh/{made.code}/phieu/", data)
+    foreign = client.post(f"/phan-anh/{made.code}/phieu/", {**data, "order-work": desk.other_work.pk})
+    done = client.post(f"/phan-anh/{made.code}/phieu/", {**data, "order-work": desk.work.pk})
+
+    assert (refused.status_code, foreign.status_code, done.status_code) == (422, 422, 302)
+    made.refresh_from_db()
+    assert (made.state, made.work) == ("ASSIGNED", desk.work)
+    order = WorkOrder.objects.get()
+    sent, office = (browser(who).get(f"/phieu-cong-viec/{order.code}/") for who in (desk.far_station, desk.office))
+    page = sent.content.decode()
+    assert "Cạnh chợ, " in page and "0905 999 888" in page and "geo:15.200000,108.700000" in page
+    assert f'href="/phan-anh/{made.code}/"' not in page  # who is sent may not read what was said
+    assert f'href="/phan-anh/{made.code}/"' in office.content.decode()
 
 
 def test_each_look_at_work_orders_of_customers_is_written_down_once(desk):
