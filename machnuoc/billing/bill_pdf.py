@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.billing import banks, ledger, payments, pdf_fonts, qr_images, reference, typesetting, vietqr, words
+from machnuoc.billing import banks, bill_queries, ledger, payments, pdf_fonts, qr_images, reference, typesetting, vietqr, words
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingProfile, EInvoice, Payment
 from machnuoc.core import vietnamese
@@ -260,7 +260,12 @@ def _readings(bill: Bill, fittings: Iterable[Fitting]) -> list[dict[str, str]]:
         for serial, old_l, new_l, note in rows
     ]
     if len(shown) == 1:
-        shown[0]["volume"] = _m3(bill.volume_l)
+        metered = bill_queries.metered_l(bill)
+        shown[0]["volume"] = _m3(metered)
+        if metered != bill.volume_l:
+            shown.append(
+                {"meter": "Tính tiền theo lý do thay thế", "old": "", "new": "", "volume": _m3(bill.volume_l), "note": ""}
+            )
     elif sum(new_l - old_l for _, old_l, new_l, _ in rows) != bill.volume_l:
         shown.append({"meter": "Tính tiền", "old": "", "new": "", "volume": _m3(bill.volume_l), "note": ""})
     return shown
@@ -343,7 +348,8 @@ def _paid(bill: Bill, open_vnd: int) -> str:
         return "Đã thanh toán đủ. Cảm ơn quý khách."
     if bill.total_vnd > open_vnd > 0:
         paid_vnd = bill.total_vnd - open_vnd
-        return f"Đã trả {vietnamese.format_money_vnd(paid_vnd)}, còn phải trả {vietnamese.format_money_vnd(open_vnd)}."
+        left = vietnamese.format_money_vnd(open_vnd)
+        return f"Đã trả, cấn trừ {vietnamese.format_money_vnd(paid_vnd)}; còn phải trả {left}."
     return ""
 
 

@@ -199,6 +199,7 @@ class BillPage:
     volume_m3: float
     from_m3: float | None
     to_m3: float | None
+    metered_m3: float | None  # what the meter says, where the bill replaces another and charges something else
     is_swapped: bool
     photos: list[tuple[str, Reading]]
     history: list[tuple[date, float, int]]
@@ -227,6 +228,7 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
     history = list_history(bill)
     before = [volume_m3 for month, volume_m3, _ in history if month < bill.period_start_date][-3:]
     mean_m3 = sum(before) / len(before) if before else None
+    is_whole_month = bill.kind in (Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT)
     start, end = bill.from_reading, bill.to_reading
     wishes = (
         []
@@ -248,6 +250,7 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
         volume_m3=bill.volume_l / 1000,
         from_m3=None if start is None or start.index_l is None else start.index_l / 1000,
         to_m3=None if end is None or end.index_l is None else end.index_l / 1000,
+        metered_m3=None if (metered := metered_l(bill)) == bill.volume_l else metered / 1000,
         is_swapped=start is not None and end is not None and start.fitting_id != end.fitting_id,
         photos=[
             (label, reading)
@@ -257,7 +260,7 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
         history=history,
         mean_m3=mean_m3,
         mean_of=len(before),
-        change_pct=None if not mean_m3 else 100 * (bill.volume_l / 1000 - mean_m3) / mean_m3,
+        change_pct=100 * (bill.volume_l / 1000 - mean_m3) / mean_m3 if mean_m3 and is_whole_month else None,
         corrections=made,
         effective_vnd=bill.total_vnd + sum(one.total_vnd for one in made if one.kind != Bill.Kind.REPLACEMENT),
         open_vnd=ledger.open_of_one(bill, allocations),
@@ -265,6 +268,14 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
         wishes=wishes,
         audit=[] if person is None else _audit(bill, wishes),
     )
+
+
+def metered_l(bill: Bill) -> int:
+    """Return the litres that the readings of a bill come to: a replacement may charge others, for the reason it gives."""
+    first = bill
+    while first.kind == Bill.Kind.REPLACEMENT and first.corrects is not None:
+        first = first.corrects
+    return first.volume_l
 
 
 def list_history(bill: Bill) -> list[tuple[date, float, int]]:

@@ -143,7 +143,7 @@ def bill_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "may_correct": may_correct and not any(one.state == Correction.State.REQUESTED for one in page.wishes),
         "may_refund": bill.kind == Bill.Kind.ADJUSTMENT_DOWN and page.open_vnd < 0
         and (may_bill or visibility.may(person, "collect", bill.connection)),
-        "wishes": [(wish, corrections.may_decide(person, wish)) for wish in page.wishes],
+        "may_bill": may_bill, "wishes": [(wish, corrections.may_decide(person, wish)) for wish in page.wishes],
         "fee_pct": round(100 * bill.fee_vnd / bill.net_vnd, 1) if bill.net_vnd else None,
         "vat_pct": round(100 * bill.vat_vnd / bill.net_vnd, 1) if bill.net_vnd else None,
         "pdf_url": _link("billing:bill_pdf", bill.pk),

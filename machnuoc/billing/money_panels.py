@@ -1,4 +1,5 @@
-"""What the page of a connection shows of money: what came in, the debt case; and a customer's copy of payments."""
+"""What other pages show of money: payments and the debt case of a connection, what waits for the reader's decision, the
+cashier's till; and a customer's copy of payments."""
 
 from datetime import datetime, time
 from typing import Any
@@ -7,8 +8,18 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from machnuoc.billing import debt_queries, payments, till
-from machnuoc.billing.models import Allocation, BankLine, DebtCase, DebtStep, Payment, PaymentReversal, Refund
+from machnuoc.billing import bill_queries, debt_queries, payment_queries, payments, run_queries, till
+from machnuoc.billing.models import (
+    Allocation,
+    BankLine,
+    BillingRun,
+    DebtCase,
+    DebtStep,
+    Payment,
+    PaymentReversal,
+    Refund,
+    TillSession,
+)
 from machnuoc.core.models import Person, Sending
 from machnuoc.core.panels import Panel
 from machnuoc.core.periods import LOCAL_ZONE, local_date
@@ -36,8 +47,43 @@ def for_connection(person: Person, connection: Connection) -> list[Panel]:
 
 
 def later_overview(person: Person, region: str) -> list[Panel]:
-    """Show who takes money their till, what came into it today, and how many debts are followed."""
-    if region != "now" or Grant.Role.CASHIER not in access.roles(person):
+    """Show what of bills and money waits for the person; who takes money also sees their till and its day."""
+    if region != "now":
+        return []
+    return [*_waiting(person), *_till_today(person)]
+
+
+def _waiting(person: Person) -> list[Panel]:
+    """Give what somebody else asked for and the person may decide, and runs that were approved but not issued."""
+    may_bill, may_approve = access.may(person, "bill"), access.may(person, "approve")
+    context: dict[str, Any] = {}
+    if may_bill:
+        runs = run_queries.list_runs(person).defer("previewed")
+        context["to_issue"] = list(runs.filter(state=BillingRun.State.APPROVED)[:_SHOWN])
+        tills = payment_queries.list_tills(person).exclude(person=person)
+        context["tills"] = list(tills.filter(state=TillSession.State.CLOSED, confirmed_by=None)[:_SHOWN])
+    if may_bill and may_approve:
+        previewed = runs.filter(state=BillingRun.State.PREVIEW, previewed__has_key="hash").exclude(created_by=person)
+        context["to_approve"] = list(
+            previewed.filter(scope_id__in=access.visible_subject_ids(person, "approve"))[:_SHOWN]
+        )
+        wishes = bill_queries.list_waiting(person).filter(
+            visibility.within(person, "approve", "bill__connection__")
+        )
+        context["corrections"] = wishes.exclude(requested_by=person).count()
+    if may_approve:
+        asked = payment_queries.list_refunds(person).filter(visibility.within(person, "approve", "connection__"))
+        sums = asked.filter(state=Refund.State.REQUESTED).exclude(requested_by=person).aggregate(
+            count=Count("pk"), amount_vnd=Sum("amount_vnd")
+        )  # fmt: skip
+        context["refunds"] = sums if sums["count"] else None
+    if not any(context.values()):
+        return []
+    return [Panel("Hóa đơn, tiền chờ bạn", "billing/payments/waiting_panel.html", context, order=9, region="now")]
+
+
+def _till_today(person: Person) -> list[Panel]:
+    if Grant.Role.CASHIER not in access.roles(person):
         return []
     now = timezone.now()
     start = datetime.combine(local_date(now), time.min, tzinfo=LOCAL_ZONE)

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from machnuoc.billing import bill_queries, corrections, ledger, runs
+from machnuoc.billing import bill_pdf, bill_queries, corrections, ledger, runs
 from machnuoc.billing.corrections import Facts
 from machnuoc.billing.models import Bill, BillingRun
 from machnuoc.billing.tests.test_runs import bill_all, prepare
@@ -247,3 +247,33 @@ def test_months_are_chosen_from_a_list_in_vietnamese_whatever_the_address_says(w
         for odd in ("13", "2026-99", "x" * 300, "0001-01"):
             assert client.get(address, {name: odd}).status_code == 200
     assert "Tháng 07/2019" in client.get("/so-cai/", {"month": "2019-07"}).content.decode()
+
+
+def correct(world, bill, way, volume_m3) -> Bill:
+    facts = Facts(volume_m3 * 1000, "SH", 1, 0)
+    wish = corrections.ask(bill, way=way, facts=facts, reason="Đọc nhầm", by=world.clerk, now=NOW)
+    return corrections.approve(wish, by=world.leader, now=NOW)
+
+
+def test_a_replacement_tells_the_meter_from_what_it_charges(world, bill):
+    first = correct(world, bill, "REPLACE", 20)
+    second = correct(world, first, "REPLACE", 18)
+    client = sign_in(world.clerk)
+
+    shown = text_of(client.get(reverse("billing:bill_detail", args=[second.pk])))
+
+    assert "Theo đồng hồ</small><strong>25 m³" in shown and "Đã dùng" not in shown
+    assert "tính <strong>18 m³</strong>, khác số trên đồng hồ. Lý do: Đọc nhầm" in shown
+    assert "Đã dùng</small><strong>25 m³" in text_of(client.get(reverse("billing:bill_detail", args=[bill.pk])))
+    (page,) = bill_pdf.gather([second.pk], served=None)
+    assert [(row["meter"], row["volume"]) for row in page["readings"]] == [
+        ("S00000001", "25"), ("Tính tiền theo lý do thay thế", "18"),
+    ]  # fmt: skip
+
+
+def test_a_difference_is_not_compared_with_whole_months(world, bill):
+    made = correct(world, bill, "ADJUST", 28)
+
+    page = bill_queries.get_bill_page(made, world.clerk)
+
+    assert page.change_pct is None

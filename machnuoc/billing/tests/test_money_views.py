@@ -7,12 +7,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from machnuoc.billing import debts, panels, refunds, till
-from machnuoc.billing.models import BankLine, CollectionSheet, DebtCase, Payment, Refund, TillSession
+from machnuoc.billing import corrections, debts, panels, refunds, runs, till
+from machnuoc.billing.models import BankLine, Bill, CollectionSheet, DebtCase, Payment, Refund, TillSession
 from machnuoc.billing.reference import make
 from machnuoc.billing.tests.fixtures_money import GATEWAYS, assert_every_dong_has_its_place, issue, pay
+from machnuoc.billing.tests.test_runs import prepare
 from machnuoc.billing.tests.test_statements import HEADINGS, as_csv, row, table
-from machnuoc.billing.tests.world import make_person, make_world
+from machnuoc.billing.tests.world import JULY, JUNE, NOW, make_person, make_world
 from machnuoc.customers import privacy
 from machnuoc.customers.models import DataAccess, Route
 from machnuoc.places.models import Grant
@@ -361,3 +362,38 @@ def test_who_takes_money_sees_till_takings_and_daily_pages_on_the_overview(world
     bar = client.get("/").context["quick_navigation"]
     shown = [link.title for link in (bar() if callable(bar) else bar)]
     assert shown[:3] == ["Thu tiền", "Khách hàng", "Phản ánh"]
+
+
+def test_who_approves_sees_on_the_overview_what_others_asked_for(world, today):
+    home = world.connection({JUNE: 100, JULY: 125})
+    run = prepare(world, JULY)
+    later = "/tong-quan/now/"
+    clerk, leader = sign_in(world.clerk), sign_in(world.leader)
+
+    assert f"/lap-hoa-don/{run.pk}/" in text_of(leader.get(later))
+    assert "chờ duyệt" not in text_of(clerk.get(later))  # their own run
+    runs.approve(run, by=world.leader, now=NOW)
+    assert "đã duyệt, chờ phát hành" in text_of(clerk.get(later))
+    runs.start(run, by=world.clerk, now=NOW)
+    runs.issue(run.pk, now=NOW)
+    bill = Bill.objects.get(connection=home)
+    facts = corrections.Facts(20_000, "SH", 1, 0)
+    corrections.ask(bill, way="ADJUST", facts=facts, reason="Đọc nhầm", by=world.clerk, now=NOW)
+    paid = pay(home, 500_000)
+    refunds.request_refund(paid, amount_vnd=30_000, reason="Đóng thừa", now=timezone.now(), by=world.cashier)
+
+    shown = text_of(leader.get(later))
+    assert "1 đề nghị sửa hóa đơn" in shown and "1 yêu cầu hoàn tiền, 30.000" in shown
+    assert "Hóa đơn, tiền chờ bạn" not in text_of(clerk.get(later))
+    menu = [item.url for item in panels.navigation(world.leader)]
+    assert "/thu-tien/giao-dich/" in menu and "/thu-tien/" not in menu
+
+
+def test_a_closed_till_waits_on_the_overview_of_who_confirms_it(world):
+    drawer = till.open_till(world.operator, person=world.cashier, opening_vnd=0, now=timezone.now())
+    till.close_till(drawer, counted_vnd=0, note="", now=timezone.now(), by=world.cashier)
+
+    assert f"Quỹ #{drawer.pk} của {world.cashier.full_name}" in text_of(sign_in(world.clerk).get("/tong-quan/now/"))
+    assert f"Quỹ #{drawer.pk} của" not in text_of(sign_in(world.cashier).get("/tong-quan/now/"))
+    till.confirm_till(drawer, by=world.clerk, now=timezone.now())
+    assert f"Quỹ #{drawer.pk}" not in text_of(sign_in(world.clerk).get("/tong-quan/now/"))
