@@ -51,7 +51,7 @@ def run_list(request: HttpRequest) -> HttpResponseBase:
             ("Người lập", lambda row: row.created_by.full_name if row.created_by else None, "text"),
             ("Người duyệt", lambda row: row.approved_by.full_name if row.approved_by else None, "text"),
             ("Phát hành xong", lambda row: row.finished_at, "datetime"),
-            ("Mô phỏng", lambda row: "có" if row.is_simulated else None, "text"),
+            ("Mô phỏng", lambda row: "có" if row.has_simulated else None, "text"),
         ]
         return export.export(request, name="Đợt hóa đơn", columns=columns, rows=rows)
     context = {
@@ -117,7 +117,10 @@ def run_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "steps": _steps(run), "run_number": str(run.pk), "skips_url": reverse("billing:run_skips", args=[run.pk]),
         **_notes(run, page),
     }  # fmt: skip
-    return render(request, "billing/runs/detail.html", context)
+    answer = render(request, "billing/runs/detail.html", context)
+    if request.htmx and not is_working and run.state != BillingRun.State.ISSUING:  # type: ignore[attr-defined]
+        answer["HX-Refresh"] = "true"  # the work that was watched is over: state, buttons and totals too are others
+    return answer
 
 
 def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, Any]:
@@ -127,9 +130,9 @@ def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, Any]:
         return {}
 
     def change(pct: float | None) -> str:
-        if pct is None:
-            return ""
-        return f"{'+' if pct > 0 else ''}{vietnamese.format_percent(pct, 1)} ở đấu nối có cả hai kỳ"
+        return "" if pct is None else f"{'+' if pct > 0 else ''}{vietnamese.format_percent(pct, 1)}"
+
+    volume_change, total_change = change(page.volume_change_pct), change(page.total_change_pct)
 
     parts = []
     if said["estimated"]:
@@ -139,7 +142,9 @@ def _notes(run: BillingRun, page: run_queries.RunPage) -> dict[str, Any]:
     return {
         "true_up_down": -said.get("true_up", {}).get("down", 0),
         "estimated_note": ", ".join(parts), "volume_text": f"{vietnamese.format_number(page.volume_m3, 0)} m³",
-        "volume_note": change(page.volume_change_pct), "total_note": change(page.total_change_pct),
+        "volume_change": volume_change, "total_change": total_change,
+        "volume_note": f"{volume_change} ở đấu nối có cả hai kỳ" if volume_change else "",
+        "total_note": f"{total_change} ở đấu nối có cả hai kỳ" if total_change else "",
     }  # fmt: skip
 
 

@@ -30,7 +30,13 @@ from machnuoc.places import access
 from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.works.models import Work
 
-audit.describe("billing.run.opened", "lập đợt hóa đơn kỳ {period}")
+
+
+def _months(keys: set[str]) -> dict[str, str]:
+    return {key: f"{key[5:]}/{key[:4]}" for key in keys}
+
+
+audit.describe("billing.run.opened", "lập đợt hóa đơn kỳ {period}", period=_months)
 audit.describe("billing.run.previewed", "tính thử đợt hóa đơn #{run}: {count} hóa đơn")
 audit.describe("billing.run.approved", "duyệt đợt hóa đơn #{run}: {count} hóa đơn")
 audit.describe("billing.run.started", "phát hành đợt hóa đơn #{run}")
@@ -184,7 +190,7 @@ class _Totals:
     def __init__(self, run: BillingRun) -> None:
         self.run = run
         self.bills = self.volume_l = self.net = self.vat = self.fee = self.total = 0
-        self.estimated = self.zero = self.billed_before = 0
+        self.estimated = self.zero = self.simulated = self.billed_before = 0
         self.chunks: list[list[Any]] = []
         self.by_group = np.zeros((len(GROUPS), 3), np.int64)
         self.by_work: dict[int, NDArray[np.int64]] = {}
@@ -204,6 +210,7 @@ class _Totals:
             setattr(self, name, getattr(self, name) + int(column.sum()))
         self.estimated += int(priced.is_estimated.sum())
         self.zero += int((priced.volume_l == 0).sum())
+        self.simulated += int((priced.is_simulated != 0).sum())
         for due in dues:
             self._count_due(due)
         for number, column in enumerate((np.ones(count, np.int64), priced.volume_l, priced.total_vnd)):
@@ -269,7 +276,7 @@ class _Totals:
         return {
             "bills": self.bills, "volume_l": self.volume_l, "net": self.net, "vat": self.vat, "fee": self.fee,
             "total": self.total, "hash": _whole_hash([chunk[2] for chunk in self.chunks]), "chunks": self.chunks,
-            "estimated": self.estimated, "zero": self.zero, "true_ups": self.true_ups["count"],
+            "estimated": self.estimated, "zero": self.zero, "simulated": self.simulated, "true_ups": self.true_ups["count"],
             "true_up": self.true_ups,
             "by_group": {GROUPS[n]: row.tolist() for n, row in enumerate(self.by_group) if row[0]},
             "by_work": {str(work): row.tolist() for work, row in self.by_work.items()},

@@ -5,6 +5,7 @@ import re
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from machnuoc.billing import bill_pdf, bill_queries, corrections, ledger, runs
 from machnuoc.billing.corrections import Facts
@@ -277,3 +278,38 @@ def test_a_difference_is_not_compared_with_whole_months(world, bill):
     page = bill_queries.get_bill_page(made, world.clerk)
 
     assert page.change_pct is None
+
+
+def test_the_page_of_a_run_is_loaded_anew_when_the_work_is_over(world):
+    world.connection({JUNE: 100, JULY: 125})
+    run = prepare(world, JULY)
+    clerk, address = sign_in(world.clerk), reverse("billing:run_detail", args=[run.pk])
+    runs.approve(run, by=world.leader, now=NOW)
+    runs.start(run, by=world.clerk, now=NOW)
+
+    assert "HX-Refresh" not in clerk.get(address, headers={"HX-Request": "true"})
+    runs.issue(run.pk, now=NOW)
+    jobs.run_next(timezone.now())
+
+    assert clerk.get(address, headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+    assert "HX-Refresh" not in clerk.get(address)
+
+
+def test_who_is_left_out_of_a_run_is_one_click_away_and_simulated_ones_are_told(world):
+    missing = world.connection({JUNE: 100})
+    world.connection({JUNE: 100, JULY: 300}, is_simulated=True)
+    run = prepare(world, JULY)
+    clerk = sign_in(world.clerk)
+
+    skips = text_of(clerk.get(reverse("billing:run_skips", args=[run.pk])))
+    assert f'<a href="{reverse("customers:connection_detail", args=[missing.code])}">' in skips
+    assert reverse("customers:review_list") in skips
+    for address in (reverse("billing:run_detail", args=[run.pk]), reverse("billing:run_list")):
+        assert "mô phỏng" in text_of(clerk.get(address))
+
+
+def test_the_history_of_a_bill_names_the_month_as_people_write_it(world, bill):
+    shown = text_of(sign_in(world.clerk).get(reverse("billing:bill_detail", args=[bill.pk])))
+
+    assert "lập đợt hóa đơn kỳ 07/2026" in shown
+    assert f'<a href="{reverse("billing:run_detail", args=[bill.run_id])}">' in shown
