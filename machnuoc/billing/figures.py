@@ -177,7 +177,7 @@ def update(now: datetime) -> Updated:
         update_month(month, now)
         for key in MEASURES:
             if start in changes.bills and key in metrics:
-                operations.mark_dirty(metrics[key], period=month, reason=f"hóa đơn kỳ {month.key}")
+                operations.mark_dirty(metrics[key], period=month, reason=f"hóa đơn kỳ {month.start_date:%m/%Y}")
     _mark_debts(metrics.get(DEBT), changes.ledger, running)
     stated, doubts = 0, list[str]()
     over = {month.start_date for month in finished} | {day for day in changes.bills if day < running.start_date}

@@ -232,6 +232,15 @@ class Period:
             case "D":
                 return f"Ngày {start:%d/%m/%Y}"
 
+    @property
+    def label_inside_vi(self) -> str:
+        """The same inside a sentence: the Roman number of a quarter stays large.
+
+        >>> Period.parse("2026-Q4").label_inside_vi
+        'quý IV/2026'
+        """
+        return self.label_vi[:1].lower() + self.label_vi[1:]
+
     def contains(self, day: date | datetime) -> bool:
         """Return whether a day, or a moment with a time zone, falls in the period.
 

@@ -150,7 +150,7 @@ def state_counted(
         before = known.get(work)
         if before is not None and number * 100 < before * (100 - float(metric.max_change_pct or 50)):
             doubts.append(
-                f"{subjects[work].name} ({month.label_vi.lower()}): đếm được {format_number(number)}, "
+                f"{subjects[work].name} ({month.label_inside_vi}): đếm được {format_number(number)}, "
                 f"số đang có {format_number(before)}"
             )
             continue

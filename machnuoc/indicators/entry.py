@@ -80,7 +80,7 @@ class SaveResult:
 
 def _name(submission: Submission) -> str:
     period = entry_queries.period_of(submission)
-    return f"«{submission.form.name}» {period.label_vi.lower()} của «{submission.organisation}»"
+    return f"«{submission.form.name}» {period.label_inside_vi} của «{submission.organisation}»"
 
 
 def _lock(submission: Submission) -> Submission:
@@ -218,7 +218,7 @@ def open_submission(
         defaults={"created_by": by, "created_at": now, "is_simulated": is_simulated},
     )
     if is_new:
-        _tell(submission, "opened", f"mở biểu {period.label_vi.lower()}", by=by, now=now)
+        _tell(submission, "opened", f"mở biểu {period.label_inside_vi}", by=by, now=now)
         audit.record("indicators.submission.opened", actor=by, target=submission, form=form.key, period=period.key)
     return submission
 
@@ -608,7 +608,7 @@ def give_late_exception(
             "Chuyển đề nghị lên cấp trên."
         )
     if period.kind != form.period_kind or not form.organisations.filter(pk=organisation.pk).exists():
-        raise EntryError(f"«{organisation}» không nhập «{form.name}» cho {period.label_vi.lower()}. Chọn lại.")
+        raise EntryError(f"«{organisation}» không nhập «{form.name}» cho {period.label_inside_vi}. Chọn lại.")
     today, lock = local_date(now), entry_queries.lock_date(form, period)
     if until_date < max(today, lock):
         since = vietnamese.format_date(max(today, lock))

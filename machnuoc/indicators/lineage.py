@@ -145,7 +145,7 @@ def _words(node: formula.Expression, names: dict[str, str], *, top: bool = False
 def _reference_words(reference: formula.Reference, names: dict[str, str]) -> str:
     name = f"«{names.get(reference.key, reference.key)}»"
     if reference.baseline is not None:
-        return f"{name} {Period.parse(reference.baseline).label_vi.lower()}"
+        return f"{name} {Period.parse(reference.baseline).label_inside_vi}"
     if reference.shift:
         return f"{name} kỳ trước"
     return f"{name} theo kế hoạch" if reference.scenario == "PLAN" else name
@@ -429,7 +429,7 @@ def _finer_nodes(value: Value) -> list[Node]:
         children.append(child)
     return [
         Node(
-            "parts", f"{how} trong {whole.label_vi.lower()}",
+            "parts", f"{how} trong {whole.label_inside_vi}",
             details=[("Có số liệu", f"{len(facts)}/{expected} kỳ")], children=children,
         )
     ]  # fmt: skip
@@ -468,7 +468,7 @@ def _formula_nodes(value: Value, visible_to: Person, *, page: int, depth: int) -
             nodes.append(Node("input", title, "chưa có số liệu", [("Kỳ", place.label_vi)]))
             continue
         child = _tree(row, visible_to, depth=depth + 1)
-        child.kind, child.title = "input", f"{title}, {place.label_vi.lower()}"
+        child.kind, child.title = "input", f"{title}, {place.label_inside_vi}"
         nodes.append(child)
     return nodes
 
@@ -532,7 +532,7 @@ def _sum_nodes(value: Value, version: FormulaVersion, metrics: dict[str, Metric]
         else:
             node.children = [
                 Node(
-                    "input", f"{_reference_words(reference, names)}, {queries.period_of(same).label_vi.lower()}",
+                    "input", f"{_reference_words(reference, names)}, {queries.period_of(same).label_inside_vi}",
                     queries.as_text(same, same.metric), url=reverse("indicators:value", args=[same.pk]), value=same,
                 )
                 for reference in sorted(formula.references(expression), key=repr)

@@ -138,7 +138,7 @@ def _standing(person: Person) -> dict[str, Any] | None:
             {
                 "label": shown.metric.short_name,
                 "value": done,
-                "plan": f"{_as_printed(plan)} ({queries.period_of(plan).label_vi.lower()})" if plan else "",
+                "plan": f"{_as_printed(plan)} ({queries.period_of(plan).label_inside_vi})" if plan else "",
                 "band": done.band if done else None,
                 "icon": icon,
                 "note": _note(shown),

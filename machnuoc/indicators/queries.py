@@ -739,7 +739,7 @@ def _good_edges() -> dict[int, Decimal]:
 
 
 def _warnings_of(value: Value, good_edges: dict[int, Decimal]) -> list[Warning]:
-    name, metric, period = value.subject.name, value.metric, period_of(value).label_vi.lower()
+    name, metric, period = value.subject.name, value.metric, period_of(value).label_inside_vi
     found: list[Warning] = []
     kind = _OVER.get(metric.key)
     if kind and value.subject.kind == Subject.Kind.WORK and (value.numerator or 0) > (value.denominator or 0):
@@ -816,7 +816,7 @@ def changes_since(visible_to: Person, at: datetime, *, limit: int = 50) -> list[
     found = []
     for row in rows.order_by("-replaced_at", "-pk")[:limit]:
         value, metric = row.value, row.value.metric
-        period = period_of(value).label_vi.lower()
+        period = period_of(value).label_inside_vi
         before, after = as_text(row, metric), as_text(value, metric) if value.version == row.version + 1 else ""
         step = f"{before} → {after}" if after and after != before else (after or before)
         sentence = f"{metric.short_name} của {value.subject.name}, {period}: {step}"

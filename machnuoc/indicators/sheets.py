@@ -494,7 +494,7 @@ def _read_scope(form: EntryForm, period: Period, metrics: list[Metric], by: Pers
         if submission is not None and submission.status not in {"DRAFT", "RETURNED"}:
             state = submission.get_status_display().lower()
             scope.refusals[organisation.pk] = (
-                f"biểu {period.label_vi.lower()} của «{organisation}» {state}, không nhận thêm số. "
+                f"biểu {period.label_inside_vi} của «{organisation}» {state}, không nhận thêm số. "
                 "Rút lại hoặc đề nghị mở lại trước."
             )
         elif closed and organisation.pk not in leaves:

@@ -116,7 +116,7 @@ def prepare(
     subject = _subject_of(organisation, plan)
     context = Context(organisation, subject, period, plan, periods.local_date(now))
     report = Report.objects.create(
-        kind=kind.key, title=f"{kind.name} {period.label_vi.lower()}", organisation=organisation, subject=subject,
+        kind=kind.key, title=f"{kind.name} {period.label_inside_vi}", organisation=organisation, subject=subject,
         plan=plan, instance=instance, to_as_printed="", period_kind=period.kind, period_start=period.start_date,
         template=_template_of(kind), corrects=corrects, place_name=place_name_of(organisation), made_by=by, made_at=now,
         signer_capacity=_CAPACITIES.get(Organisation.Kind(organisation.kind), "THỦ TRƯỞNG ĐƠN VỊ"),
@@ -347,7 +347,7 @@ def _changed_since_last(report: Report, today: date) -> Iterable[str]:
     if before is None or taken is None:
         return
     for change in snapshot.compare_with_today(taken, today=today).changes[:20]:
-        yield f"So với báo cáo {period_of(before).label_vi.lower()} đã gửi: {change.sentence}"
+        yield f"So với báo cáo {period_of(before).label_inside_vi} đã gửi: {change.sentence}"
 
 
 # --- to the signature -------------------------------------------------------------------------------------------

@@ -691,7 +691,7 @@ def _leaf_sentence(
 ) -> str:
     metric_key, subject, period, _ = place[0].split("|")
     metric, when = metrics[metric_key], Period.parse(place[1] or period)
-    what = f"{metric['short_name']} của {names.get(subject, subject)}, {when.label_vi.lower()}"
+    what = f"{metric['short_name']} của {names.get(subject, subject)}, {when.label_inside_vi}"
 
     def shown(leaf: Mapping[str, Any] | None) -> str:
         if leaf is None or leaf["number"] is None:

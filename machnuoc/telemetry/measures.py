@@ -237,7 +237,7 @@ def _entered_sources(metric_key: str, subject_id: int, period: Period) -> list[p
         number = figure_text(
             fact.number, None, False, None, False, metric.decimals, unit_label(metric.unit), fact.qualifier
         )
-        month = Period("M", fact.period_start).label_vi.lower()
+        month = Period("M", fact.period_start).label_inside_vi
         found.append(
             providers.Source(
                 text=f"Số nhập {month}: {number} ({State(fact.state).label.lower()})",

@@ -76,7 +76,7 @@ def period_words(period: Period) -> str:
             return f"6 tháng {'đầu' if month == 1 else 'cuối'} năm {year}"
         case "Y":
             return f"năm {year}"
-    return period.label_vi.lower()
+    return period.label_inside_vi
 
 
 def last_day(context: Context) -> date:

@@ -227,7 +227,7 @@ def _about_growth(growth: Growth, context: Context) -> str:
         lines.append(f"Số hộ đấu nối trong năm: {NO_FIGURE}.")
         return "\n".join(lines)
     mark = " (số liệu mô phỏng)" if growth.is_simulated else ""
-    until = growth.as_of.label_vi.lower()
+    until = growth.as_of.label_inside_vi
     of_plan = f", đạt {_share(share)}\u00a0% kế hoạch năm" if share else ""
     if fresh and growth.as_of.end_date == context.period.end_date:
         head = f"Trong {common.period_words(context.period)} {_change(fresh)}; lũy kế từ đầu năm {_change(added)}"
