@@ -234,13 +234,14 @@ def run_audit(args: argparse.Namespace) -> int:
 def run_ledger(args: argparse.Namespace) -> int:
     start_with_tables()
     from machnuoc.billing import ledger
+    from machnuoc.core.vietnamese import format_number
 
     found = ledger.verify()
     if args.json:
         report = {"ok": found.is_sound, "postings": found.postings, "bills": found.bills, "problems": found.problems}
         say(json.dumps(report, ensure_ascii=False))
         return DONE if found.is_sound else FAILED
-    say(f"Sổ cái: {found.postings} bút toán, {found.bills} hóa đơn.")
+    say(f"Sổ cái: {format_number(found.postings)} bút toán, {format_number(found.bills)} hóa đơn.")
     for problem in found.problems:
         say(f"✗ {problem}")
     if found.is_sound:

@@ -34,6 +34,7 @@ from machnuoc.billing.gateways import (
 )
 from machnuoc.billing.models import Callback, GatewayOrder, Payment
 from machnuoc.core import audit
+from machnuoc.core.vietnamese import format_money_vnd
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,10 @@ def _judge(order: GatewayOrder | None, told: Told) -> tuple[str, str]:
     if order is None:
         return Verdict.UNKNOWN_ORDER, ""
     if told.amount_vnd != order.amount_vnd and (told.outcome is Outcome.PAID or told.amount_vnd):
-        return Verdict.WRONG_AMOUNT, f"báo {told.amount_vnd}, chờ {order.amount_vnd}"
+        return Verdict.WRONG_AMOUNT, (
+            f"báo {format_money_vnd(told.amount_vnd) if told.amount_vnd >= 0 else 'số tiền có phần lẻ'}, "
+            f"chờ {format_money_vnd(order.amount_vnd)}"
+        )
     if order.state == State.PAID:
         known = Payment.objects.filter(order=order).values_list("external_id", flat=True).first()
         is_other = told.outcome is Outcome.PAID and known is not None and known != told.transaction

@@ -16,6 +16,7 @@ from machnuoc.billing.models import Account, Posting
 from machnuoc.core import export
 from machnuoc.core.choices import month_choices
 from machnuoc.core.periods import BadPeriod, Period
+from machnuoc.core.vietnamese import format_number
 from machnuoc.places import access
 
 _ROWS_A_PAGE = 50
@@ -129,7 +130,9 @@ def verify(request: HttpRequest) -> HttpResponse:
     }  # fmt: skip
     if found.is_sound:
         messages.success(
-            request, f"Sổ cái cân: {found.postings} bút toán khớp với {found.bills} hóa đơn và mọi khoản thu."
+            request,
+            f"Sổ cái cân: {format_number(found.postings)} bút toán khớp với {format_number(found.bills)} hóa đơn "
+            "và mọi khoản thu.",
         )
     else:
         messages.error(request, f"Sổ cái có {len(found.problems)} điểm không khớp. Xem chi tiết bên dưới.")

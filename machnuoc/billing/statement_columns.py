@@ -167,6 +167,20 @@ def read(rows: Sequence[Cells], layout: Layout) -> Read:
     return Read(received, lines, problems)
 
 
+def up_to(found: Read, day: date) -> Read:
+    """Return the same without the lines of days that are still to come: there the bank wrote the month first."""
+    lines: list[Line] = []
+    problems = list(found.problems)
+    for line in found.lines:
+        booked_date = line.booked_at.astimezone(LOCAL_ZONE).date()
+        if booked_date <= day:
+            lines.append(line)
+            continue
+        why = f"ngày giao dịch {booked_date:%d/%m/%Y} chưa đến: xem lại thứ tự ngày, tháng trong tệp của ngân hàng"
+        problems.append(Problem(line.row, why))
+    return Read(found.received, lines, problems)
+
+
 def _read_line(number: int, cells: Cells, columns: dict[str, int]) -> Line:
     def cell(role: str) -> Any:
         place = columns[role]

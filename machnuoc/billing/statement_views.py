@@ -19,6 +19,7 @@ from machnuoc.billing.payment_views import act, form_page, get_or_post, is_filte
 from machnuoc.billing.statement_columns import CannotRead, ChangedColumns, Layout
 from machnuoc.core import export, files, jobs
 from machnuoc.core.models import Person
+from machnuoc.core.vietnamese import format_number
 from machnuoc.customers import privacy, visibility
 from machnuoc.customers.models import DataAccess
 
@@ -103,13 +104,15 @@ def _import(request: HttpRequest, statement: BankStatement, layout: Layout, now:
     done = statements.import_lines(statement, layout, now=now, by=person)
     if done.stored > AT_ONCE_MOST:
         jobs.enqueue("billing.match_statement", by=person, statement_id=done.pk)
-        messages.success(request, f"Đã lưu {done.stored} giao dịch; đang khớp ở phía sau.")
+        messages.success(request, f"Đã lưu {format_number(done.stored)} giao dịch; đang khớp ở phía sau.")
         return
     counts = statements.match_lines(done, now=now, by=person)
+    exact = counts.get("EXACT", 0)
     messages.success(
         request,
-        f"Nhận {done.received} dòng: lưu {done.stored}, trùng {done.duplicate}, từ chối {done.rejected}. "
-        f"Khớp chắc chắn {counts.get('EXACT', 0)}; chờ xác nhận {sum(counts.values()) - counts.get('EXACT', 0)}.",
+        f"Nhận {format_number(done.received)} dòng: lưu {format_number(done.stored)}, "
+        f"trùng {format_number(done.duplicate)}, từ chối {format_number(done.rejected)}. "
+        f"Khớp chắc chắn {format_number(exact)}; chờ xác nhận {format_number(sum(counts.values()) - exact)}.",
     )
 
 
@@ -205,7 +208,10 @@ def line_act(request: HttpRequest, pk: int, act_name: str) -> HttpResponse:
     if act_name == "bo-qua":
         return act(request, lambda: statements.ignore_line(line, by=person), "Đã bỏ qua giao dịch.", back)
     if act_name == "hoan-tac":
-        reason = request.POST.get("reason", "").strip() or "Ghi nhận nhầm giao dịch ngân hàng"
+        reason = " ".join(request.POST.get("reason", "").replace("\0", "").split())[:300]
+        if line.payment_id is not None and not reason:
+            messages.error(request, f"Ghi lý do hoàn tác dòng {line.row}: khoản thu số {line.payment_id} sẽ bị đảo.")
+            return redirect(back)
         return act(
             request,
             lambda: statements.undo_line(line, reason=reason, now=now, by=person),

@@ -114,7 +114,7 @@ def import_lines(statement: BankStatement, layout: Layout, *, now: datetime, by:
     that was broken off has no layout yet: done again it goes on where it stopped.
     """
     rows = read_table(statement.file)
-    found = statement_columns.read(rows, layout)
+    found = statement_columns.up_to(statement_columns.read(rows, layout), local_date(now))
     place, _ = statement_columns.locate(rows, layout)
     layout = Layout(**layout.columns(), headings=tuple(statement_columns.heading(cell) for cell in rows[place]))
     _drop_misread(statement, found.lines)

@@ -179,9 +179,15 @@ def test_a_statement_is_brought_its_columns_confirmed_and_a_line_recorded(world,
     client.post(f"/sao-ke/dong/{unknown.pk}/ghi/", {"code": home.code})
     unknown.refresh_from_db()
     assert unknown.match == "CONFIRMED"
-    client.post(f"/sao-ke/dong/{unknown.pk}/hoan-tac/")
+    refused = client.post(f"/sao-ke/dong/{unknown.pk}/hoan-tac/", {"reason": " "}, follow=True)
+    assert f"Ghi lý do hoàn tác dòng {unknown.row}" in text_of(refused)
+    unknown.refresh_from_db()
+    assert unknown.payment is not None
+    client.post(f"/sao-ke/dong/{unknown.pk}/hoan-tac/", {"reason": "Nhầm khách hàng"})
     unknown.refresh_from_db()
     assert unknown.payment is None
+    waiting = text_of(client.get(f"/sao-ke/{unknown.statement_id}/"))
+    assert f'/khach-hang/{home.code}/">{home.code}</a> Nguyễn Văn Thử 1' in waiting
 
     again = bring(as_csv(table(row("FT3", "1.000", "x"))), "lan-hai.csv")
     assert again["Location"] == f"/sao-ke/{BankLine.objects.get(amount_vnd=1_000).statement_id}/"

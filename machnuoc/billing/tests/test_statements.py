@@ -35,7 +35,7 @@ def table(*rows, headings=HEADINGS):
     return [["NGÂN HÀNG THỬ"], ["Số tài khoản", "0123456789"], list(headings), *[list(row) for row in rows]]
 
 
-def row(reference_text, amount, text, *, day="15/08/2026 09:30:00", debit=""):
+def row(reference_text, amount, text, *, day="15/07/2025 09:30:00", debit=""):
     return [day, reference_text, debit, amount, "1.000.000", text]
 
 
@@ -77,7 +77,7 @@ def test_a_table_is_read_below_what_the_bank_prints_above_it():
         (4, 105_000, "FT1"),
         (5, -11_000, "FT2"),
     ]
-    assert found.lines[0].booked_at == datetime(2026, 8, 15, 9, 30, tzinfo=LOCAL_ZONE)
+    assert found.lines[0].booked_at == datetime(2025, 7, 15, 9, 30, tzinfo=LOCAL_ZONE)
 
 
 def test_a_transfer_that_the_bank_takes_back_is_no_money_that_came_in():
@@ -98,7 +98,7 @@ def test_a_changed_column_is_told_by_name_and_nothing_is_guessed():
 
 def test_columns_may_change_places_and_others_may_join():
     order = ["Chi nhánh", *reversed(HEADINGS)]
-    cells = ["CN1", "MN1", "9", "105000", "", "FT1", "15/08/2026"]
+    cells = ["CN1", "MN1", "9", "105000", "", "FT1", "15/07/2025"]
 
     (line,) = statement_columns.read(table(cells, headings=order), LAYOUT).lines
     assert (line.amount_vnd, line.reference, line.text) == (105_000, "FT1", "MN1")
@@ -218,6 +218,16 @@ def test_received_is_stored_duplicate_and_rejected(world, name):
     assert (again.received, again.stored, again.duplicate, again.rejected) == (7, 1, 4, 2)
     assert [problem["row"] for problem in first.problems] == [8, 7]
     assert BankLine.objects.get(amount_vnd=-11_000).match == "IGNORED"
+
+
+@pytest.mark.django_db
+def test_a_day_that_is_still_to_come_is_refused_as_day_and_month_may_have_changed_places(world):
+    brought = bring(
+        world, row("FT1", "105.000", "tiền nước", day="12/11/2026"), row("FT2", "7.000", "x", day="01/08/2026 23:59:00")
+    )
+
+    assert (brought.received, brought.stored, brought.rejected) == (2, 1, 1)
+    assert "ngày giao dịch 12/11/2026 chưa đến" in brought.problems[0]["why"]
 
 
 @pytest.mark.django_db
@@ -548,7 +558,7 @@ def test_a_transfer_stored_under_the_former_short_name_of_its_account_is_recogni
         operator=world.operator, file=stored, bank=bank, imported_at=NOW, layout={"text": "a"}
     )
     BankLine.objects.create(
-        statement=old, operator=world.operator, row=1, booked_at=datetime(2026, 8, 15, 9, 30, tzinfo=LOCAL_ZONE),
+        statement=old, operator=world.operator, row=1, booked_at=datetime(2025, 7, 15, 9, 30, tzinfo=LOCAL_ZONE),
         amount_vnd=105_000, text="một", bank_reference=f"{bank[:18]}:FT1",
     )  # fmt: skip
     statement = statements.receive(
