@@ -12,7 +12,18 @@ from typing import Any
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
-from machnuoc.billing import banks, bill_queries, ledger, payments, pdf_fonts, qr_images, reference, typesetting, vietqr, words
+from machnuoc.billing import (
+    banks,
+    bill_queries,
+    ledger,
+    payments,
+    pdf_fonts,
+    qr_images,
+    reference,
+    typesetting,
+    vietqr,
+    words,
+)
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill, BillingProfile, EInvoice, Payment
 from machnuoc.core import vietnamese
@@ -263,9 +274,8 @@ def _readings(bill: Bill, fittings: Iterable[Fitting]) -> list[dict[str, str]]:
         metered = bill_queries.metered_l(bill)
         shown[0]["volume"] = _m3(metered)
         if metered != bill.volume_l:
-            shown.append(
-                {"meter": "Tính tiền theo lý do thay thế", "old": "", "new": "", "volume": _m3(bill.volume_l), "note": ""}
-            )
+            label = "Tính tiền theo lý do thay thế"
+            shown.append({"meter": label, "old": "", "new": "", "volume": _m3(bill.volume_l), "note": ""})
     elif sum(new_l - old_l for _, old_l, new_l, _ in rows) != bill.volume_l:
         shown.append({"meter": "Tính tiền", "old": "", "new": "", "volume": _m3(bill.volume_l), "note": ""})
     return shown

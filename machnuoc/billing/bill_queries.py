@@ -271,7 +271,7 @@ def get_bill_page(bill: Bill, person: Person | None) -> BillPage:
 
 
 def metered_l(bill: Bill) -> int:
-    """Return the litres that the readings of a bill come to: a replacement may charge others, for the reason it gives."""
+    """Return the litres that the readings of a bill come to: a replacement may charge others, for its reason."""
     first = bill
     while first.kind == Bill.Kind.REPLACEMENT and first.corrects is not None:
         first = first.corrects

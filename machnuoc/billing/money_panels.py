@@ -67,9 +67,7 @@ def _waiting(person: Person) -> list[Panel]:
         context["to_approve"] = list(
             previewed.filter(scope_id__in=access.visible_subject_ids(person, "approve"))[:_SHOWN]
         )
-        wishes = bill_queries.list_waiting(person).filter(
-            visibility.within(person, "approve", "bill__connection__")
-        )
+        wishes = bill_queries.list_waiting(person).filter(visibility.within(person, "approve", "bill__connection__"))
         context["corrections"] = wishes.exclude(requested_by=person).count()
     if may_approve:
         asked = payment_queries.list_refunds(person).filter(visibility.within(person, "approve", "connection__"))

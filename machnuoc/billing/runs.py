@@ -31,7 +31,6 @@ from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.works.models import Work
 
 
-
 def _months(keys: set[str]) -> dict[str, str]:
     return {key: f"{key[5:]}/{key[:4]}" for key in keys}
 
@@ -276,8 +275,8 @@ class _Totals:
         return {
             "bills": self.bills, "volume_l": self.volume_l, "net": self.net, "vat": self.vat, "fee": self.fee,
             "total": self.total, "hash": _whole_hash([chunk[2] for chunk in self.chunks]), "chunks": self.chunks,
-            "estimated": self.estimated, "zero": self.zero, "simulated": self.simulated, "true_ups": self.true_ups["count"],
-            "true_up": self.true_ups,
+            "estimated": self.estimated, "zero": self.zero, "simulated": self.simulated,
+            "true_ups": self.true_ups["count"], "true_up": self.true_ups,
             "by_group": {GROUPS[n]: row.tolist() for n, row in enumerate(self.by_group) if row[0]},
             "by_work": {str(work): row.tolist() for work, row in self.by_work.items()},
             "skips": self.skips, "shown_skips": self.shown_skips, "outliers": self.outliers,

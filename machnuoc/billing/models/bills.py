@@ -48,12 +48,12 @@ class BillingRun(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.period_start_date:%Y-%m}"
+
     @property
     def has_simulated(self) -> bool:
         return self.is_simulated or bool(self.previewed.get("simulated"))
-
-    def __str__(self) -> str:
-        return f"#{self.pk} {self.period_start_date:%Y-%m}"
 
 
 class RunSkip(models.Model):
