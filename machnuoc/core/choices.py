@@ -1,10 +1,13 @@
 """Fields of forms that choose rows by their id or name a day, whatever somebody writes in its place."""
 
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
 from django import forms
+from django.forms.models import ModelChoiceIterator
 
+from machnuoc.core import folding
 from machnuoc.core.periods import BadPeriod, Period
 
 _DIGITS_MOST = 18  # of what a database holds as an id
@@ -67,6 +70,16 @@ class OneOf(forms.ModelChoiceField):  # type: ignore[type-arg]
         if isinstance(value, str) and len(value) > _DIGITS_MOST:
             raise forms.ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
         return super().to_python(value)
+
+
+class InAlphabet(ModelChoiceIterator):  # type: ignore[type-arg]
+    """Choices in the order of the Vietnamese alphabet, which databases do not know, after the one for none."""
+
+    def __iter__(self) -> Iterator[Any]:
+        choices = list(super().__iter__())
+        begin = 0 if self.field.empty_label is None else 1
+        yield from choices[:begin]
+        yield from sorted(choices[begin:], key=lambda choice: folding.sort_key(str(choice[1])))
 
 
 class SomeOf(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]

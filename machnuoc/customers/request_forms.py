@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from machnuoc.core.choices import DayField, MomentField, OneOf
+from machnuoc.core.choices import DayField, InAlphabet, MomentField, OneOf
 from machnuoc.core.models import Person
 from machnuoc.core.number_fields import WholeField
 from machnuoc.core.periods import LOCAL_ZONE
@@ -72,7 +72,11 @@ class _PersonChoice(OneOf):
         return f"{obj.full_name}{f' · {obj.title}' if obj.title and obj.title not in obj.full_name else ''}"
 
 
-class _PlaceChoice(OneOf):
+class PlaceChoice(OneOf):
+    """A commune of `request_routing.list_communes`."""
+
+    iterator = InAlphabet
+
     def label_from_instance(self, obj: Any) -> str:
         return f"{obj.name} ({obj.province_name})" if getattr(obj, "province_name", None) else obj.name
 
@@ -194,7 +198,7 @@ class _Request(forms.Form):
     address = forms.CharField(
         label="Địa điểm", max_length=300, required=False, help_text="Số nhà, thôn, xóm, gần nơi nào."
     )  # fmt: skip
-    place = _PlaceChoice(
+    place = PlaceChoice(
         Subject.objects.none(), label="Xã, phường", required=False, empty_label="Chọn, hoặc đánh dấu trên bản đồ"
     )
     latitude = Degrees(90, label="Vĩ độ")

@@ -376,6 +376,7 @@ def _answer(
     row.handler = row.handler or by
     row.rating, row.rating_note = None, ""
     _save(row)
+    row.merged.update(rating=None, rating_note="")
     RequestPhoto.objects.bulk_create([RequestPhoto(request=row, file=photo, at=now) for photo in photos[:PHOTOS_MAX]])
     event = _tell(row, Kind.ANSWER, at=now, by=by, text=said, public=True)
     action = "rejected" if state == State.REJECTED else "answered"

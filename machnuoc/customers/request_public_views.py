@@ -27,6 +27,7 @@ _TOO_MANY = (
     "Từ nơi bạn đang dùng mạng đã có nhiều phản ánh trong thời gian ngắn nên tạm thời chưa nhận thêm. "
     "Thử lại sau một giờ, hoặc gọi đường dây nóng của đơn vị cấp nước."
 )
+_HOTLINES_SHOWN = 10
 ICONS = {
     RequestEvent.Kind.RECEIVED: ("inbox", "info"), RequestEvent.Kind.ASSIGNED: ("user-circle", "info"),
     RequestEvent.Kind.ANSWER: ("message", "good"), RequestEvent.Kind.REPLY: ("messages", ""),
@@ -100,10 +101,16 @@ def _render_form(
     ]
     context = {
         "form": form, "lost_photos": len(request.FILES.getlist("photos")),
-        "places": {"points": points}, "sum": request_spam.make_sum() if ask_sum else None,
+        "places": {"points": points}, "hotlines": _hotlines(), "sum": request_spam.make_sum() if ask_sum else None,
         "categories": categories,
     }  # fmt: skip
     return render(request, "customers/public/form.html", context, status=status)
+
+
+def _hotlines() -> list[tuple[str, str]]:
+    """Return the operators that name a hot line, with its number."""
+    rows = ServiceHours.objects.exclude(hotline="").order_by("operator__subject__name")
+    return list(rows.values_list("operator__subject__name", "hotline")[:_HOTLINES_SHOWN])
 
 
 def _get(token: str) -> Request:
@@ -152,7 +159,7 @@ def public_request(request: HttpRequest, token: str) -> HttpResponse:
         "hotline": ServiceHours.objects.filter(operator=row.operator_id).values_list("hotline", flat=True).first(),
         "facts": [
             ("Mã phản ánh", row.code), ("Loại", row.category.name),
-            ("Nơi", row.address or (row.place.name if row.place else "")),
+            ("Nơi", _where(row)),
             ("Gửi lúc", timezone.localtime(row.received_at).strftime("%H:%M ngày %d/%m/%Y")),
             ("Đơn vị cấp nước", row.operator.subject.name if row.operator else ""),
         ],
@@ -161,6 +168,13 @@ def public_request(request: HttpRequest, token: str) -> HttpResponse:
     answer = render(request, "customers/public/request.html", context, status=422 if failed else 200)
     answer["X-Robots-Tag"] = "noindex, nofollow"
     return answer
+
+
+def _where(row: Request) -> str:
+    """Return where it is in the sender's words; of a connection that they named nothing that they did not say."""
+    place = row.place.name if row.place and (row.connection_id is None or not row.address) else ""
+    said = ", ".join(filter(None, [row.address, place]))
+    return said or ("vị trí đã đánh dấu trên bản đồ" if row.latitude is not None else "")
 
 
 def public_timeline(row: Request) -> list[dict[str, Any]]:
@@ -224,7 +238,7 @@ def public_lookup(request: HttpRequest) -> HttpResponse:
     status = 200
     if request.method == "POST" and form.is_valid():
         address = request_spam.address_hash(request)
-        if request_spam.is_over(address, now):
+        if request_spam.has_guessed_enough(address, now):
             form.add_error(None, _TOO_MANY)
             status = 429
         else:

@@ -2,7 +2,8 @@
 
 A form carries a signed moment at which it was made: one sent back sooner than people type, long after, or without it,
 has to answer a small sum; so does one that fills in the field that people do not see, and the third from one network
-address within an hour. Beyond the limits of an address nothing is taken. Addresses are kept as a hash, for two days.
+address within an hour. Beyond the limits of an address nothing is taken; they leave room for a village without water
+that shares the address of its mobile operator. Addresses are kept as a hash, for two days.
 """
 
 import hashlib
@@ -22,7 +23,8 @@ from machnuoc.customers.models import PublicPost
 FASTEST_S = 4
 SLOWEST_S = 12 * 3_600
 ASKED_FROM = 2  # posts of one address within an hour, from which on the sum is asked
-AN_HOUR, A_DAY = 6, 20  # posts that are taken from one address
+AN_HOUR, A_DAY = 30, 120  # posts that are taken from one address
+GUESSES_AN_HOUR = 6  # of the code and phone of a request
 _SALT = "machnuoc.customers.public"
 
 
@@ -94,6 +96,12 @@ def count_posts(address: str, now: datetime) -> tuple[int, int]:
 def is_over(address: str, now: datetime) -> bool:
     hour, day = count_posts(address, now)
     return hour >= AN_HOUR or day >= A_DAY
+
+
+def has_guessed_enough(address: str, now: datetime) -> bool:
+    """Return whether the address may look up no more for a while; requests that it sent are no guesses."""
+    tries = PublicPost.objects.filter(address_hash=address, request__isnull=True, at__gt=now - timedelta(hours=1))
+    return tries.count() >= GUESSES_AN_HOUR
 
 
 def needs_sum(stamp: Stamp | None, *, trap: str, address: str, now: datetime) -> bool:

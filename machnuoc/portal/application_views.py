@@ -15,13 +15,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from machnuoc.billing.models import Bill
-from machnuoc.core import files
+from machnuoc.core import files, sending
 from machnuoc.core.periods import LOCAL_ZONE, local_date
 from machnuoc.core.vietnamese import format_date
 from machnuoc.customers import application_operations, clock, request_spam
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Application, ApplicationStep
-from machnuoc.portal import links, queries, service_forms, service_operations, service_queries
+from machnuoc.portal import codes, links, queries, service_forms, service_operations, service_queries
 from machnuoc.portal.errors import PortalError
 from machnuoc.portal.models import PortalAccount
 from machnuoc.portal.sessions import CustomerRequest, require_customer
@@ -87,11 +87,11 @@ def apply(request: HttpRequest) -> HttpResponse:
     except (CustomersError, PortalError) as reason:
         form.add_error(None, str(reason))
         return _render_apply(request, form, status=422)
-    messages.success(
-        request,
-        f"Đã nhận đề nghị {made.code}; đơn vị cấp nước sẽ gọi {said['phone']} để hẹn khảo sát. "
-        "Đăng nhập bằng số đó để theo dõi.",
-    )
+    ways = [address for address in (said["phone"], said["email"]) if address]
+    can_sign_in = any(sending.is_configured(codes.channel_of(address)) for address in ways)
+    follow = "Đăng nhập bằng số đó để theo dõi." if can_sign_in else f"Muốn hỏi, gọi và đọc mã {made.code}."
+    told = f"Đã nhận đề nghị {made.code}; đơn vị cấp nước sẽ gọi {said['phone']} để hẹn khảo sát. {follow}"
+    messages.success(request, told)
     return redirect(f"{reverse('portal:sign_in')}?next={reverse('portal:applications')}")
 
 

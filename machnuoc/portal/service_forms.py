@@ -12,7 +12,7 @@ from machnuoc.core.number_fields import NumberField, WholeField
 from machnuoc.customers import request_routing
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.models import Application, Category, Connection, Customer, Group, Request
-from machnuoc.customers.request_forms import Photos
+from machnuoc.customers.request_forms import Photos, PlaceChoice
 from machnuoc.customers.request_operations import PHOTOS_MAX, TEXT_MAX
 from machnuoc.places.models import Subject
 from machnuoc.portal import codes
@@ -35,11 +35,6 @@ class _ConnectionField(OneOf):
         return f"{nickname} ({obj.code})" if nickname else f"{obj.code} · {obj.address}"
 
 
-class _PlaceField(OneOf):
-    def label_from_instance(self, obj: Any) -> str:
-        return f"{obj.name} ({obj.province_name})"
-
-
 class _WorkField(OneOf):
     def label_from_instance(self, obj: Work) -> str:
         return obj.subject.name
@@ -54,7 +49,7 @@ class RequestForm(_Once):
     connection = _ConnectionField(
         Connection.objects.none(), label="Ở đâu?", required=False, empty_label="Nơi khác (ghi địa điểm bên dưới)"
     )
-    place = _PlaceField(Subject.objects.none(), label="Xã, phường (nếu là nơi khác)", required=False)
+    place = PlaceChoice(Subject.objects.none(), label="Xã, phường (nếu là nơi khác)", required=False)
     address = forms.CharField(
         label="Địa điểm (nếu là nơi khác)", max_length=300, required=False, help_text="Số nhà, thôn, gần nơi nào."
     )
@@ -81,7 +76,7 @@ class RequestForm(_Once):
 class ApplicationForm(forms.Form):
     name = forms.CharField(label="Họ tên, tên đơn vị", max_length=160)
     kind = forms.ChoiceField(label="Bạn là", choices=Customer.Kind.choices)
-    place = _PlaceField(Subject.objects.none(), label="Xã, phường lắp đặt")
+    place = PlaceChoice(Subject.objects.none(), label="Xã, phường lắp đặt")
     work = _WorkField(
         Work.objects.none(), label="Công trình cấp nước", required=False, empty_label="Chọn công trình gần nhà nhất"
     )

@@ -17,6 +17,7 @@ from machnuoc.customers.request_public_views import public_timeline, show_photo
 from machnuoc.portal import queries, service_forms, service_operations, service_queries
 from machnuoc.portal.errors import PortalError
 from machnuoc.portal.sessions import CustomerRequest, require_customer
+from machnuoc.portal.templatetags.portal import month_name
 
 _get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 _ROWS_A_PAGE = 20
@@ -61,6 +62,14 @@ def request_add(request: CustomerRequest) -> HttpResponse:
         initial["category"] = Category.objects.filter(key=wanted, is_active=True, is_public=True).first()
         named = request.GET.get("dau-noi", "")
         initial["connection"] = int(named) if named.isdecimal() and len(named) < 18 else connections.first()
+        asked = request.GET.get("hoa-don", "")
+        bill = (
+            queries.bills_of(account).filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 18 else None
+        )
+        if bill is not None:
+            initial["category"] = Category.objects.filter(is_bill_dispute=True, is_active=True, is_public=True).first()
+            initial["connection"] = bill.connection_id
+            initial["text"] = f"Hóa đơn {bill.name}, {month_name(bill.period_start_date)}: "
     form = service_forms.RequestForm(
         request.POST if is_post else None, request.FILES if is_post else None, connections=connections, initial=initial
     )

@@ -28,6 +28,7 @@ Lists
     {% sort_head "Số hộ" "households" numeric=True %}       a column head that sets ?sort=households or -households
     {% pagination page %}                                   a paginator's Page; keeps the other query parameters
     {% export_menu %}                                       this very address with ?export=xlsx and ?export=csv
+    {% public_links %}                                      the pages for everybody, at the foot of each of them
     {% querystring_with page=2 q=None %}                    "?…" of this address with changes; None or "" drops
     Tables: <div class="table-wrap"><table class="table is-stacking">, numbers in <td class="num" data-label="Số hộ">,
     the name in <th scope="row">, buttons in <td class="row-actions">.
@@ -420,6 +421,20 @@ def export_menu(context: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "links": [(querystring_with(context, export=key, page=None), title, name) for key, title, name in kinds],
     }
+
+
+_PUBLIC_PAGES = (
+    ("portal:home", "Xem hóa đơn, trả tiền"), ("customers:public_form", "Gửi phản ánh"),
+    ("customers:public_lookup", "Tra cứu phản ánh"), ("customers:public_notices", "Thông báo cấp nước"),
+    ("portal:apply", "Đề nghị lắp nước"), ("billing:public_trial", "Tính tiền nước"),
+    ("telemetry:public_quality", "Chất lượng nước"),
+)  # fmt: skip
+
+
+@register.inclusion_tag("core/parts/public_links.html", takes_context=True)
+def public_links(context: Mapping[str, Any]) -> dict[str, Any]:
+    pages = [(reverse(name), title) for name, title in _PUBLIC_PAGES]
+    return {"links": [(url, title) for url, title in pages if url != context["request"].path]}
 
 
 # --- forms

@@ -276,6 +276,19 @@ def test_a_merged_request_keeps_its_sender_informed(desk):
     assert request_queries.standing_of(twin).state == "ANSWERED"
 
 
+def test_who_was_merged_rates_each_answer_too(desk):
+    main, twin = desk.receive(), desk.receive()
+    request_operations.merge(twin, main, by=desk.station, now=NOW, version=twin.version)
+    answered(desk, main)
+    request_operations.rate(twin, stars=1, note="", now=NOW + HOUR)
+    request_operations.reply(twin, text="Vẫn chưa có nước.", now=NOW + HOUR)
+
+    answered(desk, main)
+
+    request_operations.rate(twin, stars=5, note="", now=NOW + HOUR)
+    assert Request.objects.get(pk=twin.pk).rating == 5
+
+
 def test_what_one_sender_says_another_never_reads(desk):
     main, twin = desk.receive(), desk.receive()
     request_operations.merge(twin, main, by=desk.station, now=NOW, version=twin.version)

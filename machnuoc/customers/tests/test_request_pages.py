@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.core.models import Person
-from machnuoc.customers import request_operations, request_queries, request_spam, work_orders
+from machnuoc.customers import request_forms, request_operations, request_queries, request_spam, work_orders
 from machnuoc.customers.models import (
     AnswerTemplate,
     Category,
@@ -18,10 +18,12 @@ from machnuoc.customers.models import (
     PublicPost,
     Request,
     Routing,
+    ServiceHours,
     WorkOrder,
 )
 from machnuoc.customers.tests.fixtures_requests import World, make_world, png
 from machnuoc.customers.tests.fixtures_requests import photo as make_photo
+from machnuoc.places.models import Subject
 
 PUBLIC = "/cong-khai/phan-anh/"
 
@@ -104,6 +106,45 @@ def test_one_address_sends_only_so_many_and_others_go_on(desk):
     assert client.post(PUBLIC, public_data(desk)).status_code == 429
     assert browser(REMOTE_ADDR="203.0.113.8").post(PUBLIC, public_data(desk)).status_code == 302
     assert "203.0.113" not in str(list(PublicPost.objects.values_list("address_hash", flat=True)))
+
+
+def test_who_may_send_no_more_still_looks_up_what_was_sent(desk):
+    client = browser(REMOTE_ADDR="203.0.113.7")
+    address = request_spam.address_hash(client.get(PUBLIC).wsgi_request)
+    made = now_request(desk, phone="0905 999 888")
+    sent = [PublicPost(nonce=f"n{n}", address_hash=address, at=timezone.now(), request=made) for n in range(30)]
+    PublicPost.objects.bulk_create(sent)
+    said = {"code": made.code, "phone": "0905999888"}
+
+    assert client.post(PUBLIC, public_data(desk)).status_code == 429
+    assert client.post(f"{PUBLIC}tra-cuu/", said).status_code == 302
+
+    for _ in range(request_spam.GUESSES_AN_HOUR):
+        request_spam.count_try(address, timezone.now())
+    assert client.post(f"{PUBLIC}tra-cuu/", said).status_code == 429
+
+
+def test_the_public_pages_name_the_hot_line_the_place_and_each_other(desk):
+    ServiceHours.objects.create(operator=desk.operator, hotline="1900 545 520")
+    pointed = now_request(desk, work=None, latitude=15.2, longitude=108.7, address="", place=None)
+    told = now_request(desk, work=None, place=desk.commune, address="Cạnh chợ")
+    Request.objects.filter(pk=pointed.pk).update(place=None)
+
+    form = browser().get(PUBLIC).content.decode()
+
+    assert 'href="tel:1900545520"' in form
+    assert 'href="/cong-khai/tinh-tien-nuoc/"' in form and 'href="/cong-khai/chat-luong-nuoc/"' in form
+    assert "vị trí đã đánh dấu trên bản đồ" in browser().get(f"{PUBLIC}{pointed.token}/").content.decode()
+    assert f"Cạnh chợ, {desk.commune.name}" in browser().get(f"{PUBLIC}{told.token}/").content.decode()
+
+
+def test_communes_stand_in_the_order_of_the_vietnamese_alphabet(db):
+    for name in ("Hoà An", "Đông Sơn", "Hạ Lang", "An Phú", "Ea Kar"):
+        Subject.objects.create(kind=Subject.Kind.UNIT, key=f"thu/{name}", name=name)
+
+    choices = request_forms.PlaceChoice(Subject.objects.filter(key__startswith="thu/")).choices
+
+    assert [str(label) for _, label in choices][1:] == ["An Phú", "Đông Sơn", "Ea Kar", "Hạ Lang", "Hoà An"]
 
 
 def test_a_form_without_a_place_is_told_so_and_keeps_what_was_written(desk):

@@ -215,6 +215,7 @@ def test_anybody_applies_without_an_account_and_is_led_to_sign_in(commune, world
     answer = Client().post(APPLY, posted(commune), follow=True)
     one = Application.objects.get()
 
+    assert "Đăng nhập bằng số đó" not in answer.content.decode()  # no code can be sent
     assert one.code in answer.content.decode() and answer.redirect_chain[-1][0].startswith("/kh/dang-nhap/?next=")
     assert (one.source, one.phone, one.work, one.is_simulated) == ("public", PHONE, world.work, False)
 

@@ -20,7 +20,7 @@ from machnuoc.core import files
 from machnuoc.core.models import StoredFile
 from machnuoc.customers import connection_operations
 from machnuoc.customers.connection_operations import CustomerFacts
-from machnuoc.customers.models import Contract, Reading
+from machnuoc.customers.models import Category, Contract, Reading
 from machnuoc.portal import money_queries
 from machnuoc.portal.models import PortalLink
 
@@ -71,6 +71,20 @@ def test_the_first_page_says_what_is_owed_and_until_when(bill, browser):
     assert "215.250" in page
     assert f"{bill.due_date:%d/%m/%Y}" in page
     assert reverse("portal:pay", args=[bill.connection_id]) in page
+
+
+def test_a_complaint_from_a_bill_names_it_and_one_from_a_bill_of_another_does_not(
+    bill, house, neighbour, customer_browser
+):
+    dispute = Category.objects.filter(is_bill_dispute=True, is_public=True).get()
+    link = f"{reverse('portal:request_add')}?hoa-don={bill.pk}"
+    own = customer_browser(house)
+
+    assert link in own.get(reverse("portal:bill_detail", args=[bill.pk])).content.decode()
+    form = own.get(link).context["form"]
+    assert (form["category"].initial, form["connection"].initial) == (dispute, house.pk)
+    assert bill.name in form["text"].initial
+    assert form["text"].initial != customer_browser(neighbour).get(link).context["form"]["text"].initial is None
 
 
 def test_a_bill_past_its_day_is_named_so(world, house, browser):
