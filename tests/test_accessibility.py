@@ -62,6 +62,8 @@ PAGES = [
     ("qn.lanhdao", "/bieu-gia/bieu-gia-mo-phong-202601/"),
     ("qn.thungan", "/bieu-gia/tinh-thu/?volume_m3=31&second_group=SX&second_pct=20"),
     ("qn.thungan", "/khach-hang/"),
+    ("qn.khkt", "/hoa-don/"),
+    ("qn.khkt", "/cong-no/"),
     ("qn.sonnmt", "/khach-hang/"),
     ("qn.lanhdao", "/khach-hang/them/"),
     ("qn.lanhdao", "/khach-hang/nhap-tep/"),

@@ -47,3 +47,24 @@ def test_a_long_filter_is_folded_on_a_phone_until_it_is_asked_for(open_page):
     page.goto("/hoa-don/?state=NORMAL")
     assert state.is_visible()
     assert page.complaints == []
+
+
+@pytest.mark.parametrize("address", ["/khach-hang/", "/hoa-don/", "/cong-no/"])
+def test_a_row_of_a_long_list_is_short_on_a_phone_and_a_link_as_a_whole(open_page, address):
+    page = open_page("qn.khkt", width_px=PHONE)
+    row = page.locator("table.is-compact > tbody > tr").first
+    for _ in range(60):  # the demonstration makes its customers in the background
+        page.goto(address)
+        if row.count():
+            break
+        page.wait_for_timeout(1_000)
+
+    heights = page.evaluate(
+        "[...document.querySelectorAll('table.is-compact > tbody > tr')].map(one => one.offsetHeight)"
+    )
+    assert min(heights) >= 44 and max(heights) <= 110
+    row.scroll_into_view_if_needed()
+    place = row.bounding_box()
+    row.click(position={"x": place["width"] / 2, "y": 12})
+    page.wait_for_url(lambda url: not url.endswith(address))
+    assert page.complaints == []

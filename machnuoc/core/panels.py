@@ -3,6 +3,7 @@
 A room's `panels.py` may define
     navigation(person) -> list[NavigationItem]    entries of the side bar
     overview(person) -> list[Panel]               what it adds to «Tổng quan»
+    hidden_regions(person) -> list[str]           regions of it that are not about what the person does
     for_subject(person, subject) -> list[Panel]   what it adds to the page of a work, place or organisation
     map_layers(person, province) -> list[MapLayer]   its points on /ban-do/; province: a Subject, or None for all
     later_overview(person, region), later_for_subject(person, subject)
@@ -73,6 +74,12 @@ def list_navigation(person: object) -> list[NavigationItem]:
 
 def list_overview(person: object) -> list[Panel]:
     return sorted(collect("overview", person), key=lambda panel: panel.order)
+
+
+def list_regions(person: object) -> list[str]:
+    """Return the regions of «Tổng quan» that the person gets."""
+    hidden = set(collect("hidden_regions", person))
+    return [region for region in REGIONS if region not in hidden]
 
 
 def list_for_subject(person: object, subject: object) -> list[Panel]:

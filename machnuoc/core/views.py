@@ -134,9 +134,10 @@ def revoke_token(request: SignedIn, pk: int) -> HttpResponse:
 
 @require_safe
 def overview(request: SignedIn) -> HttpResponse:
-    regions: dict[str, list[panels.Panel]] = {"now": [], "standing": [], "changes": []}
+    regions: dict[str, list[panels.Panel]] = {region: [] for region in panels.list_regions(request.user)}
     for panel in panels.list_overview(request.user):
-        regions[panel.region].append(panel)
+        if panel.region in regions:
+            regions[panel.region].append(panel)
     return render(request, "core/overview.html", {"regions": regions})
 
 

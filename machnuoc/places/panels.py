@@ -46,6 +46,11 @@ def overview(person: Person) -> list[Panel]:
     return [Panel("Hệ thống", "places/panels/system.html", context, order=80, region="now")]
 
 
+def hidden_regions(person: Person) -> list[str]:
+    """Leave cashiers and readers with what they do: they view neither figures nor what changes them."""
+    return ["standing", "changes"] if access.roles(person) and not access.may(person, "view") else []
+
+
 def for_subject(person: Person, subject: Subject) -> list[Panel]:
     """Show administrators of an organisation who holds rights there."""
     if subject.kind != Subject.Kind.ORGANISATION or not access.may(person, "administer", subject):
