@@ -181,7 +181,10 @@ def bill_correct(request: HttpRequest, pk: int) -> HttpResponse:
     form = bill_forms.CorrectionForm(request.POST or None, initial=initial)
     becomes = None
     is_stale = False
-    if request.method == "POST" and form.is_valid():
+    form.fields["reason"].required = "send" in request.POST  # not to see what the bill would become
+    is_read = request.method == "POST" and form.is_valid()
+    form.fields["reason"].required = True
+    if is_read:
         said = form.facts()
         try:
             becomes = corrections.charge_for(bill.connection, bill.from_date, bill.to_date, said)

@@ -88,12 +88,15 @@ class PaymentFilters:
     till: int = 0
 
 
+def with_reversals(rows: QuerySet[Payment]) -> QuerySet[Payment]:
+    return rows.annotate(is_reversed=Exists(PaymentReversal.objects.filter(payment=OuterRef("pk"))))
+
+
 def list_payments(person: Person, action: str = "serve") -> QuerySet[Payment]:
     """Return the payments of connections on which the person may do the action, the newest first."""
-    return (
+    return with_reversals(
         Payment.objects.filter(visibility.within(person, action, "connection__"))
         .select_related("connection__customer", "connection__work__subject", "operator__subject", "recorded_by")
-        .annotate(is_reversed=Exists(PaymentReversal.objects.filter(payment=OuterRef("pk"))))
         .order_by("-received_at", "-pk")
     )
 

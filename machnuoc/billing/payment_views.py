@@ -171,7 +171,7 @@ def counter_connection(request: HttpRequest, code: str) -> HttpResponse:
         else:
             return redirect("billing:receipt", paid.pk)
     privacy.log_access(person, DataAccess.What.PAGE, now=now, customer=connection.customer, purpose="Thu tiền tại quầy")
-    recent = connection.payments.order_by("-pk").select_related("recorded_by")[:6]
+    recent = payment_queries.with_reversals(connection.payments.order_by("-pk"))[:6]
     context = {
         "connection": connection, "shown": privacy.show(connection.customer, connection, unmasked=True),
         "account": account, "form": form, "till": drawer, "recent": recent, "tabs": tabs(person),
@@ -204,7 +204,8 @@ def receipt(request: HttpRequest, pk: int) -> HttpResponse:
         "payment": payment, "profile": BillingProfile.objects.filter(operator=payment.operator_id).first(),
         "in_words": words.amount_in_words(payment.amount_vnd), "account": account,
         "paid": [(bill.name, bill, amount) for bill, amount in payment_queries.paid_bills(payment)],
-        "left_vnd": payments.unallocated([payment.pk])[payment.pk], "may_collect": access.may(person, "collect"),
+        "left_vnd": payments.unallocated([payment.pk])[payment.pk], "today": timezone.localdate(),
+        "may_collect": access.may(person, "collect"),
     }  # fmt: skip
     return render(request, "billing/payments/receipt.html", context)
 

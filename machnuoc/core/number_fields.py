@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.core import validators
 
 from machnuoc.core import vietnamese
 
@@ -15,11 +16,19 @@ def _shown(value: Any) -> Any:
     return vietnamese.format_number(value.normalize() + 0) if isinstance(value, Decimal) else value
 
 
+def _tell_limits(field: forms.Field) -> None:
+    """Let the messages of the least and the most value show them as they are typed: 10.000.000."""
+    for one in field.validators:
+        if isinstance(one, validators.MaxValueValidator | validators.MinValueValidator):
+            one.message = str(one.message).replace("%(limit_value)s", vietnamese.format_number(one.limit_value))
+
+
 class NumberField(forms.DecimalField):
     """A number with or without a fraction; cleaned to a Decimal, or None if empty."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"widget": forms.TextInput({"inputmode": "decimal"}), **kwargs})
+        _tell_limits(self)
 
     def prepare_value(self, value: Any) -> Any:
         return _shown(value)
@@ -39,6 +48,7 @@ class WholeField(forms.IntegerField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"widget": forms.TextInput({"inputmode": "numeric"}), **kwargs})
+        _tell_limits(self)
 
     def prepare_value(self, value: Any) -> Any:
         return _shown(Decimal(value)) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -74,9 +74,11 @@ def later_overview(person: Person, region: str) -> list[Panel]:
         context = {"warnings": lines[:_WARNINGS_SHOWN], "rest": lines[_WARNINGS_SHOWN:], "count": len(lines)}
         return [Panel("Cảnh báo từ số liệu", "indicators/panels/warnings.html", context, order=40, region="now")]
     if region == "changes":
-        changes = queries.changes_since(person, timezone.now() - timedelta(days=_CHANGED_DAYS), limit=8)
-        if changes:
-            title, context = "Số liệu vừa thay đổi", {"changes": changes}
+        found: dict[str, queries.Change] = {}  # a work and the station that runs it have one name: said once
+        for one in queries.changes_since(person, timezone.now() - timedelta(days=_CHANGED_DAYS), limit=16):
+            found.setdefault(one.sentence, one)
+        if found:
+            title, context = "Số liệu vừa thay đổi", {"changes": list(found.values())[:8]}
             return [Panel(title, "indicators/panels/changes.html", context, order=20, region="changes")]
     return []
 

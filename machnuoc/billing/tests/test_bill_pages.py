@@ -126,7 +126,10 @@ def test_a_correction_is_asked_for_and_approved_on_the_screens(world, bill):
         "way": "ADJUST", "volume_m3": "20", "group": "SH", "households": "1", "persons": "0", "reason": "Đọc nhầm",
     }  # fmt: skip
 
-    tried = clerk.post(address, said)
+    tried = clerk.post(address, {**said, "reason": ""})  # what it would become is shown without a reason
+    assert tried.status_code == 200
+    assert clerk.post(address, {**said, "reason": "", "send": "1"}).status_code == 422
+    assert "không lớn hơn 10.000.000." in text_of(clerk.post(address, {**said, "volume_m3": "10.000.001"}))
     assert "-51.750" in text_of(tried).replace("−", "-")
     clerk.post(address, {**said, "send": "1"})
     wish = bill.wishes.get()

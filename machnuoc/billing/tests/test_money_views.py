@@ -7,10 +7,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from machnuoc.billing import corrections, debts, panels, refunds, runs, till
+from machnuoc.billing import corrections, debts, panels, payments, refunds, runs, till
 from machnuoc.billing.models import BankLine, Bill, CollectionSheet, DebtCase, Payment, Refund, TillSession
 from machnuoc.billing.reference import make
 from machnuoc.billing.tests.fixtures_money import GATEWAYS, assert_every_dong_has_its_place, issue, pay
+from machnuoc.billing.tests.test_holders import pass_on
 from machnuoc.billing.tests.test_runs import prepare
 from machnuoc.billing.tests.test_statements import HEADINGS, as_csv, row, table
 from machnuoc.billing.tests.world import JULY, JUNE, NOW, make_person, make_world
@@ -36,7 +37,11 @@ def today():
 def home(world, today):
     one = world.connection()
     one.bill = issue(
-        world, one, 105_021, month=today.replace(day=1) - timedelta(days=62), due=today - timedelta(days=40)
+        world,
+        one,
+        105_021,
+        month=(today.replace(day=1) - timedelta(days=62)).replace(day=1),
+        due=today - timedelta(days=40),
     )
     return one
 
@@ -403,3 +408,29 @@ def test_a_closed_till_waits_on_the_overview_of_who_confirms_it(world):
     assert f"Quỹ #{drawer.pk} của" not in text_of(sign_in(world.cashier).get("/tong-quan/now/"))
     till.confirm_till(drawer, by=world.clerk, now=timezone.now())
     assert f"Quỹ #{drawer.pk}" not in text_of(sign_in(world.clerk).get("/tong-quan/now/"))
+
+
+def test_a_reversed_payment_says_so_at_the_counter_and_in_the_list(world, home):
+    paid = pay(home, 50_000)
+    payments.reverse_payment(paid, reason="Nhầm", now=timezone.now(), by=world.clerk)
+    client = sign_in(world.cashier)
+
+    assert "đã đảo" in text_of(client.get(f"/thu-tien/dau-noi/{home.code}/"))
+    assert "đã đảo" in text_of(client.get("/thu-tien/giao-dich/"))
+
+
+def test_the_counter_leads_from_an_unpaid_bill_to_why_it_is_so_much(world, home):
+    client = sign_in(world.cashier)
+
+    assert f'<a href="/hoa-don/{home.bill.pk}/">' in text_of(client.get(f"/thu-tien/dau-noi/{home.code}/"))
+    assert client.get(f"/hoa-don/{home.bill.pk}/").status_code == 200
+
+
+def test_a_receipt_printed_again_tells_of_which_day_the_debt_is_and_who_paid(world, home, today):
+    paid = pay(home, 50_000)
+    pass_on(world, home)
+
+    receipt = text_of(sign_in(world.cashier).get(f"/thu-tien/bien-lai/{paid.pk}/"))
+
+    assert f"Còn nợ đến {today:%d/%m/%Y}" in receipt
+    assert "Nguyễn Văn Thử 1" in receipt
