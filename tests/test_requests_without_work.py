@@ -11,7 +11,7 @@ from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers import figures
 from machnuoc.customers.models import Category, Request
 from machnuoc.customers.tests.world import Centre, make_centre, make_operator, make_person
-from machnuoc.indicators import lineage, operations
+from machnuoc.indicators import lineage, operations, queries
 from machnuoc.indicators.catalogue import load_catalogue
 from machnuoc.indicators.models import Value
 from machnuoc.places import operations as places
@@ -192,6 +192,9 @@ def test_the_lineage_of_an_operator_names_the_part_and_leads_to_its_requests(cen
     for node in (record, waiting):
         page = client.get(node.url)
         assert [row.code for row in page.context["page"]] == ["PA1"]
+    assert [row.name for row in queries.rank(part.metric, JULY, "A", centre.clerk, level="part")] == [
+        "Không rõ công trình – Trung tâm Nước thử", "Trạm Bình Chánh",
+    ]  # fmt: skip
     assert "Không rõ công trình – Trung tâm Nước thử" in client.get(f"/so-lieu/{part.pk}/").content.decode()
 
 

@@ -15,7 +15,7 @@ from machnuoc.core import folding, units, vietnamese
 from machnuoc.core.figures import figure_text
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period
-from machnuoc.indicators import shown
+from machnuoc.indicators import computing, shown
 from machnuoc.indicators.models import (
     Band,
     BandScheme,
@@ -449,7 +449,7 @@ def single_places(metric: Metric, rows: list[RankRow]) -> list[RankRow]:
         [
             row
             for row in rows
-            if row.kind == metric.subject_kind
+            if row.kind in computing.kinds_of_parts(metric.subject_kind)
             and (metric.subject_kind != Subject.Kind.UNIT or row.unit_level == commune)
         ]
     )
@@ -466,7 +466,7 @@ def at_level(metric: Metric, level: str) -> Q:
     """Return the condition on values for one level of subjects."""
     match level:
         case "part":
-            condition = Q(subject__kind=metric.subject_kind)
+            condition = Q(subject__kind__in=computing.kinds_of_parts(metric.subject_kind))
             if metric.subject_kind == Subject.Kind.UNIT:
                 condition &= Q(subject__unit__level=AdministrativeUnit.Level.COMMUNE)
             return condition
