@@ -20,6 +20,7 @@ from machnuoc.customers import request_operations
 from machnuoc.customers.models import Connection, Customer, Request
 from machnuoc.customers.tests import fixtures_requests
 from machnuoc.demo.customers import PORTAL_PHONE
+from machnuoc.places.models import Subject
 from tests.test_accessibility import AXE, DESKTOP, PHONE, look
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -68,9 +69,12 @@ def test_the_first_load_is_light_enough_for_a_slow_line(open_page):
     fresh = open_page(width_px=PHONE["width"], height_px=PHONE["height"])
     fresh.context.add_cookies(page.context.cookies())
     home = weigh(fresh, lambda: fresh.goto("/kh/"))
+    stranger = open_page(width_px=PHONE["width"], height_px=PHONE["height"])
+    form = weigh(stranger, lambda: stranger.goto("/cong-khai/phan-anh/"))
 
     assert 0 < first < FIRST_LOAD_BYTES
     assert 0 < home < FIRST_LOAD_BYTES
+    assert 0 < form < FIRST_LOAD_BYTES
     assert page.foreign == []
 
 
@@ -208,6 +212,21 @@ def test_the_bar_stands_in_the_head_of_a_wide_screen(browser, house, live_server
 
     context.close()
     assert box["y"] < 100
+
+
+def test_the_map_of_the_public_form_goes_to_the_commune_that_is_chosen(transactional_db, phone):
+    world = fixtures_requests.make_world()
+    Subject.objects.filter(pk=world.commune.pk).update(latitude=15.3, longitude=108.8)
+    page = phone
+
+    page.goto("/cong-khai/phan-anh/")
+    page.get_by_role("button", name="Đánh dấu trên bản đồ").click()
+    page.select_option("select[name=place]", str(world.commune.pk))
+
+    name = page.locator(".leaflet-tooltip", has_text=world.commune.name)
+    name.wait_for()
+    box, map_box = name.bounding_box(), page.locator(".rq-pick-map").bounding_box()
+    assert abs(box["x"] + box["width"] / 2 - map_box["x"] - map_box["width"] / 2) < 20
 
 
 def test_a_stranger_reports_rates_the_answer_and_opens_it_again_by_replying(transactional_db, phone):

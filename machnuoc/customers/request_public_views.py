@@ -96,12 +96,18 @@ def _render_form(
         }
         for one in works.order_by("subject__name")[:300]
     ]  # fmt: skip
+    communes = {
+        one.pk: {"lat": one.latitude, "lon": one.longitude, "name": one.name}
+        for one in form.fields["place"].queryset  # type: ignore[attr-defined]
+        if one.latitude is not None and one.longitude is not None
+    }
     categories = [
         (one, request_categories.limit_text(one)) for one in request_categories.list_active() if one.is_public
     ]
     context = {
         "form": form, "lost_photos": len(request.FILES.getlist("photos")),
-        "places": {"points": points}, "hotlines": _hotlines(), "sum": request_spam.make_sum() if ask_sum else None,
+        "places": {"points": points}, "communes": communes, "hotlines": _hotlines(),
+        "sum": request_spam.make_sum() if ask_sum else None,
         "categories": categories,
     }  # fmt: skip
     return render(request, "customers/public/form.html", context, status=status)

@@ -424,17 +424,20 @@ def export_menu(context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _PUBLIC_PAGES = (
-    ("portal:home", "Xem hóa đơn, trả tiền"), ("customers:public_form", "Gửi phản ánh"),
-    ("customers:public_lookup", "Tra cứu phản ánh"), ("customers:public_notices", "Thông báo cấp nước"),
-    ("portal:apply", "Đề nghị lắp nước"), ("billing:public_trial", "Tính tiền nước"),
+    ("customers:public_notices", "Thông báo cấp nước"), ("billing:public_trial", "Tính tiền nước"),
     ("telemetry:public_quality", "Chất lượng nước"),
+)  # fmt: skip
+_STRANGERS_PAGES = (  # customers who are signed in have their own
+    ("portal:home", "Xem hóa đơn, trả tiền"), ("customers:public_form", "Gửi phản ánh"),
+    ("customers:public_lookup", "Tra cứu phản ánh"), ("portal:apply", "Đề nghị lắp nước"),
 )  # fmt: skip
 
 
 @register.inclusion_tag("core/parts/public_links.html", takes_context=True)
-def public_links(context: Mapping[str, Any]) -> dict[str, Any]:
-    pages = [(reverse(name), title) for name, title in _PUBLIC_PAGES]
-    return {"links": [(url, title) for url, title in pages if url != context["request"].path]}
+def public_links(context: Mapping[str, Any], is_customer: bool = False) -> dict[str, Any]:
+    pages = _PUBLIC_PAGES if is_customer else (*_STRANGERS_PAGES, *_PUBLIC_PAGES)
+    links = [(reverse(name), title) for name, title in pages]
+    return {"links": [(url, title) for url, title in links if url != context["request"].path]}
 
 
 # --- forms

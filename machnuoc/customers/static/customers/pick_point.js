@@ -1,6 +1,7 @@
 // Fills two coordinate fields from a click on a plain map or from the device. Without it the fields and the address do.
 (() => {
   "use strict";
+  const NAMED_FROM_ZOOM = 11; // farther out the names of communes lie on each other
   const load = () =>
     new Promise((resolve, reject) => {
       if (window.L) return resolve();
@@ -30,6 +31,14 @@
     said.setAttribute("role", "status");
     let map = null;
     let mark = null;
+    const chosen = document.getElementById(box.dataset.chosen || "");
+    const known = document.getElementById(box.dataset.communes || "");
+    const communes = known ? JSON.parse(known.textContent) : {};
+    const goToCommune = () => {
+      const at = chosen && communes[chosen.value];
+      if (map && at && !mark) map.setView([at.lat, at.lon], NAMED_FROM_ZOOM);
+    };
+    chosen?.addEventListener("change", goToCommune);
 
     const show = (zoom) => {
       if (!map || !lat.value || !lon.value) return;
@@ -58,6 +67,14 @@
       }
       if (points.length) map.fitBounds(window.L.latLngBounds(points.map((one) => [one.lat, one.lon])).pad(0.2));
       else map.setView([16.2, 107.5], 6);
+      const named = window.L.layerGroup();
+      for (const { lat: north, lon: east, name } of Object.values(communes)) {
+        const content = document.createElement("span");
+        content.textContent = name;
+        named.addLayer(window.L.tooltip([north, east], { content, permanent: true, direction: "center" }));
+      }
+      map.on("zoomend", () => (map.getZoom() >= NAMED_FROM_ZOOM ? named.addTo(map) : named.remove()));
+      goToCommune();
       map.on("click", (event) => {
         set(lat, event.latlng.lat);
         set(lon, event.latlng.lng);
@@ -101,7 +118,7 @@
       host.tabIndex = 0;
       host.focus({ preventScroll: true }); // the button that had the focus is gone
       draw(host);
-      said.textContent = "Bấm vào nơi xảy ra. Chấm nhỏ là công trình cấp nước; bản đồ không vẽ địa giới.";
+      said.textContent = `Bấm vào nơi xảy ra. Chấm nhỏ là công trình cấp nước${known ? ", chữ là tên xã" : ""}; bản đồ không vẽ địa giới.`;
     });
     tools.append(said);
     box.append(tools);
