@@ -120,13 +120,7 @@ class Line:
 
     @property
     def volume_l(self) -> int | None:
-        if self.reading is None or self.reading.index_l is None or self.facts is None:
-            return None
-        if self.reading.index_l >= self.facts.before_l:
-            return self.reading.index_l - self.facts.before_l
-        if self.reading.rolled_over:
-            return self.reading.index_l + consumption.capacity_l(self.facts.digits) - self.facts.before_l
-        return None
+        return None if self.reading is None else used_l(self.reading, self.facts)
 
     @property
     def entered(self) -> str:
@@ -138,6 +132,22 @@ class Line:
     @property
     def flags(self) -> list[plausibility.Oddity]:
         return [plausibility.WARNINGS[key] for key in (self.reading.flags if self.reading else ())]
+
+
+def used_l(reading: Reading, facts: MeterFacts | None) -> int | None:
+    """Return what was used since the last real reading, over changes of the meter; None where it cannot be told.
+
+    facts: from before the month that the reading closes.
+    """
+    if reading.index_l is None or facts is None:
+        return None
+    if reading.pk in facts.used_l:
+        return facts.used_l[reading.pk]
+    if reading.index_l >= facts.before_l:
+        return facts.earlier_l + reading.index_l - facts.before_l
+    if reading.rolled_over:
+        return facts.earlier_l + reading.index_l + consumption.capacity_l(facts.digits) - facts.before_l
+    return None
 
 
 def show_m3(volume_l: int) -> str:

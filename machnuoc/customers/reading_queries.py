@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ PROBLEMS = {
     NEGATIVE: "Chỉ số lùi chưa có giải thích",
 }
 _AT_ONCE = 1_000
+LONGEST_FIRST_DAYS = 92  # from the hanging of a meter to its first reading; what took longer is no month's use
 _DAY_0 = np.datetime64("1970-01-01", "D")
 
 
@@ -348,7 +349,10 @@ class MonthUse:
 
 
 def month_uses(connection_ids: Collection[int], *, months: int = 13) -> dict[int, list[MonthUse]]:
-    """Return what each connection used in its last months with a closing reading, the oldest first."""
+    """Return what each connection used in its last months with a closing reading, the oldest first.
+
+    A first reading of a meter that had hung for long closes no month that could be compared: it is left out.
+    """
     return _month_uses(_read_chains(list(connection_ids)), months)
 
 
@@ -381,6 +385,8 @@ def _month_uses(chains: dict[int, list[Point]], months: int) -> dict[int, list[M
                 if explained == NO_START:
                     continue
                 volume, from_date = None, point.on_date
+            elif _is_of_years(*explained):
+                continue
             else:
                 volume, from_date = explained[1][-1].volume_l, explained[1][-1].from_date
             rows.append(
@@ -398,7 +404,9 @@ class MeterFacts:
     """What a phone or a grid needs to judge a reading before it is sent (plausibility.judge takes the same).
 
     before_l, before_date: the last real index. mean: (litres, days) of the last three spans. uses: the last three
-    months, the newest last. whole_m3: read in whole m3.
+    months, the newest last. whole_m3: read in whole m3. earlier_l: what meters that were taken down since the last
+    real reading of a month had used by then. used_l: of the accepted reading that closes the month asked for, what was
+    used since that last real reading, over all meters.
     """
 
     connection_id: int
@@ -409,6 +417,8 @@ class MeterFacts:
     before_date: date
     mean: tuple[int, int] | None
     uses: tuple[MonthUse, ...]
+    earlier_l: int = 0
+    used_l: Mapping[int, int | None] = field(default_factory=dict)
 
 
 def meter_facts(connection_ids: Collection[int], *, before: date | None = None) -> dict[int, MeterFacts]:
@@ -445,7 +455,7 @@ def meter_facts_before(wanted: Collection[tuple[int, date | None]]) -> dict[tupl
         uses = []
         for point in [one for one in chain if one.period_start_date is not None][-3:]:
             explained = _explain(chain, point.reading_id)
-            if not isinstance(explained, str):
+            if not isinstance(explained, str) and not _is_of_years(*explained):
                 part = explained[1][-1]
                 uses.append(
                     MonthUse(
@@ -456,5 +466,35 @@ def meter_facts_before(wanted: Collection[tuple[int, date | None]]) -> dict[tupl
         facts[connection_id, before] = MeterFacts(
             connection_id, serial, digits, kind == Meter.Kind.MECHANICAL, own[-1].index_l if own else installed_l,
             own[-1].on_date if own else periods.local_date(installed_at), consumption.mean_daily(chain), tuple(uses),
+            _earlier_l(chain, fitting_id),
+            {
+                point.reading_id: _since_real_l(chains[connection_id], point.reading_id)
+                for point in chains.get(connection_id, [])
+                if before is not None and point.period_start_date == before
+            },
         )  # fmt: skip
     return facts
+
+
+def _earlier_l(chain: Sequence[Point], fitting_id: int) -> int:
+    """Return what other meters used from the last real reading of a month until this one was hung."""
+    hung = next((n for n, point in enumerate(chain) if point.meter == fitting_id and point.begins), 0)
+    real = [n for n, point in enumerate(chain) if point.period_start_date is not None and not point.is_estimated]
+    start = real[-1] if real else 0
+    if start >= hung:
+        return 0
+    try:
+        return consumption.span_l(chain[start:hung])
+    except consumption.Unexplained:
+        return 0
+
+
+def _since_real_l(chain: Sequence[Point], reading_id: int) -> int | None:
+    """Return what was used since the last real reading; None where that cannot be explained."""
+    explained = _explain(chain, reading_id)
+    return None if isinstance(explained, str) else sum(part.volume_l for part in explained[1])
+
+
+def _is_of_years(before: Point, parts: Sequence[consumption.Part]) -> bool:
+    """Return whether a meter hung long before its first reading: what it counted since is no month's use."""
+    return before.period_start_date is None and (parts[-1].to_date - before.on_date).days > LONGEST_FIRST_DAYS

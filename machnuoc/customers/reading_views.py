@@ -321,7 +321,8 @@ def _take_line(
         case readings.Fate.DUPLICATE:
             return "info", outcome.reason, ()
     soft = [plausibility.WARNINGS[key].title for key in outcome.flags if key not in confirmed]
-    used = f"Dùng {show_m3(outcome.volume_l)} m³." if outcome.volume_l is not None else "Đã lưu."
+    earlier_l = line.facts.earlier_l if line.facts else 0
+    used = f"Dùng {show_m3(outcome.volume_l + earlier_l)} m³." if outcome.volume_l is not None else "Đã lưu."
     return "good", " ".join([used, *(f"{title}." for title in soft)]), ()
 
 

@@ -3,6 +3,8 @@
 from django import template
 
 from machnuoc.customers import reading_desk
+from machnuoc.customers.models import Reading
+from machnuoc.customers.reading_queries import MeterFacts
 
 register = template.Library()
 
@@ -14,8 +16,7 @@ def m3(volume_l: int | None) -> str:
 
 
 @register.filter
-def m3_since(index_l: int | None, before_l: int | None) -> str:
-    """Show the m3 since an index before; nothing where it went back or is not known."""
-    if index_l is None or before_l is None or index_l < before_l:
-        return ""
-    return reading_desk.show_m3(index_l - before_l)
+def m3_used(reading: Reading, facts: MeterFacts | None) -> str:
+    """Show the m3 used since the last real reading; nothing where it went back or is not known."""
+    used_l = reading_desk.used_l(reading, facts)
+    return "" if used_l is None else reading_desk.show_m3(used_l)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from machnuoc.core.models import AuditEntry
-from machnuoc.customers import meters, reading_queries, readings
+from machnuoc.customers import meters, reading_desk, reading_queries, readings
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import Connection, ConnectionEvent, Fitting, Meter, Reading, Round
-from machnuoc.customers.tests.fixtures_readings import AUGUST, JULY, JUNE, NOW, World, at, meter_world
+from machnuoc.customers.tests.fixtures_readings import AUGUST, JULY, JUNE, MAY, NOW, World, at, meter_world
 
 __all__ = ["meter_world"]
 pytestmark = pytest.mark.django_db
@@ -249,6 +249,52 @@ def test_a_swap_inside_a_month_adds_the_volumes_of_both_meters(world):
     assert [row.kind for row in house.readings.order_by("id")][-3:] == ["FINAL", "INITIAL", "ACTUAL"]
     assert house.events.get(kind=ConnectionEvent.Kind.METER).text.startswith("A0000001 → MOI 1")
     assert Fitting.objects.filter(connection=house, removed_at=None).count() == 1
+
+
+def test_the_desk_shows_what_both_meters_of_a_swap_used_now_and_later(world):
+    house = world.connection(installed_l=90_000)
+    world.months(house, 100, 112)
+    meters.swap(
+        house, at=at(date(2026, 6, 5)), removed_index_l=118_000, serial="moi 1", index_l=2_000, by=world.clerk,
+        reason="hết hạn kiểm định", now=NOW,
+    )  # fmt: skip
+    (line,) = reading_desk.lines([house], JUNE, frozenset())
+    assert line.facts.earlier_l == 6_000
+
+    world.read(house, date(2026, 6, 20), 9)
+
+    (line,) = reading_desk.lines([house], JUNE, frozenset())
+    assert line.volume_l == 13_000
+    (before,) = reading_desk.lines([house], MAY, frozenset())
+    assert before.volume_l == 12_000  # of the meter that hung then
+    world.read(house, date(2026, 7, 20), 20)
+    (after,) = reading_desk.lines([house], JULY, frozenset())
+    assert (after.volume_l, after.facts.earlier_l) == (11_000, 0)
+
+
+def test_a_reading_that_waits_after_a_swap_counts_both_meters_too(world):
+    house = world.connection()
+    world.months(house, 10, 20)
+    meters.swap(
+        house, at=at(date(2026, 6, 5)), removed_index_l=26_000, serial="moi 2", index_l=0, by=world.clerk,
+        reason="kẹt", now=NOW,
+    )  # fmt: skip
+
+    assert world.read(house, date(2026, 6, 20), 900).fate == readings.Fate.SUSPECT
+
+    (line,) = reading_desk.lines([house], JUNE, frozenset())
+    assert line.volume_l == 906_000
+
+
+def test_what_a_meter_counted_in_years_before_its_first_reading_is_no_month(world):
+    house = world.connection(meter=False, connected_date=date(2021, 6, 1))
+    meters.fit(house, at=at(date(2021, 6, 15)), by=world.clerk, serial="CU-1", index_l=0, digits=5, now=NOW)
+    world.months(house, 505, 519)
+
+    (used,) = reading_queries.month_uses([house.pk])[house.pk]
+
+    assert (used.period_start_date, used.volume_l) == (MAY, 14_000)
+    assert [one.volume_l for one in reading_queries.meter_facts([house.pk], before=JUNE)[house.pk].uses] == [14_000]
 
 
 def test_a_swap_that_cannot_be_leaves_nothing_behind(world):

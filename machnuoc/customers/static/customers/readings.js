@@ -62,7 +62,7 @@
       return;
     }
     const found = judge(row, index);
-    cell.textContent = found.used === undefined ? "?" : format.format(found.used / 1000);
+    cell.textContent = found.used === undefined ? "?" : format.format((found.used + Number(row.dataset.earlier)) / 1000);
     say(row, found.text.replace(/ ?Enter lần nữa[^.]*\./, ""), Boolean(found.text));
   }
   function follow(row) {
