@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -276,13 +277,18 @@ def run_backup(args: argparse.Namespace) -> int:
 def run_restore(args: argparse.Namespace) -> int:
     start_django()
     from machnuoc.config import backup, process
+    from machnuoc.core.periods import LOCAL_ZONE
 
     try:
         manifest = backup.restore_backup(Path(args.file))
     except backup.BackupFailed as reason:
         raise CommandFailed(str(reason)) from None
     process.migrate()
-    say(f"Đã khôi phục {len(manifest.files)} tệp từ bản sao lưu lúc {manifest.made_at}. Kiểm tra: machnuoc doctor")
+    made_at = datetime.fromisoformat(manifest.made_at).astimezone(LOCAL_ZONE)
+    say(
+        f"Đã khôi phục {len(manifest.files)} tệp từ bản sao lưu lúc {made_at:%H:%M ngày %d/%m/%Y}. "
+        "Kiểm tra: machnuoc doctor"
+    )
     return DONE
 
 

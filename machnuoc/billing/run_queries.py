@@ -14,7 +14,20 @@ from machnuoc.places import access
 from machnuoc.places.models import Organisation, Subject
 from machnuoc.works.models import Work
 
-OUTLIER_WORDS = {"SUDDEN": "Tăng đột biến", "ZERO": "Bỗng bằng 0", "LARGE": "Số tiền lớn"}
+Reason = RunSkip.Reason
+OUTLIER_WORDS = {"LONG": "Tính hơn ba tháng", "SUDDEN": "Tăng đột biến", "ZERO": "Bỗng bằng 0", "LARGE": "Số tiền lớn"}
+# What to do about a connection that was left out.
+SKIP_ADVICE: dict[str, str] = {
+    Reason.NO_READING: "Ghi hoặc tạm tính chỉ số của kỳ, rồi lập đợt mới cho kỳ này.",
+    Reason.NO_START: "Ghi chỉ số kỳ trước. Đọc ngay ngày lắp đồng hồ thì loại chỉ số đó và đọc lại hôm sau.",
+    Reason.SUSPECT: "Nhận hoặc loại chỉ số ở «Ghi chỉ số › Chờ xem lại».",
+    Reason.NO_TARIFF: "Ban hành biểu giá có hiệu lực từ ngày đầu của lượng nước này. Đấu nối từ sổ cũ: nạp chỉ số "
+    "kỳ trước, nếu không nước được tính từ ngày lắp đồng hồ.",
+    Reason.NO_PERSONS: "Đăng ký số người ở «Cập nhật › Định mức» của đấu nối.",
+    Reason.BAD_SHARES: "Sửa tỷ lệ ở «Cập nhật › Mục đích sử dụng» cho đủ 100 %.",
+    Reason.NEGATIVE: "Xem lại chỉ số: đồng hồ quay vòng, đã thay, hay đọc nhầm.",
+    Reason.COVERED: "Hóa đơn kỳ sau đã gồm lượng nước này; muốn tách thì điều chỉnh hóa đơn đó.",
+}
 _SHOWN = 50
 
 
@@ -62,6 +75,7 @@ class Outlier:
     last_m3: float | None
     total_vnd: int
     last_vnd: int
+    since: date | None = None  # of one that covers months: the first day
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,10 @@ class SkipRow:
     reason: str
     reason_label: str
     is_billed: bool
+
+    @property
+    def advice(self) -> str:
+        return SKIP_ADVICE[self.reason]
 
 
 @dataclass(frozen=True)
@@ -143,12 +161,12 @@ def _change(now: int, before: int) -> float | None:
 def _outliers(found: list[dict[str, Any]], person: Person) -> tuple[list[Outlier], int]:
     connections = _connections([row["connection"] for row in found])
     served = visibility.served_among(person, connections.values())
-    tones = {"SUDDEN": "warning", "ZERO": "info", "LARGE": "neutral"}
+    tones = {"LONG": "danger", "SUDDEN": "warning", "ZERO": "info", "LARGE": "neutral"}
     rows = [
         Outlier(
             connections[row["connection"]], _name(connections[row["connection"]], served), OUTLIER_WORDS[row["kind"]],
             tones[row["kind"]], row["volume_l"] / 1000, None if row["last_l"] is None else row["last_l"] / 1000,
-            row["total"], row["last_total"],
+            row["total"], row["last_total"], date.fromisoformat(row["from_day"]) if row["kind"] == "LONG" else None,
         )
         for row in found
         if row["connection"] in connections

@@ -228,6 +228,7 @@ def run_skips(request: HttpRequest, pk: int) -> HttpResponseBase:
             ("Công trình", lambda row: row.connection.work.subject.name, "text"),
             ("Tuyến", lambda row: row.connection.route.code if row.connection.route else None, "text"),
             ("Lý do", lambda row: row.get_reason_display(), "text"),
+            ("Cần làm", lambda row: run_queries.SKIP_ADVICE[row.reason], "text"),
             ("Đã có hóa đơn", lambda row: "có" if row.is_billed else None, "text"),
         ]
         return export.export(
@@ -242,8 +243,8 @@ def run_skips(request: HttpRequest, pk: int) -> HttpResponseBase:
         person, DataAccess.What.LIST, now=timezone.now(), count=len(served), purpose="xem đấu nối chưa lập hóa đơn"
     )
     context = {
-        "run": run, "form": run_forms.SkipFilter(request.GET), "page": page,
-        "rows": [(row, shown[row.connection_id]) for row in page], "is_filtered": bool(reason),
+        "run": run, "form": run_forms.SkipFilter(request.GET), "page": page, "is_filtered": bool(reason),
+        "rows": [(row, shown[row.connection_id], run_queries.SKIP_ADVICE[row.reason]) for row in page],
         "previewed": run_queries.list_previewed_skips(run) if not run.bills else [],
     }  # fmt: skip
     return render(request, "billing/runs/skips.html", context)

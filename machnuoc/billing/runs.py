@@ -25,7 +25,7 @@ from machnuoc.billing.run_columns import GROUPS, REASONS, Priced
 from machnuoc.core import audit, jobs, notices
 from machnuoc.core.models import Person
 from machnuoc.core.periods import Period, local_date
-from machnuoc.customers import application_operations, visibility
+from machnuoc.customers import application_operations, reading_queries, visibility
 from machnuoc.places import access
 from machnuoc.places.models import Containment, Organisation, Subject
 from machnuoc.works.models import Work
@@ -122,7 +122,7 @@ def open_run(
             )  # fmt: skip
     except IntegrityError:
         raise BillingError(f"Vừa có người khác mở đợt hóa đơn {label}. Tải lại trang để làm tiếp đợt đó.") from None
-    audit.record("billing.run.opened", actor=by, target=run, period=f"{period_start:%Y-%m}")
+    audit.record("billing.run.opened", actor=by, target=run, period=f"{period_start:%m/%Y}")
     return run
 
 
@@ -260,14 +260,17 @@ class _Totals:
         sudden = (was_l >= 0) & (priced.volume_l > 3 * np.maximum(was_l, 1)) & (priced.volume_l > was_l + 10_000)
         stopped = (was_l > 0) & (priced.volume_l == 0)
         large = priced.total_vnd >= _large(priced.total_vnd)
-        for kind, which in (("SUDDEN", sudden), ("ZERO", stopped), ("LARGE", large & ~sudden)):
-            for row in np.flatnonzero(which).tolist():
+        long = priced.to_day - priced.from_day > reading_queries.LONGEST_FIRST_DAYS
+        kinds = (("LONG", long), ("SUDDEN", sudden), ("ZERO", stopped), ("LARGE", large & ~sudden))
+        for kind, which in kinds:
+            for row in np.flatnonzero(which if kind == "LONG" else which & ~long).tolist():
                 self.outliers.append({
                     "connection": int(priced.connection_id[row]), "kind": kind, "volume_l": int(priced.volume_l[row]),
                     "last_l": None if was_l[row] < 0 else int(was_l[row]), "total": int(priced.total_vnd[row]),
                     "last_total": int(was_vnd[row]),
+                    "from_day": str(priced.from_day[row].astype("datetime64[D]")),
                 })  # fmt: skip
-        order = {"SUDDEN": 0, "ZERO": 2, "LARGE": 1}
+        order = {"LONG": 0, "SUDDEN": 1, "LARGE": 2, "ZERO": 3}
         self.outliers.sort(key=lambda one: (order[one["kind"]], -abs(one["total"] - one["last_total"])))
         del self.outliers[_SHOWN_OUTLIERS:]
 

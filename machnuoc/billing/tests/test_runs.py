@@ -7,11 +7,11 @@ from django.db import connection, transaction
 
 from machnuoc.billing import corrections, ledger, payments, run_jobs, run_queries, runs
 from machnuoc.billing.errors import BillingError
-from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, Tariff
+from machnuoc.billing.models import Bill, BillingRun, BillLine, Posting, RunSkip, Tariff
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, World, make_tariff, make_work
 from machnuoc.core.models import Job, Notice
 from machnuoc.customers import reading_queries
-from machnuoc.customers.models import Application, NormPersons, UseShare
+from machnuoc.customers.models import Application, Fitting, NormPersons, UseShare
 
 LATER = NOW + timedelta(hours=1)
 MAY, SEPTEMBER = date(2026, 5, 1), date(2026, 9, 1)
@@ -79,6 +79,21 @@ def test_a_month_is_compared_by_those_who_have_a_bill_in_both(world):
 
     assert (run.previewed["bills"], page.both_bills) == (2, 1)
     assert (page.last_volume_m3, page.same_volume_m3, page.volume_change_pct) == (20, 10, -50)
+
+
+def test_a_bill_over_years_is_looked_at_before_it_is_approved(world):
+    taken_over = world.connection({JULY: 640})  # its meter has hung since 1 January 2025
+    Fitting.objects.filter(connection=taken_over).update(installed_index_l=0)
+    world.connection({JUNE: 100, JULY: 110})
+
+    run = prepare(world)
+
+    (odd,) = run_queries.get_run_page(run, world.clerk).outliers
+    assert (odd.connection, odd.words, odd.since) == (taken_over, "Tính hơn ba tháng", date(2025, 1, 1))
+
+
+def test_every_reason_to_leave_a_connection_out_says_what_to_do():
+    assert set(run_queries.SKIP_ADVICE) == set(RunSkip.Reason)
 
 
 def test_whoever_prepared_a_run_does_not_approve_it_while_somebody_else_could(world):
