@@ -122,7 +122,7 @@ def open_run(
             )  # fmt: skip
     except IntegrityError:
         raise BillingError(f"Vừa có người khác mở đợt hóa đơn {label}. Tải lại trang để làm tiếp đợt đó.") from None
-    audit.record("billing.run.opened", actor=by, target=run, period=f"{period_start:%m/%Y}")
+    audit.record("billing.run.opened", actor=by, target=run, period=f"{period_start:%Y-%m}")
     return run
 
 
