@@ -28,7 +28,7 @@ from machnuoc.billing.payment_views import (
 from machnuoc.core import export, files
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.vietnamese import format_date
-from machnuoc.customers import connection_queries, privacy, visibility
+from machnuoc.customers import connection_queries, privacy, request_queries, visibility
 from machnuoc.customers.models import Connection, Customer, DataAccess
 from machnuoc.places import access
 from machnuoc.works.models import Work
@@ -217,6 +217,7 @@ def _show_case(
     context = {
         "case": case, "connection": connection, "standing": standing, "account": account, "facts": facts,
         "bills": [(row, row.bill.name) for row in account.bills], "State": DebtCase.State,
+        "disputes": request_queries.list_open_disputes(connection.pk),
         "shown": privacy.show(case.customer, connection, unmasked=True), "steps": list(case.steps.all()),
         "may_bill": visibility.may(person, "bill", connection), "notice": notice,
         "may_approve": visibility.may(person, "approve", connection), "is_household": is_household,

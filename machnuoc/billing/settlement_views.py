@@ -16,7 +16,7 @@ from machnuoc.billing.models import BankLine, GatewayOrder
 from machnuoc.billing.payment_views import form_page, get_or_post, page_of, person_of, require_any, tabs
 from machnuoc.core import export
 from machnuoc.core.periods import local_date
-from machnuoc.core.vietnamese import format_date, format_money_vnd
+from machnuoc.core.vietnamese import format_date, format_money_vnd, format_number, format_percent
 
 
 @require_safe
@@ -115,20 +115,19 @@ def settlement_add(request: HttpRequest) -> HttpResponse:
         said = form.cleaned_data
         operator = line.statement.operator if line else said["operator"]
         net_vnd = line.amount_vnd if line else said["net_vnd"]
-        if request.POST.get("confirmed") == _words(operator, said, net_vnd):
-            try:
+        try:
+            words = _words(operator, said, net_vnd)
+            if request.POST.get("confirmed") == words:
                 made = settlements.record(
                     operator, gateway=said["gateway"], until_date=said["until_date"], net_vnd=net_vnd,
                     paid_date=local_date(line.booked_at) if line else said["paid_date"], document=said["document"],
                     now=now, by=person, bank_line=line, without=said["without"],
                 )  # fmt: skip
-            except BillingError as reason:
-                form.add_error(None, str(reason))
-            else:
                 messages.success(request, f"Đã ghi bảng kê {made.document}.")
                 return redirect("billing:settlement_detail", made.pk)
-        else:
-            lead, button = _words(operator, said, net_vnd), "Đúng, ghi vào sổ"
+            lead, button = words, "Đúng, ghi vào sổ"
+        except BillingError as reason:
+            form.add_error(None, str(reason))
     elif line is not None:
         lead = (
             f"Giao dịch ngân hàng {format_money_vnd(line.amount_vnd)} ngày {format_date(local_date(line.booked_at))}."
@@ -148,14 +147,18 @@ def _find_line(request: HttpRequest, operators: Any) -> BankLine | None:
 
 
 def _words(operator: Any, said: dict[str, Any], net_vnd: int) -> str:
-    """Return what the hand-over would be, in words: they are what is confirmed, so that nothing changes in between."""
+    """Return what the hand-over would be, in words: they are what is confirmed, so that nothing changes in between.
+
+    Raises NotPossible if what lacks cannot be the gateway's price.
+    """
     rows, back = settlements.choose(operator, said["gateway"], said["until_date"], said["without"])
     gross_vnd = sum(row.amount_vnd for row in rows) - sum(row.amount_vnd for row in back)
+    settlements.require_plausible(said["gateway"], gross_vnd, net_vnd)
     fee_vnd = gross_vnd - net_vnd
-    share = f" ({fee_vnd * 100 / gross_vnd:.2f} %)".replace(".", ",") if gross_vnd > 0 else ""
+    share = f" ({format_percent(fee_vnd * 100 / gross_vnd, 2)})"
     label = GatewayOrder.Gateway(said["gateway"]).label
     return (
-        f"{label} đến hết {format_date(said['until_date'])}: {len(rows)} khoản thu"
+        f"{label} đến hết {format_date(said['until_date'])}: {format_number(len(rows))} khoản thu"
         f"{f', trừ {len(back)} khoản đã đảo' if back else ''}, tổng {format_money_vnd(gross_vnd)}; thực nhận "
         f"{format_money_vnd(net_vnd)}, phí cổng {format_money_vnd(fee_vnd)}{share}."
     )

@@ -103,6 +103,17 @@ def choose(
     return list(rows), list(back)
 
 
+def require_plausible(gateway: str, gross_vnd: int, net_vnd: int) -> None:
+    """Raise NotPossible if what lacks cannot be the gateway's price."""
+    fee_vnd = gross_vnd - net_vnd
+    if net_vnd <= 0 or not 0 <= fee_vnd * 100 <= gross_vnd * FEE_MOST_PCT:
+        raise NotPossible(
+            f"{Gateway(gateway).label} giữ {format_money_vnd(gross_vnd)} của các giao dịch đến hết ngày đã chọn, thực "
+            f"nhận {format_money_vnd(net_vnd)}: chênh {format_money_vnd(fee_vnd)} không thể là phí cổng "
+            f"(từ 0 đến {FEE_MOST_PCT} %). Kiểm tra ngày, số tiền, hoặc bỏ các giao dịch chưa có trong bảng kê."
+        )
+
+
 @transaction.atomic
 def record(
     operator: Organisation,
@@ -136,12 +147,7 @@ def record(
     rows, back = choose(operator, gateway, until_date, without)
     gross_vnd = sum(row.amount_vnd for row in rows) - sum(row.amount_vnd for row in back)
     fee_vnd = gross_vnd - net_vnd
-    if net_vnd <= 0 or not 0 <= fee_vnd * 100 <= gross_vnd * FEE_MOST_PCT:
-        raise NotPossible(
-            f"{label} giữ {format_money_vnd(gross_vnd)} của các giao dịch đến hết ngày đã chọn, thực nhận "
-            f"{format_money_vnd(net_vnd)}: chênh {format_money_vnd(fee_vnd)} không thể là phí cổng "
-            f"(từ 0 đến {FEE_MOST_PCT} %). Kiểm tra ngày, số tiền, hoặc bỏ các giao dịch chưa có trong bảng kê."
-        )
+    require_plausible(gateway, gross_vnd, net_vnd)
     try:
         with transaction.atomic():
             made = GatewaySettlement.objects.create(

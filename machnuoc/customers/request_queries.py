@@ -52,6 +52,12 @@ def has_open_dispute(connection_id: int) -> bool:
     return bool(connections_in_dispute([connection_id]))
 
 
+def list_open_disputes(connection_id: int) -> list[Request]:
+    """Return the complaints about bills of the connection that wait for their answer, the oldest first."""
+    rows = Request.objects.filter(is_open(), connection_id=connection_id, category__is_bill_dispute=True)
+    return list(rows.order_by("received_at"))
+
+
 def connections_in_dispute(connection_ids: Iterable[int]) -> set[int]:
     """Return those of the connections whose complaint about a bill waits for its answer, in one query."""
     return set(

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from machnuoc.billing import debt_queries, debts
 from machnuoc.billing.debts import StepRefused
@@ -179,8 +180,14 @@ def test_no_cut_off_while_a_complaint_about_the_bill_waits(world, owing):
 
     with pytest.raises(StepRefused, match="khiếu nại hóa đơn chưa trả lời"):
         debts.order_cut_off(case, now=FREE, by=world.leader)
+    client = Client()
+    client.force_login(world.leader)
+    page = reverse("billing:debt_case", args=[case.pk])
+    link = f'<a href="{reverse("customers:request_detail", args=["PA-1"])}">PA-1</a>'
+    assert link in client.get(page).content.decode()
     complaint.state = "ANSWERED"
     complaint.save()
+    assert link not in client.get(page).content.decode()
     debts.order_cut_off(case, now=FREE, by=world.leader)
     complaint.state = "ASSIGNED"  # a reply opened it again before the crew came
     complaint.save()

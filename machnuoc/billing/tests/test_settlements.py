@@ -144,7 +144,7 @@ def test_a_hand_over_is_recorded_on_its_page_after_a_look_at_its_sums(world, pai
     asked = client.post(address, said)
     lead = asked.context["lead"]
     assert "3 khoản thu" in lead
-    assert "1,67 %" in lead
+    assert "1,67\xa0%" in lead
     assert not GatewaySettlement.objects.exists()
     pay(paid[0].connection, 1_000, method="vnpay", external_id="VN8")  # meanwhile
     again = client.post(address, {**said, "confirmed": lead})
@@ -157,6 +157,21 @@ def test_a_hand_over_is_recorded_on_its_page_after_a_look_at_its_sums(world, pai
     assert "DS-09" in client.get(done.url).content.decode()
     assert "DS-09" in client.get(reverse("billing:settlement_list")).content.decode()
     assert "VN0" in b"".join(client.get(f"{done.url}?export=csv").streaming_content).decode()
+
+
+def test_a_price_that_cannot_be_is_refused_before_anything_is_offered_for_confirmation(world, paid):
+    client = Client()
+    client.force_login(world.clerk)
+    said = {
+        "operator": world.operator.pk, "gateway": "vnpay", "document": "DS-09", "until_date": "2026-08-01",
+        "paid_date": "2026-08-01", "net_vnd": "999.999.999", "without": "",
+    }  # fmt: skip
+
+    answer = client.post(reverse("billing:settlement_add"), said)
+
+    assert answer.status_code == 422
+    assert "không thể là phí cổng" in answer.content.decode()
+    assert "Đúng, ghi vào sổ" not in answer.content.decode()
 
 
 def test_hand_overs_are_for_who_bills_the_whole_operator(world, paid):
