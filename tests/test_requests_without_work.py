@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from machnuoc.core.models import AuditEntry, Person
 from machnuoc.core.periods import LOCAL_ZONE, Period
-from machnuoc.customers import figures
+from machnuoc.customers import figures, visibility
 from machnuoc.customers.models import Category, Request
 from machnuoc.customers.tests.world import Centre, make_centre, make_operator, make_person
 from machnuoc.indicators import lineage, operations, queries
 from machnuoc.indicators.catalogue import load_catalogue
+from machnuoc.indicators.forms import NewMetric
 from machnuoc.indicators.models import Value
 from machnuoc.places import operations as places
 from machnuoc.places import queries as place_queries
@@ -275,3 +276,11 @@ def test_the_part_is_opened_once_and_follows_the_name_of_its_organisation(centre
     one.refresh_from_db()
     assert one.name.startswith("Không rõ công trình – Trung tâm Trung tâm") and len(one.name) == 200
     assert AuditEntry.objects.filter(action="places.outside_works.added").count() == 1
+
+
+def test_nothing_is_measured_or_granted_on_the_part_outside_works(centre):
+    part = places.put_outside_works(centre.operator.subject)
+
+    assert Subject.Kind.OUTSIDE not in dict(NewMetric().fields["subject_kind"].choices)
+    assert part not in place_queries.find_subjects("Trung tâm Nước thử", Subject.objects.all())
+    assert part.pk not in visibility.list_work_names(centre.clerk)
