@@ -16,6 +16,7 @@ from machnuoc.customers import visibility
 from machnuoc.customers.connection_operations import ConnectionFacts, CustomerFacts
 from machnuoc.customers.connection_queries import Filters, action_of
 from machnuoc.customers.models import Connection, Consent, Customer, Group, PovertyYear, Route
+from machnuoc.customers.request_queries import WishedNorm
 from machnuoc.places.models import AdministrativeUnit, Containment, Subject
 from machnuoc.works.models import Work
 
@@ -250,10 +251,13 @@ class NormForm(forms.Form):
         widget=forms.ClearableFileInput({"accept": ".pdf,.png,.jpg,.jpeg"}),
     )  # fmt: skip
 
-    def __init__(self, data: QueryDict | None, uploads: Any, *, one: Connection) -> None:
-        super().__init__(
-            data, uploads, initial={"persons": one.persons, "valid_from": timezone.localdate().replace(day=1)}
-        )
+    def __init__(
+        self, data: QueryDict | None, uploads: Any, *, one: Connection, wished: WishedNorm | None = None
+    ) -> None:
+        initial = {"persons": one.persons, "valid_from": timezone.localdate().replace(day=1)}
+        if wished is not None:
+            initial = {"persons": wished.persons, "valid_from": wished.from_date}
+        super().__init__(data, uploads, initial=initial)
 
 
 class SharesForm(forms.Form):

@@ -26,6 +26,7 @@ from machnuoc.customers import (
     connection_panels,
     connection_queries,
     privacy,
+    request_queries,
     visibility,
 )
 from machnuoc.customers.connection_operations import ChangedMeanwhile
@@ -380,7 +381,9 @@ def connection_move(request: HttpRequest, code: str, act: str) -> HttpResponse:
 def connection_norm(request: HttpRequest, code: str) -> HttpResponse:
     one = _get(request, code, "classify")
     is_post = request.method == "POST"
-    form = connection_forms.NormForm(_posted(request), request.FILES if is_post else None, one=one)
+    wished = request_queries.find_wished_norm(one)
+    lead = f"Điền theo đề nghị {wished.code} của khách hàng: xem giấy tờ ở đó trước khi lưu." if wished else ""
+    form = connection_forms.NormForm(_posted(request), request.FILES if is_post else None, one=one, wished=wished)
 
     def act() -> None:
         said, person = form.cleaned_data, _person(request)
@@ -392,7 +395,9 @@ def connection_norm(request: HttpRequest, code: str) -> HttpResponse:
             one, persons=said["persons"], valid_from=said["valid_from"], paper=paper, by=person, now=timezone.now()
         )
 
-    return _write(request, form, one, act, title="Định mức theo số người", done="Đã ghi định mức.", has_files=True)
+    return _write(
+        request, form, one, act, title="Định mức theo số người", done="Đã ghi định mức.", lead=lead, has_files=True
+    )
 
 
 @_get_or_post

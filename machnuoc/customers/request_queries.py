@@ -1,9 +1,10 @@
 """What is read about requests and complaints: who may see them, what is open, what was answered in time."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from django.db.models import (
@@ -22,7 +23,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
-from machnuoc.core import folding
+from machnuoc.core import folding, vietnamese
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE, Period
 from machnuoc.customers import connection_panels, counting, visibility
@@ -32,6 +33,8 @@ from machnuoc.places import access
 from machnuoc.places.models import Containment
 
 OPEN_STATES = (Request.State.NEW, Request.State.ASSIGNED)
+NORM = "dinh-muc"  # the category of requests about norms
+_WISHED_NORM = re.compile(r"định mức cho (\d{1,3}) người từ ngày (\d{2}/\d{2}/\d{4})")  # as the portal words it
 NEAR_M = 300
 NEAR_WITHIN = timedelta(days=7)
 
@@ -296,6 +299,15 @@ class Near:
     is_same_connection: bool
 
 
+@dataclass(frozen=True)
+class WishedNorm:
+    """Code of a request about a norm, the persons and the day from which it asks for them."""
+
+    code: str
+    persons: int
+    from_date: date | None
+
+
 def find_duplicates(
     *,
     category_id: int,
@@ -348,6 +360,16 @@ def find_callers(person: Person, phone: str) -> list[Connection]:
         .select_related("customer", "work__subject")
         .order_by("code")[:20]
     )
+
+
+def find_wished_norm(connection: Connection) -> WishedNorm | None:
+    """Return what the customer's newest open request about the norm of the connection asks for."""
+    rows = Request.objects.filter(connection=connection, category__key=NORM, state__in=OPEN_STATES)
+    found = next(((row, match) for row in rows.order_by("-pk") if (match := _WISHED_NORM.search(row.text))), None)
+    if found is None:
+        return None
+    row, match = found
+    return WishedNorm(row.code, int(match[1]), vietnamese.parse_date(match[2]))
 
 
 # --- what the sender sees

@@ -19,6 +19,7 @@ from machnuoc.customers import (
     plausibility,
     readings,
     request_operations,
+    request_queries,
 )
 from machnuoc.customers.application_operations import ApplicationFacts
 from machnuoc.customers.models import (
@@ -41,7 +42,7 @@ REQUESTS_A_DAY = 10
 OPEN_APPLICATIONS = 3
 READINGS_A_DAY = 5
 WINDOW_DAYS = 7  # around the reading day: what is told then closes the month, at other times it only informs
-NORM, PERSONAL_DATA = "dinh-muc", "du-lieu-ca-nhan"  # categories that have a page of their own here
+NORM, PERSONAL_DATA = request_queries.NORM, "du-lieu-ca-nhan"  # categories that have a page of their own here
 
 
 def nonce_of(account: PortalAccount, nonce: str) -> str:

@@ -474,6 +474,9 @@ def test_a_change_of_norm_comes_to_the_staff_with_its_papers(world, house, custo
     desk.force_login(world.clerk, backend="django.contrib.auth.backends.ModelBackend")
     page = desk.get(f"/phan-anh/{made.code}/").content.decode()
     assert f"/khach-hang/{house.code}/dinh-muc/" in page and "Giấy tờ" in page
+    norm = desk.get(f"/khach-hang/{house.code}/dinh-muc/")
+    assert made.code in norm.content.decode()
+    assert norm.context["form"].initial == {"persons": 5, "valid_from": date(2026, 9, 1)}  # as the customer asks
 
 
 def test_papers_of_a_norm_are_no_public_matter(house, account):
