@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -47,19 +48,14 @@ def of_connections(connections: Iterable[Connection], now: datetime) -> QuerySet
     rows = list(connections)
     if not rows:
         return ServiceNotice.objects.none()
-    above: dict[int, set[int]] = {}
-    placed = {one.place_id for one in rows if one.place_id is not None}
-    for descendant, ancestor in Containment.objects.filter(descendant_id__in=placed).values_list(
-        "descendant_id", "ancestor_id"
-    ):
-        above.setdefault(descendant, set()).add(ancestor)
     concerned = Q()
     for work_id, place_id, route_id in sorted(
         {(one.work_id, one.place_id or 0, one.route_id or 0) for one in rows}
     ):  # a customer's connections mostly lie together
         narrow = Q(has_places=False, has_routes=False)
         if place_id:
-            narrow |= Q(pk__in=_through("places", "subject_id", above.get(place_id, {place_id})))
+            above = Containment.objects.filter(descendant_id=place_id).values("ancestor_id")
+            narrow |= Q(pk__in=_through("places", "subject_id", above))
         if route_id:
             narrow |= Q(pk__in=_through("routes", "route_id", {route_id}))
         concerned |= Q(pk__in=_through("works", "work_id", {work_id})) & narrow
@@ -70,7 +66,7 @@ def of_connections(connections: Iterable[Connection], now: datetime) -> QuerySet
     return found.filter(concerned).select_related("operator__subject").order_by("starts_at", "pk")
 
 
-def _through(field: str, column: str, ids: set[int]) -> QuerySet[ServiceNotice]:
+def _through(field: str, column: str, ids: Any) -> QuerySet[ServiceNotice]:
     table = getattr(ServiceNotice, field).through.objects.filter(**{f"{column}__in": ids})
     return table.values("servicenotice_id")  # type: ignore[no-any-return]
 

@@ -24,10 +24,10 @@ def home(request: CustomerRequest) -> HttpResponse:
     now = timezone.now()
     account = request.customer_account
     applications = links.list_applications(account.address, now)
-    connections = list(queries.list_connections(account))
+    connections = queries.read_connections(account)
     if {one.connection_id for one in applications} - {None, *(one.pk for one in connections)}:  # installed just now
         links.refresh(account, now)
-        connections = list(queries.list_connections(account))
+        connections = queries.read_connections(account)
     standings, former = money_queries.standings_and_former(account, connections, local_date(now))
     context = {
         "standings": standings,

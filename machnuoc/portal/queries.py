@@ -20,9 +20,16 @@ def list_connections(account: PortalAccount) -> QuerySet[Connection]:
     )
 
 
+def read_connections(account: PortalAccount) -> list[Connection]:
+    """Return the same, read; whose bills they are is then asked for no more in this request."""
+    found = list(list_connections(account))
+    account.__dict__["_live_ids"] = [one.pk for one in found]
+    return found
+
+
 def require_connection(account: PortalAccount, pk: int) -> Connection:
     """Return one connection of the account. Raises Http404 for that of anybody else."""
-    found = list_connections(account).filter(pk=pk).first()
+    found = next((one for one in read_connections(account) if one.pk == pk), None)
     if found is None:
         raise Http404("not a connection of this customer")
     return found
@@ -41,7 +48,7 @@ def bills_of(account: PortalAccount) -> QuerySet[Bill]:
 
     What was issued to a former holder is that one's affair: who gave a connection away keeps the bills of their time.
     """
-    live = links.list_live(account).values_list("connection_id", flat=True)
+    live = account.__dict__.get("_live_ids", links.list_live(account).values_list("connection_id", flat=True))
     own = Q(customer_id=F("connection__customer_id"))
     former = former_bill_ids(account)
     mine = own & Q(connection_id__in=list(live) if former else live)

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from machnuoc.billing.tests.fixtures_documents import make_bill
+from machnuoc.billing.tests.fixtures_money import issue
 from machnuoc.billing.tests.world import AUGUST, JULY, World
 from machnuoc.customers import (
     application_operations,
@@ -665,16 +666,24 @@ def test_a_rating_without_an_answer_says_so(house, account, customer_browser):
 
 
 def test_the_first_page_with_all_there_is_to_tell_asks_the_database_seldom(
-    world, house, account, customer_browser, django_assert_max_num_queries
+    world, house, account, commune, customer_browser, django_assert_max_num_queries
 ):
     now = timezone.now()
     facts = NoticeFacts("INFO", "Đổi giờ trực quầy", "Quầy thu mở thêm sáng thứ bảy.", [world.work], now - DAY)
     notice_operations.publish(facts, by=world.clerk, now=now)
     world.read(house, SEPTEMBER, 230, at=now - DAY, flags=["SUDDEN"])
     send(account, house)
+    given_away, second = world.connection(), world.connection()
+    issue(world, given_away, 70_000, customer=house.customer)
+    bill = issue(world, house, 90_000)
+    issue(world, house, -120_000, corrects=bill)
+    Connection.objects.filter(pk=second.pk).update(customer=house.customer, place=commune)
+    world.read(second, SEPTEMBER.replace(month=10), 230, at=now - DAY, flags=["SUDDEN"])
+    links.refresh(account, now)
     browser = customer_browser(house)
     page = browser.get("/kh/").content.decode()
-    assert all(text in page for text in ("Đổi giờ trực quầy", "Nước dùng khác thường", "Phản ánh đang theo dõi"))
+    told = ("Đổi giờ trực quầy", "Nước dùng khác thường", "Phản ánh đang theo dõi", given_away.code, second.code)
+    assert [text for text in told if text not in page] == []
 
     for address in ("/kh/", f"/kh/dau-noi/{house.pk}/"):
         with django_assert_max_num_queries(15):
