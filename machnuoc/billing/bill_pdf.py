@@ -65,7 +65,8 @@ def render(
     """
     if not 0 < len(bill_ids) <= MOST_BILLS:
         raise CannotPrint(
-            f"In được 1–{MOST_BILLS} hóa đơn trong một tệp, không phải {len(bill_ids)}. Chọn lại hoặc chia nhỏ."
+            f"In được 1–{vietnamese.format_number(MOST_BILLS)} hóa đơn trong một tệp, không phải "
+            f"{vietnamese.format_number(len(bill_ids))}. Chọn lại hoặc chia nhỏ."
         )
     pages = gather(bill_ids, served=served)
     return compile_pdf(

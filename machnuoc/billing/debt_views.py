@@ -27,7 +27,7 @@ from machnuoc.billing.payment_views import (
 )
 from machnuoc.core import export, files
 from machnuoc.core.models import Person, StoredFile
-from machnuoc.core.vietnamese import format_date
+from machnuoc.core.vietnamese import format_date, format_number
 from machnuoc.customers import connection_queries, privacy, request_queries, visibility
 from machnuoc.customers.models import Connection, Customer, DataAccess
 from machnuoc.places import access
@@ -175,7 +175,7 @@ def debt_remind(request: HttpRequest) -> HttpResponse:
             done += 1
         except EXPECTED as reason:
             refused.append(str(reason))
-    messages.success(request, f"Đã ghi nhắc nợ {done} đấu nối.")
+    messages.success(request, f"Đã ghi nhắc nợ {format_number(done)} đấu nối.")
     for text in refused[:5]:
         messages.error(request, text)
     return redirect("billing:debt_list")

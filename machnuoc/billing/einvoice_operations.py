@@ -22,6 +22,7 @@ from machnuoc.billing.models import Bill, BillingProfile, EInvoice, EInvoiceDay
 from machnuoc.core import audit, files, jobs, outgoing
 from machnuoc.core.models import Person
 from machnuoc.core.periods import LOCAL_ZONE, local_date
+from machnuoc.core.vietnamese import format_money_vnd
 from machnuoc.customers.models import Fitting, Group
 from machnuoc.places.models import Organisation
 
@@ -367,7 +368,7 @@ def compare_day(operator: Organisation, day: date, now: datetime, *, by: Person 
         if held.fate.state == einvoice_provider.REFUSED:
             refused.append(shown)
         if held.total_vnd != mine.total_vnd:
-            differing.append(f"{shown}: {held.total_vnd} ≠ {mine.total_vnd}")
+            differing.append(f"{shown}: {format_money_vnd(held.total_vnd)} ≠ {format_money_vnd(mine.total_vnd)}")
     missing = [reference.name_of(f"{form}{code}", number) for form, code, number in sorted(set(ours) - seen)]
     with transaction.atomic():
         made, _ = EInvoiceDay.objects.update_or_create(

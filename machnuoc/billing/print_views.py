@@ -17,6 +17,7 @@ from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Bill
 from machnuoc.core.models import Job, Person
 from machnuoc.core.periods import local_date
+from machnuoc.core.vietnamese import format_number
 from machnuoc.customers import privacy, visibility
 from machnuoc.customers.models import DataAccess
 from machnuoc.places import access
@@ -78,7 +79,9 @@ def print_list(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(reason))
         else:
             count = sum(len(batch.bill_ids) for batch in made)
-            messages.success(request, f"Đang in {count} hóa đơn thành {len(made)} tệp PDF. Xong sẽ có thông báo.")
+            messages.success(
+                request, f"Đang in {format_number(count)} hóa đơn thành {len(made)} tệp PDF. Xong sẽ có thông báo."
+            )
             return redirect("billing:print_list")
     batches = print_batches.list_batches(person).defer("bill_ids")
     page = Paginator(batches, 30).get_page(request.GET.get("page"))

@@ -89,13 +89,15 @@ def settlement_reverse(request: HttpRequest, pk: int) -> HttpResponse:
         except BillingError as reason:
             form.add_error(None, str(reason))
         else:
-            messages.success(request, f"Đã đảo bảng kê {one.document}. Cổng lại giữ {one.count} khoản thu của nó.")
+            messages.success(
+                request, f"Đã đảo bảng kê {one.document}. Cổng lại giữ {format_number(one.count)} khoản thu của nó."
+            )
             return redirect(back)
     freed = "; giao dịch trên sao kê trở lại chờ khớp" if one.bank_line else ""
     return form_page(
         request, form, title=f"Đảo bảng kê {one.document}", back=back, button="Đảo lần chuyển tiền",
-        lead=f"{format_money_vnd(one.gross_vnd)} của {one.count} khoản thu trở về «tiền đang chuyển» bằng bút toán "
-        f"đảo{freed}. Lần ghi này vẫn còn trong sổ.",
+        lead=f"{format_money_vnd(one.gross_vnd)} của {format_number(one.count)} khoản thu trở về «tiền đang chuyển» bằng "
+        f"bút toán đảo{freed}. Lần ghi này vẫn còn trong sổ.",
     )  # fmt: skip
 
 

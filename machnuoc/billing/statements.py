@@ -22,6 +22,7 @@ from machnuoc.billing.statement_columns import Layout, Line
 from machnuoc.core import audit, files, workbooks
 from machnuoc.core.models import Person, StoredFile
 from machnuoc.core.periods import local_date
+from machnuoc.core.vietnamese import format_number
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.places.models import Organisation
 from machnuoc.works.models import Work
@@ -78,7 +79,9 @@ def read_table(stored: StoredFile) -> list[list[Any]]:
     except (ValueError, LookupError, OSError, csv.Error) as reason:
         raise StatementError(f"Không đọc được tệp {stored.name}: {reason}. Tải lại sao kê từ ngân hàng.") from None
     if len(rows) > ROWS_MOST:
-        raise StatementError(f"Tệp {stored.name} có hơn {ROWS_MOST} dòng. Xuất sao kê theo khoảng ngày ngắn hơn.")
+        raise StatementError(
+            f"Tệp {stored.name} có hơn {format_number(ROWS_MOST)} dòng. Xuất sao kê theo khoảng ngày ngắn hơn."
+        )
     return rows
 
 

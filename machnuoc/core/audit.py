@@ -23,6 +23,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
+from machnuoc.core import vietnamese
 from machnuoc.core.models import AuditEntry, AuditSeal, Person, SealedEntry
 
 FIRST_HASH = "0" * 64
@@ -246,7 +247,7 @@ def _one_sentence(entry: AuditEntry, target_name: str, values: dict[tuple[Namer,
         for key, namer in _namers.get(entry.action, {}).items()
         if key in detail
     }
-    filled = _Filled(detail | told, target=target_name, count=entry.count)
+    filled = _Filled(detail | told, target=target_name, count=vietnamese.format_number(entry.count))
     return f"{actor} {text.format_map(filled)}".strip()
 
 

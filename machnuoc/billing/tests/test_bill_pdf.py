@@ -188,7 +188,7 @@ def test_many_bills_come_in_the_order_asked_for_with_few_questions(world, django
 
 def test_nothing_too_many_and_unknown_bills_are_refused(bill):
     for ids in ([], [bill.pk] * (bill_pdf.MOST_BILLS + 1)):
-        with pytest.raises(bill_pdf.CannotPrint, match="In được 1–1000 hóa đơn"):
+        with pytest.raises(bill_pdf.CannotPrint, match=r"In được 1–1\.000 hóa đơn"):
             bill_pdf.render(ids, served=None)
     with pytest.raises(bill_pdf.CannotPrint, match="Không có hóa đơn mang mã 999999"):
         bill_pdf.render([999_999], served=None)

@@ -422,7 +422,7 @@ def test_a_day_is_compared_number_by_number(world, provider: StandIn):
     assert made.missing == ["1K26TAA 00000003"]
     assert made.extra == ["1K26TAA 00000099"]
     assert made.refused == ["1K26TAA 00000002"]
-    assert made.differing == ["1K26TAA 00000004: 1 ≠ 86250"]
+    assert made.differing == ["1K26TAA 00000004: 1\xa0đ ≠ 86.250\xa0đ"]
     assert not made.is_agreed
     assert EInvoice.objects.get(bill=bills[0]).state == "ACCEPTED"
 

@@ -187,3 +187,16 @@ def test_pages_of_a_former_holder_ask_at_most_fifteen_times(
 
     with django_assert_max_num_queries(15):
         assert browser.get(reverse(f"portal:{name}", args=args)).status_code == 200
+
+
+def test_a_replacement_tells_the_customer_the_meter_from_what_it_charges(world, house, customer_browser):
+    first = issue(world, house, 215_250, volume_l=18_000, state="REPLACED")
+    second = issue(
+        world, house, 207_000, volume_l=15_000, kind="REPLACEMENT", corrects=first, reason="Rò trước đồng hồ"
+    )
+
+    shown = page_of(customer_browser(house), "bill_detail", second.pk)
+
+    assert "Theo đồng hồ" in shown and "18 m³" in shown
+    assert "Hóa đơn thay thế tính</dt><dd>15 m³" in shown
+    assert "Lý do: Rò trước đồng hồ" in shown
