@@ -96,8 +96,8 @@ def settlement_reverse(request: HttpRequest, pk: int) -> HttpResponse:
     freed = "; giao dịch trên sao kê trở lại chờ khớp" if one.bank_line else ""
     return form_page(
         request, form, title=f"Đảo bảng kê {one.document}", back=back, button="Đảo lần chuyển tiền",
-        lead=f"{format_money_vnd(one.gross_vnd)} của {format_number(one.count)} khoản thu trở về «tiền đang chuyển» bằng "
-        f"bút toán đảo{freed}. Lần ghi này vẫn còn trong sổ.",
+        lead=f"{format_money_vnd(one.gross_vnd)} của {format_number(one.count)} khoản thu trở về «tiền đang chuyển» "
+        f"bằng bút toán đảo{freed}. Lần ghi này vẫn còn trong sổ.",
     )  # fmt: skip
 
 
