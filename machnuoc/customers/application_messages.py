@@ -4,6 +4,7 @@ Only what a person of the unit did is told, as with requests: a form that names 
 A message names the application and says that there is news; what the news is stands on the page behind the sign-in.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.urls import reverse
@@ -20,6 +21,7 @@ _NEWS = {
 _ANSWERED = "có tin nhắn mới của đơn vị cấp nước."
 _FRESH = timedelta(days=7)  # a step typed in later than that is no news
 _ERASED = "(đã xóa)"
+Row = ApplicationStep | ApplicationMessage
 
 
 def tell_step(one: Application, step: ApplicationStep, *, now: datetime) -> None:
@@ -33,7 +35,7 @@ def tell_answer(one: Application, said: ApplicationMessage, *, now: datetime) ->
     _tell(one, key_of(said), _ANSWERED, now)
 
 
-def key_of(row: ApplicationStep | ApplicationMessage) -> str:
+def key_of(row: Row) -> str:
     return f"application:{row.application_id}:{'step' if isinstance(row, ApplicationStep) else 'said'}:{row.pk}"
 
 
@@ -50,9 +52,9 @@ def _tell(one: Application, key: str, news: str, now: datetime) -> None:
     )  # fmt: skip
 
 
-def told_of(one: Application) -> dict[str, Sending]:
-    """Return the messages that went out about an application, by `key_of` what each was about."""
-    return {row.key: row for row in Sending.objects.filter(key__startswith=f"application:{one.pk}:")}
+def told_of(rows: Iterable[Row]) -> dict[str, Sending]:
+    """Return the messages that went out about steps and answers, by `key_of` what each was about."""
+    return {one.key: one for one in Sending.objects.filter(key__in=[key_of(row) for row in rows])}
 
 
 def is_reached(one: Application) -> bool:
@@ -60,7 +62,7 @@ def is_reached(one: Application) -> bool:
     return bool(sending.reach(one.phone, one.email)[1])
 
 
-def forget_addresses(application_ids: list[int]) -> None:
+def forget_addresses(application_ids: Sequence[int]) -> None:
     """Take addresses out of the messages about applications, part of the erasure of a customer's data."""
-    for pk in application_ids:
+    for pk in application_ids:  # by their beginning: steps that were taken back have told too
         Sending.objects.filter(key__startswith=f"application:{pk}:").update(address=_ERASED)

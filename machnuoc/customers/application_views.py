@@ -154,7 +154,7 @@ def application_detail(request: HttpRequest, code: str) -> HttpResponse:
         privacy.log_access(person, DataAccess.What.PAGE, now=now, purpose=f"hồ sơ {one.code}")
     steps: list[Any] = list(one.steps.select_related("by", "paper"))
     talk: list[Any] = list(one.messages.select_related("by")) if is_served else []
-    told = application_messages.told_of(one) if is_served else {}
+    told = application_messages.told_of([*steps, *talk]) if is_served else {}
     for row in (*steps, *talk):
         row.told = told.get(application_messages.key_of(row))
     reached = STAGES.index(application_operations.Stage(one.stage)) if one.stage in STAGES else -1
