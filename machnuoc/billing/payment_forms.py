@@ -11,7 +11,7 @@ from machnuoc.billing.models import BankLine, DebtCase, GatewayOrder, Payment, R
 from machnuoc.billing.payment_queries import PaymentFilters
 from machnuoc.core.choices import DayField, OneOf
 from machnuoc.core.number_fields import WholeField
-from machnuoc.core.vietnamese import format_money_vnd
+from machnuoc.core.vietnamese import format_money_vnd, format_number
 from machnuoc.customers.models import Customer, Route
 from machnuoc.places.models import Organisation
 
@@ -61,6 +61,7 @@ class CashForm(forms.Form):
     payer = forms.CharField(label="Người nộp", max_length=160, required=False)
     note = forms.CharField(label="Ghi chú", max_length=300, required=False)
     key = forms.CharField(widget=forms.HiddenInput, max_length=_KEY_MAX, required=False)
+    seen_vnd = forms.IntegerField(widget=forms.HiddenInput, required=False)  # what was owed when the page was shown
 
     def __init__(self, *args: Any, former: Sequence[tuple[Customer, int]] = (), **kwargs: Any) -> None:
         """former: those who held the connection before and still owe; the money may be for their bills."""
@@ -71,6 +72,26 @@ class CashForm(forms.Form):
             self.fields["holder"] = forms.ChoiceField(label="Trả cho hóa đơn của", choices=choices, required=False)
         self.fields["amount_vnd"].widget.attrs |= {"autofocus": True, "autocomplete": "off"}
         self.initial.setdefault("key", new_key())
+
+    def owed_has_changed(self, owed_vnd: int) -> bool:
+        """Return whether something else is owed than was shown; then say so, and show what is owed now.
+
+        So two clerks who take the money for the same bills do not both take it.
+        """
+        said = self.cleaned_data
+        seen_vnd = said.get("seen_vnd")
+        if seen_vnd is None or seen_vnd == owed_vnd:
+            return False
+        self.add_error(
+            None,
+            f"Số phải thu vừa đổi từ {format_money_vnd(seen_vnd)} thành {format_money_vnd(owed_vnd)}: có khoản thu "
+            "hoặc hóa đơn khác vừa ghi. Xem lại rồi bấm nhận.",
+        )
+        self.data = self.data.copy()
+        self.data["seen_vnd"] = str(owed_vnd)
+        if said["amount_vnd"] == seen_vnd:
+            self.data["amount_vnd"] = format_number(owed_vnd) if owed_vnd else ""
+        return True
 
 
 class _Operator(OneOf):

@@ -155,10 +155,12 @@ def counter_connection(request: HttpRequest, code: str) -> HttpResponse:
     account = payment_queries.account_of(connection, timezone.localdate(now))
     form = payment_forms.CashForm(
         request.POST if request.method == "POST" else None,
-        initial={"amount_vnd": account.owed_vnd or None, "payer": ""}, former=account.former,
+        initial={"amount_vnd": account.owed_vnd or None, "payer": "", "seen_vnd": account.owed_vnd},
+        former=account.former,
     )  # fmt: skip
-    if form.is_bound and form.is_valid():
-        said = form.cleaned_data
+    said = form.cleaned_data if form.is_bound and form.is_valid() else {}
+    is_repeated = bool(said.get("key")) and Payment.objects.filter(idempotency_key=said["key"]).exists()
+    if said and (is_repeated or not form.owed_has_changed(account.owed_vnd)):
         holder = next((one for one, _ in account.former if str(one.pk) == said.get("holder")), connection.customer)
         try:
             paid = payments.record_payment(

@@ -434,3 +434,25 @@ def test_a_receipt_printed_again_tells_of_which_day_the_debt_is_and_who_paid(wor
 
     assert f"Còn nợ đến {today:%d/%m/%Y}" in receipt
     assert "Nguyễn Văn Thử 1" in receipt
+
+
+def test_two_clerks_do_not_both_take_the_money_for_one_bill(world, home):
+    other = make_person("thu.hai", "CASHIER", world.operator.subject)
+    first, second = sign_in(world.cashier), sign_in(other)
+    account = f"/thu-tien/dau-noi/{home.code}/"
+    sent = []
+    for client in (first, second):
+        client.post("/thu-tien/quy/", {"operator": world.operator.pk, "opening_vnd": "0"})
+        initial = client.get(account).context["form"].initial
+        sent.append({"amount_vnd": "105.021", "key": initial["key"], "seen_vnd": initial["seen_vnd"]})
+
+    done = first.post(account, sent[0])
+    refused = second.post(account, sent[1])
+
+    assert refused.status_code == 422
+    assert "Số phải thu vừa đổi từ 105.021" in text_of(refused)
+    assert 'name="seen_vnd" value="0"' in text_of(refused)
+    assert Payment.objects.get().till.person == world.cashier
+    assert first.post(account, sent[0])["Location"] == done["Location"]  # the button pressed twice is still one receipt
+    ahead = {**sent[1], "seen_vnd": "0", "amount_vnd": "1.000"}
+    assert second.post(account, ahead).status_code == 302  # who has seen it may take money ahead
