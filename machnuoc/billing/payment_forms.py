@@ -87,10 +87,10 @@ class CashForm(forms.Form):
             f"Số phải thu vừa đổi từ {format_money_vnd(seen_vnd)} thành {format_money_vnd(owed_vnd)}: có khoản thu "
             "hoặc hóa đơn khác vừa ghi. Xem lại rồi bấm nhận.",
         )
-        self.data = self.data.copy()
-        self.data["seen_vnd"] = str(owed_vnd)
+        shown = {**dict(self.data.items()), "seen_vnd": str(owed_vnd)}
         if said["amount_vnd"] == seen_vnd:
-            self.data["amount_vnd"] = format_number(owed_vnd) if owed_vnd else ""
+            shown["amount_vnd"] = format_number(owed_vnd) if owed_vnd else ""
+        self.data = shown
         return True
 
 
