@@ -23,7 +23,7 @@ from machnuoc.billing.models import (
 from machnuoc.core.models import Person, Sending
 from machnuoc.core.panels import Panel
 from machnuoc.core.periods import LOCAL_ZONE, local_date
-from machnuoc.customers import visibility
+from machnuoc.customers import personal_copy, visibility
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.places import access
 from machnuoc.places.models import Grant
@@ -111,8 +111,7 @@ def refunds_vnd(customer_ids: list[int]) -> list[tuple[int, int]]:
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Give the payments of a customer, for the copy that they ask for."""
     names = ("connection__code", "received_at", "method", "amount_vnd", "payer", "receipt_number")
-    rows = _payments_of(customer).order_by("pk").values_list(*names)
-    return [("Khoản thu", [dict(zip(names, row, strict=True)) for row in rows])]
+    return [("Khoản thu", personal_copy.list_rows(_payments_of(customer).order_by("pk"), names))]
 
 
 def erase_customer(customer: Customer) -> list[int]:

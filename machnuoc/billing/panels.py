@@ -8,7 +8,7 @@ from machnuoc.billing import bill_queries, bill_views, ledger, money_panels, rem
 from machnuoc.billing.models import Bill
 from machnuoc.core.models import Person
 from machnuoc.core.panels import NavigationItem, Panel
-from machnuoc.customers import visibility
+from machnuoc.customers import personal_copy, visibility
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.places import access
 from machnuoc.places.models import Grant
@@ -81,5 +81,5 @@ def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Give the bills of a customer, for the copy that they ask for."""
     money = ("net_vnd", "vat_vnd", "fee_vnd", "total_vnd")
     names = ("connection__code", "period_start_date", "issued_at", *money, "state")
-    rows = Bill.objects.filter(customer=customer).order_by("pk").values_list(*names)
-    return [("Hóa đơn", [dict(zip(names, row, strict=True)) for row in rows]), *money_panels.customer_data(customer)]
+    rows = personal_copy.list_rows(Bill.objects.filter(customer=customer).order_by("pk"), names)
+    return [("Hóa đơn", rows), *money_panels.customer_data(customer)]

@@ -12,7 +12,7 @@ from machnuoc.core import audit, files
 from machnuoc.core.folding import fold
 from machnuoc.core.models import Person, Sending, StoredFile
 from machnuoc.core.vietnamese import format_money_vnd
-from machnuoc.customers import application_messages, connection_panels, request_operations
+from machnuoc.customers import application_messages, connection_panels, personal_copy, request_operations
 from machnuoc.customers.errors import CustomersError
 from machnuoc.customers.models import (
     Application,
@@ -28,9 +28,8 @@ from machnuoc.customers.models import (
     NormPersons,
     PovertyYear,
     Reading,
-    Request,
 )
-from machnuoc.customers.request_queries import held_by, of_customer, said_by
+from machnuoc.customers.request_queries import held_by, of_customer
 
 HIDDEN = "•••"
 ERASED_ADDRESS = "(đã xóa)"
@@ -223,19 +222,14 @@ def copy_of(customer: Customer, *, hides_identity: bool = False) -> dict[str, An
             "Chỉ số", Reading.objects.filter(of_customer(customer, "read_at")).order_by("read_at"),
             ("connection__code", "read_at", "index_l", "kind", "state"),
         ),
-        (
-            "Phản ánh", Request.objects.filter(of_customer(customer), said_by(customer)),
-            ("code", "received_at", "text", "state", "answered_at"),
-        ),
     ]  # fmt: skip
     parts: list[tuple[str, list[dict[str, Any]]]] = [
-        (title, [dict(zip(names, row, strict=True)) for row in rows.values_list(*names)])
-        for title, rows, names in fields
+        (title, personal_copy.list_rows(rows, names)) for title, rows, names in fields
     ]
     parts += connection_panels.customer_data(customer)
-    mine = {name: getattr(customer, name) for name in own}
+    mine = personal_copy.one_row(customer, own)
     if hides_identity:
-        mine["identity_number"] = mask_number(customer.identity_number)
+        mine[personal_copy.TITLES["identity_number"]] = mask_number(customer.identity_number)
     return {"Khách hàng": mine, **dict(parts)}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from machnuoc.billing.models import BillingRun
 from machnuoc.core.models import Person
 from machnuoc.core.panels import Panel
-from machnuoc.customers import visibility
+from machnuoc.customers import personal_copy, visibility
 from machnuoc.customers.models import Connection, Customer
 from machnuoc.portal import account_operations, bill_notices
 from machnuoc.portal.models import PortalLink
@@ -31,8 +31,8 @@ def run_issued(run: BillingRun) -> list[int]:
 def customer_data(customer: Customer) -> list[tuple[str, list[dict[str, Any]]]]:
     """Give who saw the customer's connections in the portal, for the copy that they ask for."""
     names = ("account__address", "connection__code", "nickname", "linked_at", "reason", "ended_at", "end_reason")
-    rows = PortalLink.objects.filter(customer=customer).order_by("pk").values_list(*names)
-    return [("Tài khoản cổng khách hàng", [dict(zip(names, row, strict=True)) for row in rows])]
+    rows = PortalLink.objects.filter(customer=customer).order_by("pk")
+    return [("Tài khoản cổng khách hàng", personal_copy.list_rows(rows, names))]
 
 
 def erase_customer(customer: Customer) -> list[int]:

@@ -41,7 +41,7 @@ def test_a_customer_with_an_open_bill_is_not_erased_and_gets_it_in_their_copy(wo
     assert connection_panels.owed_vnd([one.customer_id]) == 69_000
     with pytest.raises(CustomersError, match="còn nợ"):
         privacy.erase(one.customer, reason="đơn", by=None, now=NOW)
-    assert privacy.copy_of(one.customer)["Hóa đơn"][0]["total_vnd"] == 69_000
+    assert privacy.copy_of(one.customer)["Hóa đơn"][0]["Tổng tiền (đồng)"] == 69_000
 
 
 def test_a_sheet_of_connections_stays_once_a_billing_run_looked_at_one_of_them(world):

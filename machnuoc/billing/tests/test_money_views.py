@@ -336,7 +336,7 @@ def test_a_customer_whose_money_we_hold_is_known_to_be_unsettled_and_has_payment
     pay(one, 5_000)
 
     assert panels.owed_vnd([one.customer_id]) == [(one.customer_id, 5_000)]
-    assert dict(panels.customer_data(one.customer))["Khoản thu"][0]["amount_vnd"] == 5_000
+    assert dict(panels.customer_data(one.customer))["Khoản thu"][0]["Số tiền (đồng)"] == 5_000
 
 
 def test_an_erased_customer_is_named_in_no_payment_and_no_debt_and_the_books_still_balance(world, home, today):
@@ -349,7 +349,7 @@ def test_an_erased_customer_is_named_in_no_payment_and_no_debt_and_the_books_sti
     home.status, home.closed_date = "CLOSED", today
     home.save()
 
-    assert dict(panels.customer_data(earlier))["Khoản thu"][0]["payer"] == "Nguyễn Văn Thử"
+    assert dict(panels.customer_data(earlier))["Khoản thu"][0]["Người trả"] == "Nguyễn Văn Thử"
     privacy.erase(earlier, reason="Khách hàng đề nghị", by=world.clerk, now=timezone.now())
 
     paid.refresh_from_db()

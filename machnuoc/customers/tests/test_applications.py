@@ -248,6 +248,7 @@ def test_the_form_says_at_its_fields_what_is_wrong_and_takes_the_commune_from_th
     made = Application.objects.get()
     assert made.place.name == "Xã Bình Chánh Đông" and "lấy theo địa chỉ" in answer.content.decode()
     assert local_date(made.created_at) == today - timedelta(days=7)
+    assert "00:00" not in answer.content.decode()  # of the day of receipt no hour is known
 
 
 def test_a_stopped_application_says_why_and_goes_no_further(centre, browser_of):

@@ -184,6 +184,17 @@ def test_growth_counts_new_connections_by_month_and_leaves_out_what_was_handed_o
     assert sum(connection_queries.new_connections(Period.parse("2026-02")).connections) == 2
 
 
+def test_the_page_of_a_connection_tells_one_number_of_persons(centre, browser_of):
+    one = centre.connection()
+    home = f"/khach-hang/{one.code}/"
+    assert "chưa đăng ký số người" in browser_of(centre.clerk).get(home).content.decode()
+    Connection.objects.filter(pk=one.pk).update(persons=6)
+
+    shown = browser_of(centre.clerk).get(home).content.decode()
+
+    assert "6 người tính định mức" in shown and "chưa đăng ký số người" not in shown
+
+
 def test_every_page_of_a_connection_opens_and_takes_what_it_asks_for(centre, browser_of):
     one = centre.connection(contract_number="1/HĐ")
     browser, home = browser_of(centre.clerk), f"/khach-hang/{one.code}/"

@@ -154,9 +154,10 @@ def test_a_customer_gets_a_copy_of_all_that_is_kept_and_it_is_logged(centre, bro
 
     kept = json.loads(browser.get(f"/khach-hang/{one.code}/ban-sao/").content)
 
-    assert kept["Khách hàng"]["name"] == "Lý Tuyết Sương"
-    assert [row["number"] for row in kept["Hợp đồng"]] == ["1/HĐ"]
-    assert kept["Đấu nối"][0]["address"] == "Ngõ Bí Mật"
+    assert kept["Khách hàng"]["Họ tên, tên đơn vị"] == "Lý Tuyết Sương"
+    assert [row["Số"] for row in kept["Hợp đồng"]] == ["1/HĐ"]
+    assert kept["Đấu nối"][0]["Địa chỉ"] == "Ngõ Bí Mật"
+    assert (kept["Khách hàng"]["Loại"], kept["Đấu nối"][0]["Tình trạng"]) == ("Hộ gia đình", "Đã chấm dứt")
     page = browser.get(f"/khach-hang/{one.code}/du-lieu-ca-nhan/").content.decode()
     assert "bản sao cho khách hàng" in page and centre.cashier.full_name in page
 
@@ -192,8 +193,8 @@ def test_what_a_former_customer_said_is_neither_copied_nor_erased_with_the_next_
     copied = str(privacy.copy_of(contract.customer))
     assert "nước yếu" in copied and "nước đục" not in copied
     assert "nước đục" in str(privacy.copy_of(former))
-    assert [row["persons"] for row in privacy.copy_of(contract.customer)["Định mức"]] == [3]
-    assert [row["persons"] for row in privacy.copy_of(former)["Định mức"]] == [7]
+    assert [row["Số người"] for row in privacy.copy_of(contract.customer)["Định mức"]] == [3]
+    assert [row["Số người"] for row in privacy.copy_of(former)["Định mức"]] == [7]
     privacy.erase(former, reason="đơn", by=centre.clerk, now=NOW)
 
     for row in (before, after, norm, next_norm):

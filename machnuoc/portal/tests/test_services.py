@@ -613,7 +613,7 @@ def test_a_copy_of_ones_data_is_a_file_and_is_noted(house, neighbour, customer_b
     answer = customer_browser(house).get(f"/kh/du-lieu/ban-sao/{house.customer_id}/")
 
     copied = json.loads(answer.content)
-    assert copied["Khách hàng"]["name"] == house.customer.name
+    assert copied["Khách hàng"]["Họ tên, tên đơn vị"] == house.customer.name
     assert neighbour.customer.name not in answer.content.decode()
     assert house.customer.accesses.get().what == "EXPORT"
 
@@ -623,7 +623,8 @@ def test_where_several_people_sign_in_alike_a_copy_hides_the_number_of_the_ident
 ):
     Customer.objects.filter(pk=house.customer_id).update(identity_number="051090001234")
     address = f"/kh/du-lieu/ban-sao/{house.customer_id}/"
-    assert json.loads(customer_browser(house).get(address).content)["Khách hàng"]["identity_number"] == "051090001234"
+    copied = json.loads(customer_browser(house).get(address).content)["Khách hàng"]
+    assert copied["Số định danh cá nhân"] == "051090001234"
 
     Customer.objects.filter(pk=neighbour.customer_id).update(phone=house.customer.phone)
     account = PortalAccount.objects.get(address=house.customer.phone)
@@ -631,7 +632,7 @@ def test_where_several_people_sign_in_alike_a_copy_hides_the_number_of_the_ident
 
     copied = json.loads(customer_browser(house).get(address).content)["Khách hàng"]
     assert "051090001234" not in json.dumps(copied)
-    assert copied["name"] == house.customer.name
+    assert copied["Họ tên, tên đơn vị"] == house.customer.name
 
 
 def test_erasure_is_asked_for_once(house, customer_browser):
