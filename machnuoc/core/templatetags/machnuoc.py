@@ -436,8 +436,9 @@ _STRANGERS_PAGES = (  # customers who are signed in have their own
 @register.inclusion_tag("core/parts/public_links.html", takes_context=True)
 def public_links(context: Mapping[str, Any], is_customer: bool = False) -> dict[str, Any]:
     pages = _PUBLIC_PAGES if is_customer else (*_STRANGERS_PAGES, *_PUBLIC_PAGES)
+    here = getattr(context.get("request"), "path", "")  # pages of errors come without a request
     links = [(reverse(name), title) for name, title in pages]
-    return {"links": [(url, title) for url, title in links if url != context["request"].path]}
+    return {"links": [(url, title) for url, title in links if url != here]}
 
 
 # --- forms

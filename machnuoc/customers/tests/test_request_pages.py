@@ -138,6 +138,15 @@ def test_the_public_pages_name_the_hot_line_the_place_and_each_other(desk):
     assert f"Cạnh chợ, {desk.commune.name}" in browser().get(f"{PUBLIC}{told.token}/").content.decode()
 
 
+def test_a_stranger_who_follows_a_wrong_link_is_led_to_the_public_pages(desk):
+    stranger = browser().get(f"{PUBLIC}{'x' * 30}/")
+    clerk = browser(desk.station).get(f"{PUBLIC}{'x' * 30}/")
+
+    assert (stranger.status_code, clerk.status_code) == (404, 404)
+    assert f'href="{PUBLIC}tra-cuu/"' in stranger.content.decode()
+    assert "Về Tổng quan" not in stranger.content.decode() and "Về Tổng quan" in clerk.content.decode()
+
+
 def test_communes_stand_in_the_order_of_the_vietnamese_alphabet(db):
     for name in ("Hoà An", "Đông Sơn", "Hạ Lang", "An Phú", "Ea Kar"):
         Subject.objects.create(kind=Subject.Kind.UNIT, key=f"thu/{name}", name=name)
