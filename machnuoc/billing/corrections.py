@@ -18,7 +18,7 @@ from machnuoc.billing import debts, ledger, payments, tariff, tariff_queries
 from machnuoc.billing.errors import BillingError
 from machnuoc.billing.models import Allocation, Bill, BillingProfile, BillingRun, BillLine, Correction, InvoiceSeries
 from machnuoc.billing.tariff import Charge, Part, Share, Usage
-from machnuoc.core import audit
+from machnuoc.core import audit, notices
 from machnuoc.core.models import Person
 from machnuoc.core.periods import local_date
 from machnuoc.customers import consumption, reading_queries, visibility
@@ -233,6 +233,8 @@ def approve(wish: Correction, *, by: Person, now: datetime, note: str = "") -> B
     wish.decided_note = note.strip()[:300]
     wish.save(update_fields=["state", "made", "decided_at", "decided_by", "decided_note"])
     audit.record("billing.correction.approved", actor=by, target=wish, bill=bill.pk, made=made.pk, way=wish.way)
+    if wish.reason != TRUE_UP_REASON:  # of those many are decided at once
+        _tell(wish, by, f"Đề nghị sửa hóa đơn {bill.name} đã được duyệt: lập hóa đơn {made.name}.", made)
     payments.apply_advances([bill.connection_id], now, by)
     if made.total_vnd <= 0:  # which alone may have settled what was owed
         debts.settle_if_paid([bill.connection_id], now=now, by=by)
@@ -252,7 +254,14 @@ def refuse(wish: Correction, *, by: Person, now: datetime, note: str) -> Correct
     wish.decided_note = note.strip()[:300]
     wish.save(update_fields=["state", "decided_at", "decided_by", "decided_note"])
     audit.record("billing.correction.refused", actor=by, target=wish, bill=wish.bill_id)
+    _tell(wish, by, f"Đề nghị sửa hóa đơn {wish.bill.name} không được duyệt: {wish.decided_note}", wish.bill)
     return wish
+
+
+def _tell(wish: Correction, by: Person, text: str, bill: Bill) -> None:
+    """Tell who asked what another has decided."""
+    if wish.requested_by is not None and wish.requested_by_id != by.pk:
+        notices.notify([wish.requested_by], kind="billing.correction", text=text, url=f"/hoa-don/{bill.pk}/")
 
 
 def _locked(bill: Bill) -> Bill:

@@ -12,7 +12,7 @@ from machnuoc.billing import ledger, payments
 from machnuoc.billing.ledger import Move
 from machnuoc.billing.models import Account, Bill, Payment, Posting, Refund, TillSession
 from machnuoc.billing.payments import NotPossible
-from machnuoc.core import audit
+from machnuoc.core import audit, notices
 from machnuoc.core.models import Person
 from machnuoc.core.vietnamese import format_money_vnd
 
@@ -88,6 +88,10 @@ def decide_refund(refund: Refund, *, is_approved: bool, now: datetime, by: Perso
             ledger.post([_move(held, now, Account.ADVANCE, Account.RECEIVABLE)])
         payments.apply_advances([held.connection_id], now, by)
     audit.record("billing.refund.decided", actor=by, target=held, state=held.state)
+    if held.requested_by is not None:
+        said = "đã được duyệt, chờ trả" if is_approved else "không được duyệt"
+        text = f"Yêu cầu hoàn tiền #{held.pk}, {format_money_vnd(held.amount_vnd)}, {said}."
+        notices.notify([held.requested_by], kind="billing.refund", text=text, url="/thu-tien/hoan-tien/")
     return held
 
 

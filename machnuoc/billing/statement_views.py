@@ -183,7 +183,7 @@ def statement_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     context = {
         "statement": statement, "form": form, "page": page, "is_filtered": is_filtered(request),
         "rows": [(row, row.bank_reference.partition(":")[2]) for row in page.object_list],
-        "Match": BankLine.Match, "problems": statement.problems,
+        "Match": BankLine.Match, "problems": sorted(statement.problems, key=lambda one: one["row"]),
     }  # fmt: skip
     return render(request, "billing/statements/statement.html", context)
 

@@ -16,6 +16,7 @@ from machnuoc.billing.payments import NotPossible
 from machnuoc.billing.tests.fixtures_money import account_vnd
 from machnuoc.billing.tests.test_runs import bill_all
 from machnuoc.billing.tests.world import AUGUST, JULY, JUNE, NOW, make_person, make_tariff, make_world
+from machnuoc.core.models import Notice
 from machnuoc.core.periods import local_date
 from machnuoc.customers import connection_operations, privacy
 from machnuoc.customers.errors import CustomersError
@@ -301,3 +302,18 @@ def test_a_decrease_that_leaves_nothing_owed_ends_the_case_of_the_debt(world, bi
     case.refresh_from_db()
     assert ledger.owed_by_bill(bill) == 0
     assert case.state == "SETTLED"
+
+
+def test_who_asked_is_told_what_another_decided(world, bill):
+    corrections.refuse(ask(world, bill), by=world.leader, now=LATER, note="Ảnh cho thấy số đúng")
+    made = corrections.approve(ask(world, bill), by=world.leader, now=LATER)
+    paid = pay(world, bill, 500_000)
+    asked = refunds.request_refund(paid, amount_vnd=10_000, reason="Đóng thừa", now=LATER, by=world.cashier)
+    refunds.decide_refund(asked, is_approved=True, now=LATER, by=world.leader)
+
+    refused, approved = Notice.objects.filter(person=world.clerk).order_by("pk")
+    assert "không được duyệt: Ảnh cho thấy số đúng" in refused.text
+    assert made.name in approved.text and approved.url == f"/hoa-don/{made.pk}/"
+    told = Notice.objects.get(person=world.cashier)
+    assert told.text.endswith("10.000\xa0đ, đã được duyệt, chờ trả.")
+    assert not Notice.objects.filter(person=world.leader).exists()
