@@ -1,6 +1,7 @@
 """Which prices and fees apply where and when."""
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from django.db import connection
@@ -88,6 +89,19 @@ def test_spans_are_cut_to_the_days_asked_for(world):
     assert [(span.from_date.day, span.to_date.day) for span in both] == [(15, 16), (16, 17)]
     with pytest.raises(ValueError, match="lies outside"):
         book.spans(world.work.pk, JULY, date(2026, 8, 2))
+
+
+def test_a_book_of_many_months_says_of_each_what_a_book_of_it_alone_says(world):
+    own = make_tariff(world.work.subject, "gia-rieng", MIDDLE)
+    make_tariff(world.work.subject, "gia-sau", date(2026, 9, 10))
+    Tariff.objects.filter(pk=own.pk).update(valid_to=date(2026, 9, 10))
+    FeeRule.objects.create(scope=world.work.subject, basis_points=0, valid_from=date(2026, 8, 20), document="NQ thử")
+    months = [date(2026, month, 1) for month in range(6, 12)]
+    whole = tariff_queries.price_book([world.work.pk], months[0], months[-1])
+
+    for start, end in pairwise(months):
+        alone = tariff_queries.price_book([world.work.pk], start, end)
+        assert whole.spans(world.work.pk, start, end) == alone.spans(world.work.pk, start, end)
 
 
 def test_a_book_of_many_works_takes_as_few_queries_as_of_one(world):
