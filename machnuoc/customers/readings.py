@@ -820,7 +820,7 @@ def exchange(
         new = Reading.objects.create(
             connection_id=row.connection_id, fitting_id=row.fitting_id, period_start_date=row.period_start_date,
             kind=row.kind, source=row.source, state=State.SUSPECT, read_at=row.read_at, index_l=index_l,
-            flags=["SWAPPED"], photo_id=None, read_by=row.read_by, received_at=now, is_simulated=row.is_simulated,
+            photo_id=None, read_by=row.read_by, received_at=now, is_simulated=row.is_simulated,
             note=f"Đổi với nhà bên: {note}"[:300],
         )  # fmt: skip
         new.connection = row.connection

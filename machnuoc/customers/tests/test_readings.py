@@ -162,7 +162,8 @@ def test_neighbours_whose_readings_were_exchanged_are_both_held_back(world):
     first.reading.refresh_from_db()
     assert "SWAPPED" in first.reading.flags
 
-    readings.exchange(first.reading, second.reading, note="đối chiếu sê-ri", by=world.clerk, now=NOW)
+    made = readings.exchange(first.reading, second.reading, note="đối chiếu sê-ri", by=world.clerk, now=NOW)
+    assert [one.flags for one in made] == [[], []]  # put right: no warning stays
 
     assert use(left, JUNE) == (12_000, False, "")
     assert use(right, JUNE) == (12_000, False, "")
