@@ -115,20 +115,20 @@ def _owed_by_holder(connection_ids: Collection[int]) -> dict[tuple[int, int], in
 
 
 def _past_volumes(bills: Sequence[Bill]) -> dict[tuple[int, int], dict[date, int]]:
-    """Return {(connection, customer): {month: litres billed}} of the last months up to the bills'."""
+    """Return {(connection, customer): {month: litres billed, with adjustments}} of the last months up to the bills'."""
     first = min(_add_months(bill.period_start_date, 1 - PAST_MONTHS) for bill in bills)
     last = max(bill.period_start_date for bill in bills)
     rows = Bill.objects.filter(
         connection_id__in={bill.connection_id for bill in bills},
         period_start_date__range=(first, last),
-        kind__in=[Bill.Kind.NORMAL, Bill.Kind.REPLACEMENT],
         state=Bill.State.ISSUED,
     )
     volumes: dict[tuple[int, int], dict[date, int]] = defaultdict(dict)
     for connection_id, customer_id, month, volume_l in rows.values_list(
         "connection_id", "customer_id", "period_start_date", "volume_l"
     ):
-        volumes[connection_id, customer_id][month] = volume_l
+        held = volumes[connection_id, customer_id]
+        held[month] = held.get(month, 0) + volume_l
     return volumes
 
 

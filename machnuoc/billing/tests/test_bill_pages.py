@@ -279,8 +279,10 @@ def test_a_difference_is_not_compared_with_whole_months(world, bill):
     made = correct(world, bill, "ADJUST", 28)
 
     page = bill_queries.get_bill_page(made, world.clerk)
+    (printed,) = bill_pdf.gather([made.pk], served=None)
 
     assert page.change_pct is None
+    assert [(row["label"], row["volume"]) for row in printed["past"]] == [("07/2026", "28")]
 
 
 def test_the_page_of_a_run_is_loaded_anew_when_the_work_is_over(world):
