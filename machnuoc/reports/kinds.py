@@ -217,17 +217,22 @@ class Material:
 
 
 def lay_out(kind: Kind, material: Material) -> layout.OfficialDocument:
-    """Return the whole document: headings with their numbers, text, tables after their sections, annexes."""
-    headed = [section for section in kind.outline if section.level]
+    """Return the whole document: headings with their numbers, text, tables after their sections, annexes.
+
+    A section that the kind has got since the report was made is not of the report.
+    """
+    texts = material.texts
+    outline = [section for section in kind.outline if not section.has_text or not texts or section.key in texts]
+    headed = [section for section in outline if section.level]
     numbered = layout.number_headings((section.level, _case(section)) for section in headed)
     titles = {section.key: title for section, title in zip(headed, numbered, strict=True)}
     tables = {spec.key: _table(spec, material.figures) for spec in kind.tables}
     blocks: list[layout.Block] = []
-    for section in kind.outline:
+    for section in outline:
         if section.level:
             blocks.append(layout.Heading(section.level, titles[section.key]))  # type: ignore[arg-type]
         if section.has_text:
-            blocks += _paragraphs(material.texts.get(section.key, ""))
+            blocks += _paragraphs(texts.get(section.key, ""))
         blocks += [tables[spec.key] for spec in kind.tables if spec.after == section.key]
     blocks = _end(blocks)
     annexes = tuple(

@@ -132,17 +132,24 @@ def prepare(
     report.is_simulated = _is_simulated(gathered)
     report.save()
     _put_figures(report, gathered)
-    ReportSection.objects.bulk_create(
-        ReportSection(
-            report=report, key=section.key, order=order, title=section.title,
-            suggestion=gathered.suggestions.get(section.key, ""),
-        )
-        for order, section in enumerate(kind.list_text_sections())
-    )  # fmt: skip
+    _put_sections(report, gathered)
     report_search.put_reports([report])
     _tell(report, by, now, "prepared", f"{len(gathered.figures)} số liệu, {len(kind.list_text_sections())} mục")
     audit.record("reports.report.prepared", actor=by, target=report, kind=kind.key, period=period.key)
     return report
+
+
+def _put_sections(report: Report, gathered: kinds.Gathered) -> None:
+    """Give the report the sections of its kind that it has not got, with what is suggested for them."""
+    held = {section.key: section for section in report.sections.all()}
+    for order, section in enumerate(kinds.get_kind(report.kind).list_text_sections()):
+        if section.key not in held:
+            ReportSection.objects.create(
+                report=report, key=section.key, order=order, title=section.title,
+                suggestion=gathered.suggestions.get(section.key, ""),
+            )  # fmt: skip
+        elif held[section.key].order != order:
+            ReportSection.objects.filter(pk=held[section.key].pk).update(order=order)
 
 
 def context_of(report: Report, today: date) -> Context:
@@ -168,6 +175,7 @@ def refresh_figures(report: Report, *, version: int | None = None, by: Person | 
     _put_figures(report, gathered)
     report.is_simulated = _is_simulated(gathered)
     _bump(report)
+    _put_sections(report, gathered)
     for section in report.sections.select_for_update():
         fresh = gathered.suggestions.get(section.key, "")
         if fresh == section.suggestion:

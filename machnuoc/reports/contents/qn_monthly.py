@@ -13,7 +13,7 @@ from django.db.models import Q
 from machnuoc.core import vietnamese
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.periods import Period
-from machnuoc.indicators.models import State, Value
+from machnuoc.indicators.models import Metric, State, Value
 from machnuoc.planning.models import Handover, Target
 from machnuoc.reports import kinds, rules
 from machnuoc.reports.contents import common
@@ -22,6 +22,16 @@ from machnuoc.works.models import Work
 
 CONNECTED, DESIGN, PLANNED = "works.households_connected", "works.households_design", "works.households_planned"
 DISBURSED_PCT, TAKEN_OVER = "investment.disbursement_pct", "works.handed_over"
+# Of service to customers: key of the figure, the metric it is.
+SERVICE = {
+    "requests_received": "requests.received",
+    "requests_answered": "requests.answered",
+    "requests_in_time": "requests.in_time_pct",
+    "requests_hours": "requests.mean_answer_hours",
+    "requests_open": "requests.open",
+    "billed_volume": "billing.volume_m3",
+    "collection": "billing.collection_pct",
+}
 
 GROWTH = TableSpec(
     "growth",
@@ -48,6 +58,7 @@ OUTLINE = (
     Section("targets", "Đánh giá chung", 2),
     Section("growth", "Phát triển khách hàng sử dụng nước sạch", 2),
     Section("operation", "Quản lý, vận hành công trình và chất lượng nước", 2),
+    Section("service", "Phục vụ khách hàng", 2),
     Section("investment", "Đầu tư và giải ngân vốn đầu tư công", 2),
     Section("handover", "Tiếp nhận công trình cấp nước", 2),
     Section("tasks", "Tình hình thực hiện nhiệm vụ", 1),
@@ -64,10 +75,12 @@ def gather(context: Context) -> Gathered:
     tasks = common.list_tasks(context)
     projects = common.project_figures(context)
     handovers = list_handovers(context)
+    service = _service_figures(context)
     figures = [  # growth and money first: what targets have reached follows from them
         *growth.figures,
         *projects,
         *_target_figures(context, targets, growth, projects, handovers),
+        *service,
         *common.task_figures(tasks, context),
     ]
     suggestions = {
@@ -75,6 +88,7 @@ def gather(context: Context) -> Gathered:
         "targets": common.about_targets(targets),
         "growth": _about_growth(growth, context),
         "operation": common.missing("Tỷ lệ công trình vận hành ổn định, kết quả mẫu nước kiểm nghiệm"),
+        "service": _about_service(service),
         "investment": common.about_projects(projects, context),
         "handover": _about_handovers(handovers, context),
         "tasks": common.about_tasks(tasks, context),
@@ -269,6 +283,38 @@ def _number(raw: str) -> str:
 
 def _share(raw: str) -> str:
     return vietnamese.format_number(Decimal(raw), 1)
+
+
+# --- service ----------------------------------------------------------------------------------------------------
+
+
+def _service_figures(context: Context) -> list[Figure]:
+    """Return what customers told and were answered in the period, what water was billed and how much of it is paid."""
+    period, pk = context.period, context.organisation.pk
+    values = kinds.read_values(list(SERVICE.values()), [pk], [period])
+    names = dict(Metric.objects.filter(key__in=SERVICE.values()).values_list("key", "name"))
+    return [
+        kinds.figure_of(key, names.get(metric, metric), values.get((metric, pk, period.key)))
+        for key, metric in SERVICE.items()
+    ]
+
+
+def _about_service(figures: list[Figure]) -> str:
+    is_mock = any("(mô phỏng)" in figure.display for figure in figures)
+    said = {figure.key: figure.display.replace(" (mô phỏng)", "") for figure in figures if figure.raw}
+    lines = [f"Phản ánh, yêu cầu của khách hàng: {NO_FIGURE}", f"Nước theo hóa đơn: {NO_FIGURE}"]
+    if "requests_received" in said:
+        notes = [f"{said['requests_in_time']} trong hạn"] if "requests_in_time" in said else []
+        notes += [f"bình quân {said['requests_hours']}"] if "requests_hours" in said else []
+        answered = said.get("requests_answered", NO_FIGURE) + (f" ({', '.join(notes)})" if notes else "")
+        lines[0] = (
+            f"Tiếp nhận {said['requests_received']} phản ánh, yêu cầu của khách hàng; "
+            f"đã trả lời {answered}; còn {said.get('requests_open', NO_FIGURE)} chưa trả lời khi hết kỳ"
+        )
+    if "billed_volume" in said:
+        paid = f"; đã thu {said['collection']} số tiền theo hóa đơn" if "collection" in said else ""
+        lines[1] = f"Nước theo hóa đơn trong kỳ: {said['billed_volume']}{paid}"
+    return "\n".join(f"{line}{' (số liệu mô phỏng)' if is_mock and NO_FIGURE not in line else ''}." for line in lines)
 
 
 # --- targets ----------------------------------------------------------------------------------------------------

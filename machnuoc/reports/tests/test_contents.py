@@ -1,6 +1,6 @@
 """What reports say of money, tasks and works: by the end of their period, and of the unit that reports alone."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,10 +8,13 @@ import pytest
 from machnuoc.core import files
 from machnuoc.core.figures import NO_FIGURE
 from machnuoc.core.models import Job, Person
-from machnuoc.core.periods import Period
+from machnuoc.core.periods import LOCAL_ZONE, Period
+from machnuoc.customers import figures
+from machnuoc.customers.models import Category, Request
 from machnuoc.indicators import operations as indicators
 from machnuoc.indicators.models import Metric, State
 from machnuoc.places import access, search_kinds
+from machnuoc.places.models import Organisation
 from machnuoc.planning.models import Disbursement, Plan, Project, Target, Task, YearlyPlan
 from machnuoc.reports import operations, replay, report_search, snapshot, tasks
 from machnuoc.reports.contents import common
@@ -19,6 +22,7 @@ from machnuoc.reports.errors import ReportsError
 from machnuoc.reports.models import Report
 from machnuoc.reports.tests.conftest import NOW
 from machnuoc.reports.tests.test_kinds import prepare, sign
+from machnuoc.works.models import Work
 
 pytestmark = pytest.mark.usefixtures("demo_data", "db")
 
@@ -85,6 +89,53 @@ def test_a_figure_that_was_missing_when_signed_is_told_when_it_has_come():
     assert (told.before, told.after) == (NO_FIGURE, "96,0\u00a0%")
     assert "số liệu đến muộn ngày 20/11/2026" in told.sentence
     assert "(năm báo cáo)" in told.sentence
+
+
+# --- service to customers -----------------------------------------------------------------------------------------
+
+
+def ask(number: int, hours: int | None, work: Work | None = None) -> None:
+    """Store a request to the centre on 5 October, answered after so many hours, with a limit of a day."""
+    at = datetime(2026, 10, 5, 8, tzinfo=LOCAL_ZONE)
+    Request.objects.create(
+        code=f"PA{number}", token=f"t{number}", category=Category.objects.order_by("pk").first(), channel="PHONE",
+        operator=Organisation.objects.get(subject__key="org.qn.trung-tam"), work=work, text="Nước yếu",
+        received_at=at, clock_from_at=at, due_at=at + timedelta(days=1), state="ANSWERED" if hours else "NEW",
+        answered_at=at + timedelta(hours=hours) if hours else None, is_simulated=number == 2,
+    )  # fmt: skip
+
+
+def test_the_month_tells_what_customers_told_and_how_they_were_answered(monkeypatch):
+    monkeypatch.setattr(figures, "FIRST_MONTHS", 2)
+    before = texts(prepare("qn_monthly", "org.qn.trung-tam", "2026-09"))["service"]
+    assert before == "Phản ánh, yêu cầu của khách hàng: chưa có số liệu.\nNước theo hóa đơn: chưa có số liệu."
+    work = Work.objects.filter(operator__subject__key="org.qn.trung-tam", parent=None).first()
+    for number, (hours, its_work) in enumerate([(2, work), (3, None), (40, None), (None, work)]):
+        ask(number, hours, its_work)
+    figures.mark_measures(NOW)
+    indicators.recompute_dirty(NOW)
+
+    report = prepare("qn_monthly", "org.qn.trung-tam", "2026-10")
+
+    assert texts(report)["service"].splitlines() == [
+        "Tiếp nhận 4 phản ánh, yêu cầu của khách hàng; đã trả lời 3 (66,7\u00a0% trong hạn, bình quân 15,0\u00a0giờ); "
+        "còn 1 chưa trả lời khi hết kỳ (số liệu mô phỏng).",
+        "Nước theo hóa đơn: chưa có số liệu.",
+    ]
+    assert shown(report)["requests_received"] == "4 (mô phỏng)"
+    assert replay.replay(snapshot.read(sign(report))).is_same
+
+
+def test_a_draft_made_before_its_kind_had_a_section_gets_it_when_its_figures_are_read_again():
+    report = prepare("qn_monthly", "org.qn.trung-tam", "2026-10")
+    report.sections.get(key="service").delete()
+    assert "Phục vụ khách hàng" not in str(operations.document_of(report).blocks)
+
+    operations.refresh_figures(report, by=Person.objects.get(username="qn.khkt"), now=NOW)
+
+    order = list(report.sections.order_by("order").values_list("key", flat=True))
+    assert order[order.index("service") - 1 :][:3] == ["operation", "service", "investment"]
+    assert "Phục vụ khách hàng" in str(operations.document_of(report).blocks)
 
 
 # --- of the unit that reports -------------------------------------------------------------------------------------
