@@ -190,6 +190,7 @@ def test_the_pages_take_a_sheet_from_upload_to_undo(centre, route, browser_of):
 
     assert "1 lưu" in browser.post(address, {"mode": "ALL"}, follow=True).content.decode()
     assert Connection.objects.count() == 1
+    assert 'data-dialog="undo"' in browser.get(address).content.decode()  # asked before it is done
     assert "Đã hoàn tác" in browser.post(f"{address}hoan-tac/", follow=True).content.decode()
     assert not Connection.objects.exists()
     assert browser_of(centre.agency).get("/khach-hang/nhap-tep/").status_code == 403
