@@ -218,13 +218,15 @@ def run_audit(args: argparse.Namespace) -> int:
     from django.utils import timezone
 
     from machnuoc.core import audit
+    from machnuoc.core.vietnamese import format_number
 
     if args.action == "seal":
         seal = audit.seal(timezone.now())
         say(f"Đã niêm phong {seal.entry_count} dòng: {seal.hash}" if seal else "Không có dòng nào mới để niêm phong.")
         return DONE
     result = audit.verify()
-    say(f"Nhật ký: {result.sealed} dòng đã niêm phong, {result.unsealed} dòng chưa niêm phong.")
+    sealed, unsealed = format_number(result.sealed), format_number(result.unsealed)
+    say(f"Nhật ký: {sealed} dòng đã niêm phong, {unsealed} dòng chưa niêm phong.")
     for problem in result.problems:
         say(f"✗ {problem}")
     if not result.problems:

@@ -331,6 +331,7 @@ def _worker(now: datetime) -> Iterator[Finding]:
 
 def _audit() -> Iterator[Finding]:
     from machnuoc.core import audit
+    from machnuoc.core.vietnamese import format_number
 
     result = audit.verify()
     if result.problems:
@@ -339,9 +340,8 @@ def _audit() -> Iterator[Finding]:
             "Giữ nguyên hiện trạng, đối chiếu với bản sao lưu: machnuoc audit verify",
         )  # fmt: skip
     else:
-        yield Finding(
-            "Nhật ký", "ok", f"{result.sealed} dòng niêm phong nguyên vẹn, {result.unsealed} dòng chờ niêm phong"
-        )
+        sealed, unsealed = format_number(result.sealed), format_number(result.unsealed)
+        yield Finding("Nhật ký", "ok", f"{sealed} dòng niêm phong nguyên vẹn, {unsealed} dòng chờ niêm phong")
 
 
 def _broker() -> Iterator[Finding]:
@@ -377,6 +377,7 @@ def _broker() -> Iterator[Finding]:
 
 
 def _receiving(now: datetime) -> Iterator[Finding]:
+    from machnuoc.core.vietnamese import format_number
     from machnuoc.telemetry import metrics, store
     from machnuoc.telemetry.models import Device
 
@@ -400,7 +401,7 @@ def _receiving(now: datetime) -> Iterator[Finding]:
         )
         yield Finding(name, "warning", f"{what}, dù có {devices} thiết bị", "Chạy machnuoc up, hoặc machnuoc ingest.")
         return
-    yield Finding(name, "ok", f"sổ nhận khớp: {ledger['received']} số đọc của {devices} thiết bị")
+    yield Finding(name, "ok", f"sổ nhận khớp: {format_number(ledger['received'])} số đọc của {devices} thiết bị")
 
 
 def _einvoices(now: datetime) -> Iterator[Finding]:
