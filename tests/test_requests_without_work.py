@@ -222,6 +222,18 @@ def test_a_grant_on_one_work_does_not_reach_the_part_outside_works(centre, provi
     assert "PA1" not in [row.code for row in listed.context["page"]]
 
 
+def test_a_place_where_nobody_asked_is_no_gap_that_the_overview_warns_of(centre):
+    ask(centre.operator, centre.binh_chanh, hours=10)
+    count()
+    of_operator = Value.objects.get(
+        metric__key="requests.in_time_pct", subject_id=centre.operator.pk, period_kind="Y",
+        period_start=JULY.start_date.replace(month=1),
+    )  # fmt: skip
+    assert of_operator.parts_present < of_operator.parts_total
+
+    assert queries.list_warnings(centre.clerk) == []
+
+
 def test_a_request_that_gets_its_work_later_corrects_both(centre):
     moved = ask(centre.operator, hours=2)
     count()

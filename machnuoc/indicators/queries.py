@@ -693,7 +693,9 @@ def list_warnings(visible_to: Person, *, within: Subject | None = None) -> list[
         Q(number__isnull=True, low__isnull=False, metric_id__in=low_is_good, band__isnull=True),
     )  # fmt: skip
     # The period in a form that no index has: by it all figures of the year would be read to find the few of some parts.
+    # Where nobody asked anything nothing lacks.
     of_some_parts = Value.objects.annotate(kind=Coalesce("period_kind", Literal(""))).filter(
+        ~Q(metric__key__startswith="requests."),
         parts_present__lt=F("parts_total"), metric__kind=Metric.Kind.INDICATOR, metric__unit="pct",
         subject__kind__in=[Subject.Kind.ORGANISATION, Subject.Kind.UNIT], kind="Y", scenario=Scenario.ACTUAL,
     )  # fmt: skip
@@ -759,7 +761,7 @@ def _warnings_of(value: Value, good_edges: dict[int, Decimal]) -> list[Warning]:
             said = f"{_inside(metric.short_name)} {as_text(value, metric)}"
             sentence = f"{name}: {said}, cao hơn mức tốt (đến {edge}), {period}."
             found.append(Warning("bound", "warning", sentence, value))
-    if value.parts_present < value.parts_total:
+    if value.parts_present < value.parts_total and topic_of(metric) != "requests":
         sentence = (
             f"{name}: {_inside(metric.short_name)} mới tính trên {coverage_text(value)}, {period}; "
             "các nơi còn lại chưa có số liệu."
