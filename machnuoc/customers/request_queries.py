@@ -369,7 +369,11 @@ def find_wished_norm(connection: Connection) -> WishedNorm | None:
     if found is None:
         return None
     row, match = found
-    return WishedNorm(row.code, int(match[1]), vietnamese.parse_date(match[2]))
+    try:
+        from_date = vietnamese.parse_date(match[2])
+    except vietnamese.NotADate:
+        from_date = None
+    return WishedNorm(row.code, int(match[1]), from_date)
 
 
 # --- what the sender sees

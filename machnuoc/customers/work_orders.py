@@ -70,7 +70,7 @@ def create(
     work = work or (connection.work if connection else None) or (request.work if request else None)
     if work is None:
         raise WorkOrderError("Chưa rõ phiếu của công trình nào. Chọn công trình, hoặc nhập mã đấu nối, rồi lập phiếu.")
-    if request is not None and work.operator_id != request.operator_id:
+    if request is not None and request.operator_id not in (None, work.operator_id):
         raise WorkOrderError(f"{work.subject.name} thuộc đơn vị cấp nước khác. Chọn công trình khác.")
     unit = unit or (request.unit if request else None) or work.team or work.operator
     said = text.replace("\0", "").strip()[:500]

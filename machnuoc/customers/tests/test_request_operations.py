@@ -16,6 +16,7 @@ from machnuoc.customers.models import Category, Request, RequestEvent, WorkOrder
 from machnuoc.customers.request_operations import ChangedMeanwhile, RequestError
 from machnuoc.customers.tests.fixtures_requests import NOW, World, make_world, png
 from machnuoc.places.models import Subject
+from machnuoc.works.models import Work
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -454,6 +455,17 @@ def test_a_request_becomes_a_work_order_in_one_step_and_hears_of_its_end(desk):
     with pytest.raises(work_orders.WorkOrderError, match="đã xong"):
         work_orders.cancel(order, why="nhầm", by=desk.office, now=NOW)
     assert WorkOrder.objects.get().done_note == "Thay van hỏng"
+
+
+def test_a_request_that_no_operator_got_is_of_the_work_that_goes_to_see(desk):
+    made = desk.receive()
+    work = made.work or Work.objects.filter(operator=made.operator).first()
+    Request.objects.filter(pk=made.pk).update(operator=None, work=None)
+
+    order = work_orders.create(kind="REPAIR", text="Xem đường ống", now=NOW, by=desk.office, request=made, work=work)
+
+    made.refresh_from_db()
+    assert (order.work, made.work) == (work, work)
 
 
 def test_the_program_itself_may_end_an_order(desk):

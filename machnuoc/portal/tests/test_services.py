@@ -478,6 +478,8 @@ def test_a_change_of_norm_comes_to_the_staff_with_its_papers(world, house, custo
     norm = desk.get(f"/khach-hang/{house.code}/dinh-muc/")
     assert made.code in norm.content.decode()
     assert norm.context["form"].initial == {"persons": 5, "valid_from": date(2026, 9, 1)}  # as the customer asks
+    Request.objects.update(text="định mức cho 5 người từ ngày 32/13/2026")  # anybody may write such words
+    assert desk.get(f"/khach-hang/{house.code}/dinh-muc/").context["form"].initial["valid_from"] is None
 
 
 def test_papers_of_a_norm_are_no_public_matter(house, account):
