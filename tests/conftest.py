@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -174,6 +176,22 @@ def site(tmp_path_factory, put_migrated_tables) -> Iterator[Site]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(5)
+
+
+@pytest.fixture
+def settled_site(site) -> Site:
+    """Return the running program once its simulated customers are there and what they make of figures is computed."""
+    waiting = (
+        "SELECT NOT EXISTS (SELECT 1 FROM core_job WHERE task = 'demo.customers' AND state = 'DONE') OR EXISTS ("
+        "SELECT 1 FROM core_job WHERE task IN ('customers.measure', 'billing.measure') AND state IN ('QUEUED', 'RUNNING'))"
+    )
+    deadline = time.monotonic() + 300
+    while True:
+        with closing(sqlite3.connect(site.database, timeout=30)) as database:
+            if not database.execute(waiting).fetchone()[0]:
+                return site
+        assert time.monotonic() < deadline, "the simulated customers are not there"
+        time.sleep(0.5)
 
 
 # --- a real browser -----------------------------------------------------------------------------------------------

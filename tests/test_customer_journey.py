@@ -214,11 +214,8 @@ def complain(counter, station, code: str) -> None:
     assert "Đã trả lời" in main_text(station)
 
 
-def test_a_household_gets_water_pays_for_it_and_is_answered(open_page, site):
-    wait_until(
-        lambda: rows(site, "SELECT 1 FROM core_job WHERE task = 'demo.customers' AND state = 'DONE'"),
-        "the simulated customers are not there",
-    )
+def test_a_household_gets_water_pays_for_it_and_is_answered(open_page, settled_site):
+    site = settled_site
     counter, clerk, leader = (open_page(name) for name in ("qn.thungan", "qn.hcth", "qn.lanhdao"))
 
     code = ask_for_water(counter)

@@ -20,8 +20,8 @@ def last_month() -> Period:
 
 
 def press(page, name) -> None:
-    page.locator("main").get_by_role("button", name=name).first.click()
-    page.wait_for_load_state()
+    with page.expect_navigation(timeout=120_000):
+        page.locator("main").get_by_role("button", name=name).first.click()
 
 
 def open_from_duty(page, month: Period) -> str:
@@ -78,6 +78,7 @@ def enter_late(open_page, month: Period) -> int:
     return sum(before) + 14
 
 
+@pytest.mark.usefixtures("settled_site")
 def test_a_report_goes_from_its_duty_to_the_receipt_and_is_rebuilt_after_late_data(open_page):
     month = last_month()
     words = "Mưa lũ làm gián đoạn thi công tuyến ống của hai trạm."

@@ -42,7 +42,7 @@ def test_the_load_is_one_audit_row_that_reads_as_a_sentence(loaded_units):
     entry = AuditEntry.objects.get(action="places.units.loaded")
 
     assert entry.count == 34 + 3_321 + 1_367
-    assert audit.sentence(entry) == "Hệ thống nạp 4722 đơn vị hành chính"
+    assert audit.sentence(entry) == "Hệ thống nạp 4.722 đơn vị hành chính"
 
 
 def test_dong_khe_tells_where_it_came_from(loaded_units):

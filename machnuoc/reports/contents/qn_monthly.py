@@ -30,7 +30,6 @@ SERVICE = {
     "requests_hours": "requests.mean_answer_hours",
     "requests_open": "requests.open",
     "billed_volume": "billing.volume_m3",
-    "collection": "billing.collection_pct",
 }
 
 GROWTH = TableSpec(
@@ -88,7 +87,7 @@ def gather(context: Context) -> Gathered:
         "targets": common.about_targets(targets),
         "growth": _about_growth(growth, context),
         "operation": common.missing("Tỷ lệ công trình vận hành ổn định, kết quả mẫu nước kiểm nghiệm"),
-        "service": _about_service(service),
+        "service": _about_service(service, context),
         "investment": common.about_projects(projects, context),
         "handover": _about_handovers(handovers, context),
         "tasks": common.about_tasks(tasks, context),
@@ -289,9 +288,13 @@ def _share(raw: str) -> str:
 
 
 def _service_figures(context: Context) -> list[Figure]:
-    """Return what customers told and were answered in the period, what water was billed and how much of it is paid."""
+    """Return what customers told and were answered in the period, and what water was billed.
+
+    Of a period that is over: while it runs these figures change every night, and a report that is to be signed cannot.
+    """
     period, pk = context.period, context.organisation.pk
-    values = kinds.read_values(list(SERVICE.values()), [pk], [period])
+    is_over = period.end_date <= context.today
+    values = kinds.read_values(list(SERVICE.values()), [pk], [period]) if is_over else {}
     names = dict(Metric.objects.filter(key__in=SERVICE.values()).values_list("key", "name"))
     return [
         kinds.figure_of(key, names.get(metric, metric), values.get((metric, pk, period.key)))
@@ -299,7 +302,9 @@ def _service_figures(context: Context) -> list[Figure]:
     ]
 
 
-def _about_service(figures: list[Figure]) -> str:
+def _about_service(figures: list[Figure], context: Context) -> str:
+    if context.period.end_date > context.today:
+        return "Số phản ánh, yêu cầu của khách hàng và lượng nước theo hóa đơn được tính khi hết kỳ."
     is_mock = any("(mô phỏng)" in figure.display for figure in figures)
     said = {figure.key: figure.display.replace(" (mô phỏng)", "") for figure in figures if figure.raw}
     lines = [f"Phản ánh, yêu cầu của khách hàng: {NO_FIGURE}", f"Nước theo hóa đơn: {NO_FIGURE}"]
@@ -312,8 +317,7 @@ def _about_service(figures: list[Figure]) -> str:
             f"đã trả lời {answered}; còn {said.get('requests_open', NO_FIGURE)} chưa trả lời khi hết kỳ"
         )
     if "billed_volume" in said:
-        paid = f"; đã thu {said['collection']} số tiền theo hóa đơn" if "collection" in said else ""
-        lines[1] = f"Nước theo hóa đơn trong kỳ: {said['billed_volume']}{paid}"
+        lines[1] = f"Nước theo hóa đơn trong kỳ: {said['billed_volume']}"
     return "\n".join(f"{line}{' (số liệu mô phỏng)' if is_mock and NO_FIGURE not in line else ''}." for line in lines)
 
 

@@ -109,6 +109,7 @@ def test_the_month_tells_what_customers_told_and_how_they_were_answered(monkeypa
     monkeypatch.setattr(figures, "FIRST_MONTHS", 2)
     before = texts(prepare("qn_monthly", "org.qn.trung-tam", "2026-09"))["service"]
     assert before == "Phản ánh, yêu cầu của khách hàng: chưa có số liệu.\nNước theo hóa đơn: chưa có số liệu."
+    assert "tính khi hết kỳ" in texts(prepare("qn_monthly", "org.qn.trung-tam", "2026-11"))["service"]
     work = Work.objects.filter(operator__subject__key="org.qn.trung-tam", parent=None).first()
     for number, (hours, its_work) in enumerate([(2, work), (3, None), (40, None), (None, work)]):
         ask(number, hours, its_work)
